@@ -1,0 +1,42 @@
+//! Upper bounds for everything that comes from outside, so that no stored length can exhaust memory.
+
+/// Bytes of a config object.
+pub const CONFIG_LEN_BYTES_MAX: u64 = 1 << 20;
+/// Bytes of a key manifest object: hundreds of slots of 2.5 KiB.
+pub const KEY_MANIFEST_LEN_BYTES_MAX: u64 = 4 << 20;
+/// Slots in one key manifest.
+pub const SLOTS_MAX: usize = 256;
+/// Bytes of a snapshot object.
+pub const SNAPSHOT_LEN_BYTES_MAX: u64 = 16 << 20;
+/// Root trees of one snapshot.
+pub const SNAPSHOT_ROOTS_MAX: usize = 65_536;
+/// Heads that a snapshot names as seen.
+pub const SNAPSHOT_SEEN_MAX: usize = 65_536;
+/// Bytes of a catalog object.
+pub const CATALOG_LEN_BYTES_MAX: u64 = 256 << 20;
+/// Packs listed by one catalog.
+pub const CATALOG_PACKS_MAX: u32 = 65_536;
+/// Bytes of a whole pack object, parity included.
+pub const PACK_LEN_BYTES_MAX: u64 = 1 << 30;
+/// Smallest and largest configured size of a full pack, in bytes.
+pub const PACK_TARGET_LEN_BYTES: std::ops::RangeInclusive<u32> = (1 << 20)..=(512 << 20);
+/// Bytes of a pack's sealed directory.
+pub const DIRECTORY_LEN_BYTES_MAX: u32 = 128 << 20;
+/// Frames of one pack.
+pub const PACK_FRAMES_MAX: u32 = 1 << 20;
+/// Chunks of one pack.
+pub const PACK_CHUNKS_MAX: u32 = 1 << 21;
+/// Key wraps of one pack.
+pub const PACK_WRAPS_MAX: u16 = 4096;
+/// Bytes of one key wrap.
+pub const WRAP_LEN_BYTES_MAX: u16 = 4096;
+/// Plaintext bytes of one frame.
+pub const FRAME_PLAIN_LEN_BYTES_MAX: u32 = 32 << 20;
+/// Plaintext bytes of one chunk.
+pub const CHUNK_LEN_BYTES_MAX: u32 = 16 << 20;
+/// Bytes of one encoded tree entry.
+pub const ENTRY_LEN_BYTES_MAX: usize = 16 << 20;
+/// Bytes of one name in a tree; Linux allows 255, others a little more.
+pub const ENTRY_NAME_LEN_BYTES_MAX: usize = 4096;
+/// Levels of chunk lists above the data of one file or folder.
+pub const CONTENT_DEPTH_MAX: u8 = 8;

@@ -1,0 +1,135 @@
+//! The closed set of names that a storage may be asked for.
+
+use crate::ObjectId;
+use std::fmt;
+
+/// What an object is; it decides the folder that the object lies in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ObjectKind {
+    /// The repository's config: exactly one per repository.
+    Config,
+    /// A second copy of the config under another prefix.
+    ConfigMirror,
+    /// A key manifest: slots and rings of one generation.
+    Key,
+    /// A second copy of a key manifest under another prefix.
+    KeyMirror,
+    /// Frames and their sealed directory.
+    Pack,
+    /// The directories of many packs.
+    Catalog,
+    /// A commit point.
+    Snapshot,
+}
+
+impl ObjectKind {
+    /// Every kind.
+    pub const ALL: [Self; 7] =
+        [Self::Config, Self::ConfigMirror, Self::Key, Self::KeyMirror, Self::Pack, Self::Catalog, Self::Snapshot];
+
+    /// The folder below the repository's root, `/`-separated.
+    #[must_use]
+    pub const fn folder(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::ConfigMirror => "mirror/config",
+            Self::Key => "keys",
+            Self::KeyMirror => "mirror/keys",
+            Self::Pack => "packs",
+            Self::Catalog => "catalogs",
+            Self::Snapshot => "snapshots",
+        }
+    }
+
+    /// Whether objects of this kind are spread over 256 folders named by their first two hex digits.
+    #[must_use]
+    pub const fn is_spread(self) -> bool {
+        matches!(self, Self::Pack)
+    }
+
+    /// The noun for people.
+    #[must_use]
+    pub const fn noun(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::ConfigMirror => "config copy",
+            Self::Key => "key manifest",
+            Self::KeyMirror => "key manifest copy",
+            Self::Pack => "pack",
+            Self::Catalog => "catalog",
+            Self::Snapshot => "snapshot",
+        }
+    }
+}
+
+/// The name of one stored object: its kind and the hash of its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectName {
+    /// What the object is.
+    pub kind: ObjectKind,
+    /// BLAKE3 of its stored bytes.
+    pub id: ObjectId,
+}
+
+impl ObjectName {
+    /// Puts a name together.
+    #[must_use]
+    pub const fn new(kind: ObjectKind, id: ObjectId) -> Self {
+        Self { kind, id }
+    }
+
+    /// The name that an object of this kind with these bytes must have.
+    #[must_use]
+    pub fn of(kind: ObjectKind, stored_bytes: &[u8]) -> Self {
+        Self { kind, id: ObjectId::of(stored_bytes) }
+    }
+
+    /// The path below the repository's root, such as `packs/3f/3f…` or `snapshots/09…`.
+    #[must_use]
+    pub fn path(&self) -> String {
+        let id = self.id.to_string();
+        match self.kind.is_spread() {
+            true => format!("{}/{}/{id}", self.kind.folder(), &id[..2]),
+            false => format!("{}/{id}", self.kind.folder()),
+        }
+    }
+
+    /// Parses exactly what [`ObjectName::path`] gives; nothing else is a name.
+    ///
+    /// # Errors
+    /// [`ParseObjectNameError`] for any other text.
+    pub fn from_path(path: &str) -> Result<Self, ParseObjectNameError> {
+        let id = path.rsplit('/').next().and_then(ObjectId::from_hex).ok_or(ParseObjectNameError)?;
+        let candidates = ObjectKind::ALL.into_iter().map(|kind| Self { kind, id });
+        candidates.into_iter().find(|name| name.path() == path).ok_or(ParseObjectNameError)
+    }
+}
+
+impl fmt::Display for ObjectName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.path())
+    }
+}
+
+/// A path that names no object of the format.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("not the name of a stored object")]
+pub struct ParseObjectNameError;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_parse_back_and_nothing_else_does() {
+        for kind in ObjectKind::ALL {
+            let name = ObjectName::of(kind, b"bytes");
+            assert_eq!(ObjectName::from_path(&name.path()), Ok(name));
+        }
+        let pack = ObjectName::of(ObjectKind::Pack, b"bytes").path();
+        for bad in ["", "..", "packs/../config", "packs", &pack[9..], &pack.replace("packs/", "packs/0"), "config/xyz"]
+        {
+            assert_eq!(ObjectName::from_path(bad), Err(ParseObjectNameError), "{bad}");
+        }
+    }
+}

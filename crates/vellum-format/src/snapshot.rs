@@ -1,0 +1,264 @@
+//! Snapshots: the commit point. A signed CBOR manifest, sealed as a whole.
+
+use crate::content::Content;
+use crate::{Bytes, DeviceId, FixedBytes, FormatError, ObjectId, RepositoryId, cbor, limits};
+use serde::{Deserialize, Serialize};
+
+const WHAT: &str = "snapshot";
+
+/// The clear magic of a snapshot object.
+pub const MAGIC: [u8; 8] = *b"VELLUMSN";
+
+/// What is sealed: the exact bytes that were signed, and who signed them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignedSnapshot {
+    /// The encoded [`SnapshotManifest`]; a signature is checked over these bytes, never over a re-encoding.
+    pub manifest: Bytes,
+    /// The encoded [`DeviceCertificate`].
+    pub certificate: Bytes,
+    /// The owner's Ed25519 signature over the certificate.
+    pub certificate_signature: FixedBytes<64>,
+    /// The device's Ed25519 signature over the manifest.
+    pub signature: FixedBytes<64>,
+}
+
+impl SignedSnapshot {
+    /// The encoding: a length of four bytes, CBOR, then whatever padding the caller adds.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let body = cbor::encode(self);
+        let len = u32::try_from(body.len()).expect("a snapshot writer keeps below SNAPSHOT_LEN_BYTES_MAX");
+        [&len.to_le_bytes()[..], &body].concat()
+    }
+
+    /// Decodes an opened snapshot, zero padding included.
+    ///
+    /// # Errors
+    /// [`FormatError`] for anything but what [`SignedSnapshot::encode`] writes, padded with zeros.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let mut cursor = crate::cursor::Cursor::new(WHAT, bytes);
+        let len = cursor.u32()?;
+        let body = cursor.take(len as usize)?;
+        cursor.zero_padding()?;
+        cbor::decode(WHAT, body)
+    }
+}
+
+/// The owner's statement that a device may write.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeviceCertificate {
+    /// The repository it holds for.
+    pub repository: RepositoryId,
+    /// The device.
+    pub device: DeviceId,
+    /// Its Ed25519 public key.
+    pub public_key: FixedBytes<32>,
+    /// What it may do; `owner` is the only role of version 1, others are reserved.
+    pub role: String,
+}
+
+impl DeviceCertificate {
+    /// The encoding that is signed.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        cbor::encode(self)
+    }
+
+    /// Decodes a certificate.
+    ///
+    /// # Errors
+    /// [`FormatError`] when it is none.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        cbor::decode("device certificate", bytes)
+    }
+}
+
+/// One backup as its device wrote it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotManifest {
+    /// The repository, so that a snapshot cannot be carried into another one.
+    pub repository: RepositoryId,
+    /// The device that made it.
+    pub device: DeviceId,
+    /// Grows by at least one with each snapshot of the device.
+    pub sequence: u64,
+    /// The device's previous snapshot.
+    pub previous: Option<ObjectId>,
+    /// Heads of history that the device saw when it wrote, beside `previous`.
+    pub seen: Vec<ObjectId>,
+    /// Seconds since 1970 and nanoseconds: when the backup began, or the time it was told.
+    pub time: Timestamp,
+    /// The host's name.
+    pub host: Bytes,
+    /// The user who ran the backup.
+    pub user: String,
+    /// The paths asked for, absolute, as bytes.
+    pub paths: Vec<Bytes>,
+    /// Labels.
+    pub tags: Vec<String>,
+    /// The folder that holds every root by its full path.
+    pub root: Root,
+    /// What the backup did.
+    pub summary: Summary,
+    /// The program and its version.
+    pub program: String,
+    /// Names of features that a reader must know to use this snapshot.
+    pub must_understand: Vec<String>,
+}
+
+impl SnapshotManifest {
+    /// The encoding that is signed.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        cbor::encode(self)
+    }
+
+    /// Decodes a manifest.
+    ///
+    /// # Errors
+    /// [`FormatError`] when it is none, breaks a limit or needs an unknown feature.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let manifest: Self = cbor::decode("snapshot manifest", bytes)?;
+        let beyond = |field, value: usize, limit: usize| FormatError::BeyondLimit {
+            what: "snapshot manifest",
+            field,
+            value: value as u64,
+            limit: limit as u64,
+        };
+        if manifest.paths.len() > limits::SNAPSHOT_ROOTS_MAX {
+            return Err(beyond("path count", manifest.paths.len(), limits::SNAPSHOT_ROOTS_MAX));
+        }
+        if manifest.seen.len() > limits::SNAPSHOT_SEEN_MAX {
+            return Err(beyond("seen count", manifest.seen.len(), limits::SNAPSHOT_SEEN_MAX));
+        }
+        crate::repository_config::check_features("snapshot manifest", &manifest.must_understand)?;
+        Ok(manifest)
+    }
+}
+
+/// A point in time: whole seconds since 1970-01-01T00:00:00Z, rounded down, and nanoseconds after them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Timestamp {
+    /// May be negative.
+    pub seconds: i64,
+    /// 0 to 999,999,999.
+    pub nanoseconds: u32,
+}
+
+/// Where the snapshot's tree starts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Root {
+    /// The encoded [`Content`] of the root folder's entry list.
+    content: Bytes,
+    /// Name of the protection class whose keys read it.
+    pub class: String,
+}
+
+impl Root {
+    /// A root in a class.
+    #[must_use]
+    pub fn new(content: &Content, class: &str) -> Self {
+        let mut bytes = Vec::new();
+        content.encode_into(&mut bytes);
+        Self { content: Bytes(bytes), class: class.to_owned() }
+    }
+
+    /// The root folder's entry list.
+    ///
+    /// # Errors
+    /// [`FormatError`] when the stored bytes are no content.
+    pub fn content(&self) -> Result<Content, FormatError> {
+        Content::decode(&self.content)
+    }
+}
+
+/// Counts of what a backup saw and stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    /// Regular files.
+    pub files: u64,
+    /// Folders.
+    pub folders: u64,
+    /// Links, devices and other entries.
+    pub others: u64,
+    /// Bytes in regular files.
+    pub bytes: u64,
+    /// Files that were not in the previous state.
+    pub files_new: u64,
+    /// Files that differ from the previous state.
+    pub files_changed: u64,
+    /// Files that were taken from the previous state without reading.
+    pub files_unchanged: u64,
+    /// Chunks that were not stored before.
+    pub chunks_new: u64,
+    /// Plaintext bytes of those chunks.
+    pub bytes_new: u64,
+    /// Bytes added to the repository.
+    pub bytes_stored: u64,
+    /// Source entries that could not be read.
+    pub errors: u64,
+    /// How long the backup took, in milliseconds.
+    pub duration_ms: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn manifest() -> SnapshotManifest {
+        SnapshotManifest {
+            repository: RepositoryId::from_bytes([1; 16]),
+            device: DeviceId::from_bytes([2; 16]),
+            sequence: 7,
+            previous: Some(ObjectId::of(b"previous")),
+            seen: vec![ObjectId::of(b"other")],
+            time: Timestamp { seconds: -5, nanoseconds: 6 },
+            host: Bytes(b"host\xff".to_vec()),
+            user: "me".into(),
+            paths: vec![Bytes(b"/home/\xfe".to_vec())],
+            tags: vec!["tag".into()],
+            root: Root::new(&Content::empty(), "private"),
+            summary: Summary { files: 3, ..Summary::default() },
+            program: "vellum 0.1.0".into(),
+            must_understand: vec![],
+        }
+    }
+
+    #[test]
+    fn manifest_round_trip() {
+        assert_eq!(SnapshotManifest::decode(&manifest().encode()), Ok(manifest()));
+    }
+
+    #[test]
+    fn an_unknown_feature_is_refused() {
+        let needy = SnapshotManifest { must_understand: vec!["teleport".into()], ..manifest() };
+        assert!(matches!(SnapshotManifest::decode(&needy.encode()), Err(FormatError::Unsupported { .. })));
+    }
+
+    #[test]
+    fn padding_is_zero_and_lengths_are_checked() {
+        let signed = SignedSnapshot {
+            manifest: Bytes(manifest().encode()),
+            certificate: Bytes(vec![1]),
+            certificate_signature: FixedBytes([0; 64]),
+            signature: FixedBytes([0; 64]),
+        };
+        let mut bytes = signed.encode();
+        bytes.extend_from_slice(&[0; 9]);
+        assert_eq!(SignedSnapshot::decode(&bytes), Ok(signed));
+        *bytes.last_mut().unwrap() = 1;
+        assert!(SignedSnapshot::decode(&bytes).is_err());
+        assert!(SignedSnapshot::decode(&bytes[..20]).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn hostile_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            drop(SignedSnapshot::decode(&bytes));
+            drop(SnapshotManifest::decode(&bytes));
+            drop(DeviceCertificate::decode(&bytes));
+        }
+    }
+}

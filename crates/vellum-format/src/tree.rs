@@ -1,0 +1,367 @@
+//! Trees: a folder's entries, encoded one after the other in the order of their names. The stream is cut into chunks
+//! like a file, so a folder of a million files costs one changed chunk per changed file.
+
+use crate::content::Content;
+use crate::snapshot::Timestamp;
+use crate::{Bytes, FormatError, limits, record};
+use serde::{Deserialize, Serialize};
+
+const WHAT: &str = "tree entry";
+
+/// The version of the entry encoding that this crate writes.
+const ENTRY_VERSION: u8 = 1;
+
+/// The name of an entry in its folder: bytes, not empty, without `/` and NUL, neither `.` nor `..`.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryName(Vec<u8>);
+
+impl EntryName {
+    /// The only way to a name; decoding uses it too.
+    ///
+    /// # Errors
+    /// [`FormatError::Inconsistent`] for a name that no folder can hold or that would lead out of it.
+    pub fn new(name: Vec<u8>) -> Result<Self, FormatError> {
+        let forbidden = name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0);
+        match forbidden || name.len() > limits::ENTRY_NAME_LEN_BYTES_MAX {
+            true => Err(FormatError::Inconsistent { what: WHAT, rule: "its name is one plain path component" }),
+            false => Ok(Self(name)),
+        }
+    }
+
+    /// The raw bytes.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for EntryName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "\"{}\"", self.0.escape_ascii())
+    }
+}
+
+/// One item of a folder.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// Its name.
+    pub name: EntryName,
+    /// What it is, with what only that kind has.
+    pub node: Node,
+    /// What every kind has.
+    pub metadata: Metadata,
+}
+
+/// What an entry is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    /// A regular file.
+    File {
+        /// Its length in bytes.
+        len_bytes: u64,
+        /// Its bytes.
+        content: Content,
+        /// Whether it occupied less space than its length: restored with holes where it is zero.
+        sparse: bool,
+    },
+    /// A folder.
+    Folder {
+        /// Its encoded entries.
+        content: Content,
+    },
+    /// A symbolic link.
+    Symlink {
+        /// Where it points, as bytes.
+        target: Vec<u8>,
+    },
+    /// A block device.
+    BlockDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A character device.
+    CharDevice {
+        /// Major number.
+        major: u32,
+        /// Minor number.
+        minor: u32,
+    },
+    /// A named pipe.
+    Fifo,
+}
+
+/// What every entry has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Metadata {
+    /// Permission bits with setuid, setgid and sticky: the low 12 bits of `st_mode`.
+    pub mode: u32,
+    /// Owner's number.
+    pub uid: u32,
+    /// Group's number.
+    pub gid: u32,
+    /// Owner's name on the source, empty when unknown.
+    pub user: Vec<u8>,
+    /// Group's name on the source, empty when unknown.
+    pub group: Vec<u8>,
+    /// Last change of the content.
+    pub modified: Timestamp,
+    /// Extended attributes by name, ACLs and capabilities among them, sorted by name.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Entries of one snapshot with the same group are names of one inode.
+    pub link_group: Option<LinkGroup>,
+}
+
+/// Device and inode on the source; compared only with others of the same snapshot.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct LinkGroup {
+    /// `st_dev`.
+    pub device: u64,
+    /// `st_ino`.
+    pub inode: u64,
+}
+
+/// The encoded shape of an [`Entry`]; converting it checks every rule.
+#[derive(Serialize, Deserialize)]
+struct EntryRecord {
+    name: Vec<u8>,
+    node: NodeRecord,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    user: Vec<u8>,
+    group: Vec<u8>,
+    modified: Timestamp,
+    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    link_group: Option<LinkGroup>,
+}
+
+#[derive(Serialize, Deserialize)]
+enum NodeRecord {
+    File { len_bytes: u64, content: Bytes, sparse: bool },
+    Folder { content: Bytes },
+    Symlink { target: Vec<u8> },
+    BlockDevice { major: u32, minor: u32 },
+    CharDevice { major: u32, minor: u32 },
+    Fifo,
+}
+
+impl Entry {
+    /// Appends the encoded entry: length of what follows (u32), version, record.
+    pub fn encode_into(&self, out: &mut Vec<u8>) {
+        let record = record::encode(&self.to_record());
+        let len = u32::try_from(record.len() + 1).expect("an entry is far below 4 GiB");
+        out.extend_from_slice(&len.to_le_bytes());
+        out.push(ENTRY_VERSION);
+        out.extend_from_slice(&record);
+    }
+
+    /// Decodes one entry from what stands behind its length.
+    ///
+    /// # Errors
+    /// [`FormatError`] for anything but what [`Entry::encode_into`] writes.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        match bytes.split_first() {
+            None => Err(FormatError::Truncated { what: WHAT }),
+            Some((&ENTRY_VERSION, record)) => record::decode::<EntryRecord>(WHAT, record)?.try_into(),
+            Some((version, _)) => {
+                Err(FormatError::Unsupported { what: WHAT, field: "version", value: version.to_string() })
+            }
+        }
+    }
+
+    fn to_record(&self) -> EntryRecord {
+        let Metadata { mode, uid, gid, user, group, modified, xattrs, link_group } = self.metadata.clone();
+        let name = self.name.0.clone();
+        EntryRecord { name, node: self.node.to_record(), mode, uid, gid, user, group, modified, xattrs, link_group }
+    }
+}
+
+impl Node {
+    fn to_record(&self) -> NodeRecord {
+        let encoded = |content: &Content| {
+            let mut bytes = Vec::new();
+            content.encode_into(&mut bytes);
+            Bytes(bytes)
+        };
+        match self {
+            Self::File { len_bytes, content, sparse } => {
+                NodeRecord::File { len_bytes: *len_bytes, content: encoded(content), sparse: *sparse }
+            }
+            Self::Folder { content } => NodeRecord::Folder { content: encoded(content) },
+            Self::Symlink { target } => NodeRecord::Symlink { target: target.clone() },
+            Self::BlockDevice { major, minor } => NodeRecord::BlockDevice { major: *major, minor: *minor },
+            Self::CharDevice { major, minor } => NodeRecord::CharDevice { major: *major, minor: *minor },
+            Self::Fifo => NodeRecord::Fifo,
+        }
+    }
+}
+
+impl TryFrom<EntryRecord> for Entry {
+    type Error = FormatError;
+
+    fn try_from(record: EntryRecord) -> Result<Self, FormatError> {
+        let EntryRecord { name, node, mode, uid, gid, user, group, modified, xattrs, link_group } = record;
+        if mode > 0o7777 || modified.nanoseconds > 999_999_999 {
+            return Err(FormatError::Inconsistent { what: WHAT, rule: "mode and time are in range" });
+        }
+        if !xattrs.is_sorted_by(|a, b| a.0 < b.0) || xattrs.iter().any(|(name, _)| name.is_empty() || name.contains(&0))
+        {
+            return Err(FormatError::Inconsistent { what: WHAT, rule: "extended attributes are sorted by name" });
+        }
+        let metadata = Metadata { mode, uid, gid, user, group, modified, xattrs, link_group };
+        Ok(Self { name: EntryName::new(name)?, node: node.try_into()?, metadata })
+    }
+}
+
+impl TryFrom<NodeRecord> for Node {
+    type Error = FormatError;
+
+    fn try_from(record: NodeRecord) -> Result<Self, FormatError> {
+        Ok(match record {
+            NodeRecord::File { len_bytes, content, sparse } => {
+                Self::File { len_bytes, content: Content::decode(&content)?, sparse }
+            }
+            NodeRecord::Folder { content } => Self::Folder { content: Content::decode(&content)? },
+            NodeRecord::Symlink { target } if target.contains(&0) => {
+                return Err(FormatError::Inconsistent { what: WHAT, rule: "a link's target has no NUL" });
+            }
+            NodeRecord::Symlink { target } => Self::Symlink { target },
+            NodeRecord::BlockDevice { major, minor } => Self::BlockDevice { major, minor },
+            NodeRecord::CharDevice { major, minor } => Self::CharDevice { major, minor },
+            NodeRecord::Fifo => Self::Fifo,
+        })
+    }
+}
+
+/// Takes a folder's entry list apart while it arrives in pieces, and holds at most one incomplete entry.
+#[derive(Debug, Default)]
+pub struct TreeDecoder {
+    pending: Vec<u8>,
+    last: Option<EntryName>,
+}
+
+impl TreeDecoder {
+    /// Adds the next piece of the stream and hands every entry that is now complete to `visit`.
+    ///
+    /// # Errors
+    /// [`FormatError`] for an entry that does not decode or names that are not strictly ascending.
+    pub fn push(&mut self, piece: &[u8], visit: &mut dyn FnMut(Entry)) -> Result<(), FormatError> {
+        self.pending.extend_from_slice(piece);
+        let mut at = 0;
+        while let Some((len, rest)) = self.pending[at..].split_first_chunk::<4>() {
+            let len = u32::from_le_bytes(*len) as usize;
+            if len > limits::ENTRY_LEN_BYTES_MAX {
+                let (value, limit) = (len as u64, limits::ENTRY_LEN_BYTES_MAX as u64);
+                return Err(FormatError::BeyondLimit { what: WHAT, field: "length", value, limit });
+            }
+            let Some(bytes) = rest.get(..len) else { break };
+            let entry = Entry::decode(bytes)?;
+            if self.last.as_ref().is_some_and(|last| *last >= entry.name) {
+                return Err(FormatError::Inconsistent { what: "tree", rule: "names are strictly ascending" });
+            }
+            self.last = Some(entry.name.clone());
+            at += 4 + len;
+            visit(entry);
+        }
+        self.pending.drain(..at);
+        Ok(())
+    }
+
+    /// Ends the stream.
+    ///
+    /// # Errors
+    /// [`FormatError::Truncated`] when it ended inside an entry.
+    pub fn finish(self) -> Result<(), FormatError> {
+        match self.pending.is_empty() {
+            true => Ok(()),
+            false => Err(FormatError::Truncated { what: "tree" }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Digest;
+    use crate::content::ChunkRef;
+    use proptest::prelude::*;
+
+    fn node() -> impl Strategy<Value = Node> {
+        let content = any::<[u8; 32]>().prop_map(|digest| Content {
+            depth: 0,
+            chunks: vec![ChunkRef { digest: Digest::from_bytes(digest), len_bytes: 9 }],
+        });
+        prop_oneof![
+            (any::<u64>(), content.clone(), any::<bool>()).prop_map(|(len_bytes, content, sparse)| Node::File {
+                len_bytes,
+                content,
+                sparse
+            }),
+            content.prop_map(|content| Node::Folder { content }),
+            proptest::collection::vec(1..255u8, 0..40).prop_map(|target| Node::Symlink { target }),
+            any::<(u32, u32)>().prop_map(|(major, minor)| Node::BlockDevice { major, minor }),
+            any::<(u32, u32)>().prop_map(|(major, minor)| Node::CharDevice { major, minor }),
+            Just(Node::Fifo),
+        ]
+    }
+
+    fn entry() -> impl Strategy<Value = Entry> {
+        let name = proptest::collection::vec(any::<u8>(), 1..20)
+            .prop_filter_map("a plain name", |name| EntryName::new(name).ok());
+        let names = proptest::collection::btree_map(proptest::collection::vec(1..255u8, 1..9), any::<[u8; 3]>(), 0..3);
+        (name, node(), 0..0o10000u32, any::<(u32, u32, i64)>(), 0..1_000_000_000u32, names, any::<Option<(u64, u64)>>())
+            .prop_map(|(name, node, mode, (uid, gid, seconds), nanoseconds, xattrs, link)| Entry {
+                name,
+                node,
+                metadata: Metadata {
+                    mode,
+                    uid,
+                    gid,
+                    user: b"user".to_vec(),
+                    group: vec![],
+                    modified: Timestamp { seconds, nanoseconds },
+                    xattrs: xattrs.into_iter().map(|(name, value)| (name, value.to_vec())).collect(),
+                    link_group: link.map(|(device, inode)| LinkGroup { device, inode }),
+                },
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn a_tree_decodes_whatever_the_pieces(entries in proptest::collection::vec(entry(), 0..6), piece in 1..90usize) {
+            let mut entries = entries;
+            entries.sort_by(|a, b| a.name.cmp(&b.name));
+            entries.dedup_by(|a, b| a.name == b.name);
+            let mut bytes = Vec::new();
+            entries.iter().for_each(|entry| entry.encode_into(&mut bytes));
+            let mut decoder = TreeDecoder::default();
+            let mut decoded = Vec::new();
+            for piece in bytes.chunks(piece) {
+                decoder.push(piece, &mut |entry| decoded.push(entry)).unwrap();
+            }
+            decoder.finish().unwrap();
+            prop_assert_eq!(decoded, entries);
+        }
+
+        #[test]
+        fn hostile_bytes_do_not_panic(entry in entry(), at in any::<prop::sample::Index>(), to in any::<u8>()) {
+            let mut bytes = Vec::new();
+            entry.encode_into(&mut bytes);
+            let at = at.index(bytes.len());
+            bytes[at] = to;
+            let mut decoder = TreeDecoder::default();
+            drop(decoder.push(&bytes, &mut |_| ()));
+        }
+    }
+
+    #[test]
+    fn names_that_lead_out_of_a_folder_are_refused() {
+        for bad in [&b""[..], b".", b"..", b"a/b", b"/", b"a\0"] {
+            assert!(EntryName::new(bad.to_vec()).is_err());
+        }
+        assert!(EntryName::new(b"...".to_vec()).is_ok());
+        assert!(EntryName::new(vec![0xff; 255]).is_ok());
+    }
+}
