@@ -1,0 +1,74 @@
+use std::fmt::Write;
+
+use vellum_chunker::{Algorithm, Chunker, Sizes};
+
+use crate::common::{ALGORITHMS, golden_key, lengths, private_sizes, random, shared_sizes};
+use crate::{gear, phte128};
+
+const GOLDEN: &str = include_str!("../../tests-data/golden.txt");
+const HEADER: &str =
+    "# Frozen chunk lengths; docs/CHUNKERS.md says what they are of. A change here breaks every repository.\n";
+const LENGTH: usize = 4 << 20;
+
+/// Zeros, in which sixteen islands stand that were copied from the random data at the same offsets.
+fn islands(noise: &[u8]) -> Vec<u8> {
+    let mut data = vec![0; noise.len()];
+    for island in 0..16 {
+        let start = (island << 18) + island * island * 997;
+        let length = 1 + island * 331;
+        data[start..start + length].copy_from_slice(&noise[start..start + length]);
+    }
+    data
+}
+
+fn render(cut: impl Fn(Algorithm, Sizes, &[u8]) -> Vec<usize>) -> String {
+    let noise = random(b"vellum-chunker golden vectors", LENGTH);
+    let mut text = HEADER.to_owned();
+    for (name, data) in [("random", &noise), ("islands", &islands(&noise))] {
+        for sizes in [private_sizes(), shared_sizes()] {
+            for algorithm in ALGORITHMS {
+                let (min, avg, max) = (sizes.min(), sizes.avg(), sizes.max());
+                write!(text, "\n{} {min}/{avg}/{max} {name}", algorithm.name()).unwrap();
+                for (index, length) in cut(algorithm, sizes, data).iter().enumerate() {
+                    write!(text, "{}{length}", if index % 12 == 0 { "\n  " } else { " " }).unwrap();
+                }
+                text.push('\n');
+            }
+        }
+    }
+    text
+}
+
+fn cut(algorithm: Algorithm, sizes: Sizes, data: &[u8]) -> Vec<usize> {
+    lengths(&Chunker::new(algorithm, sizes, &golden_key()), data)
+}
+
+#[test]
+fn cut_points_are_frozen() {
+    assert_eq!(render(cut), GOLDEN);
+}
+
+#[test]
+fn cut_points_of_the_portable_search_are_frozen() {
+    let portable = |algorithm, sizes, data: &[u8]| match algorithm {
+        Algorithm::Phte128 => lengths(&Chunker::phte128_portable(sizes, &golden_key()), data),
+        _ => cut(algorithm, sizes, data),
+    };
+    assert_eq!(render(portable), GOLDEN);
+}
+
+#[test]
+fn frozen_cut_points_are_those_of_the_definitions() {
+    let defined = |algorithm, sizes, data: &[u8]| match algorithm {
+        Algorithm::Gear => gear::reference_lengths(sizes, &golden_key(), data),
+        _ => phte128::reference_lengths(sizes, &golden_key(), data),
+    };
+    assert_eq!(render(defined), GOLDEN);
+}
+
+#[test]
+#[ignore = "rewrites the golden vectors, for a new algorithm"]
+fn rewrite_golden_vectors() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests-data/golden.txt");
+    std::fs::write(path, render(cut)).unwrap();
+}
