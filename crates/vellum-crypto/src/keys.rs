@@ -1,0 +1,144 @@
+//! What the secrets of a class give: names of chunks from its dedup secret, seals from the secret of an epoch.
+
+use crate::derive::{self, derive_key, keyed_hash, label};
+use crate::{OpenError, PackKey, RandomError, Secret, WrapError, open, seal_into};
+use vellum_format::content::ChunkKind;
+use vellum_format::pack::{KeyWrap, PackHeader};
+use vellum_format::{ChunkId, Digest, FORMAT_VERSION, RepositoryId, SUITE, SealedHeader, catalog, snapshot};
+
+/// Keys that name chunks. They outlive epochs, so that deduplication survives a rotation.
+pub struct DedupKeys {
+    digest: Secret<32>,
+    chunk_id: Secret<32>,
+    cut: Secret<32>,
+}
+
+impl DedupKeys {
+    /// The keys of a dedup secret.
+    #[must_use]
+    pub fn derive(dedup_secret: &Secret<32>) -> Self {
+        let key = |context| derive_key(context, &[dedup_secret.expose()]);
+        Self { digest: key(derive::DIGEST), chunk_id: key(derive::CHUNK_ID), cut: key(derive::CHUNKER) }
+    }
+
+    /// The digest of a chunk's plaintext: `KH(K_digest, plain ‖ kind)`. Chunks of different kinds never share one.
+    ///
+    /// The kind stands last because a byte in front of the data would shift it against BLAKE3's subtrees, which
+    /// halves the speed of a 64 KiB chunk.
+    #[must_use]
+    pub fn digest(&self, kind: ChunkKind, plain: &[u8]) -> Digest {
+        Digest::from_bytes(keyed_hash(&self.digest, &[plain, &[kind.code()]]))
+    }
+
+    /// The lookup id of a digest: `KH(K_id, digest)`.
+    #[must_use]
+    pub fn chunk_id(&self, digest: &Digest) -> ChunkId {
+        ChunkId::from_bytes(keyed_hash(&self.chunk_id, &[digest.as_bytes()]))
+    }
+
+    /// The key of the chunker.
+    #[must_use]
+    pub fn cut_key(&self) -> &[u8; 32] {
+        self.cut.expose()
+    }
+}
+
+/// Keys of one class in one epoch.
+pub struct EpochKeys {
+    wrap: Secret<32>,
+    meta: Secret<32>,
+    index: Secret<32>,
+}
+
+impl EpochKeys {
+    /// The keys of an epoch's secret.
+    #[must_use]
+    pub fn derive(epoch_secret: &Secret<32>) -> Self {
+        let key = |context| derive_key(context, &[epoch_secret.expose()]);
+        Self { wrap: key(derive::PACK_WRAP), meta: key(derive::META), index: key(derive::INDEX) }
+    }
+
+    /// Wraps a pack's key. The wrap binds scope and epoch but no pack, because frames move between packs together
+    /// with their wraps.
+    ///
+    /// # Errors
+    /// [`RandomError`] when there is no fresh salt.
+    pub fn seal_pack_key(&self, key: &PackKey, scope: RepositoryId, epoch: u32) -> Result<KeyWrap, RandomError> {
+        let salt = crate::random_array::<32>()?;
+        let mut bytes = salt.to_vec();
+        seal_into(&self.wrap, label::PACK_WRAP, &salt, &wrap_ad(scope, epoch), key.secret().expose(), &mut bytes);
+        Ok(KeyWrap { kind: KeyWrap::SYMMETRIC, bytes })
+    }
+
+    /// Unwraps a pack's key.
+    ///
+    /// # Errors
+    /// [`WrapError::Unsupported`] for a kind of wrap that this version does not know; [`WrapError::DoesNotOpen`] when
+    /// it was wrapped with other keys, for another scope or epoch, or changed.
+    pub fn open_pack_key(&self, wrap: &KeyWrap, scope: RepositoryId, epoch: u32) -> Result<PackKey, WrapError> {
+        if wrap.kind != KeyWrap::SYMMETRIC {
+            return Err(WrapError::Unsupported { kind: wrap.kind });
+        }
+        let (salt, sealed) = wrap.bytes.split_first_chunk::<32>().ok_or(OpenError)?;
+        let opened = open(&self.wrap, label::PACK_WRAP, salt, &wrap_ad(scope, epoch), sealed)?;
+        let opened = zeroize::Zeroizing::new(opened);
+        let key: &[u8; 32] = opened.as_slice().try_into().map_err(|_| OpenError)?;
+        Ok(PackKey::from_secret(Secret::copy_of(key)))
+    }
+
+    /// Appends the sealed directory of the pack with this header.
+    pub fn seal_directory(&self, header: &PackHeader, directory: &[u8], out: &mut Vec<u8>) {
+        seal_into(&self.index, label::PACK_DIRECTORY, &header.salt, &header.encode(), directory, out);
+    }
+
+    /// Opens the sealed directory of the pack with this header.
+    ///
+    /// # Errors
+    /// [`OpenError`] when it is another pack's, is something else, or was changed.
+    pub fn open_directory(&self, header: &PackHeader, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        open(&self.index, label::PACK_DIRECTORY, &header.salt, &header.encode(), sealed)
+    }
+
+    /// Appends the sealed trailer of the pack with this header.
+    pub fn seal_trailer(&self, header: &PackHeader, trailer: &[u8], out: &mut Vec<u8>) {
+        seal_into(&self.index, label::PACK_TRAILER, &header.salt, &header.encode(), trailer, out);
+    }
+
+    /// Opens the sealed trailer of the pack with this header.
+    ///
+    /// # Errors
+    /// [`OpenError`] when it is another pack's, is something else, or was changed.
+    pub fn open_trailer(&self, header: &PackHeader, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        open(&self.index, label::PACK_TRAILER, &header.salt, &header.encode(), sealed)
+    }
+
+    /// Appends the sealed rest of the catalog with this header.
+    pub fn seal_catalog(&self, header: &SealedHeader, catalog: &[u8], out: &mut Vec<u8>) {
+        seal_into(&self.index, label::CATALOG, &header.salt, &header.encode(catalog::MAGIC), catalog, out);
+    }
+
+    /// Opens the sealed rest of the catalog with this header.
+    ///
+    /// # Errors
+    /// [`OpenError`] when it is another catalog's, is something else, or was changed.
+    pub fn open_catalog(&self, header: &SealedHeader, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        open(&self.index, label::CATALOG, &header.salt, &header.encode(catalog::MAGIC), sealed)
+    }
+
+    /// Appends the sealed rest of the snapshot with this header.
+    pub fn seal_snapshot(&self, header: &SealedHeader, snapshot: &[u8], out: &mut Vec<u8>) {
+        seal_into(&self.meta, label::SNAPSHOT, &header.salt, &header.encode(snapshot::MAGIC), snapshot, out);
+    }
+
+    /// Opens the sealed rest of the snapshot with this header.
+    ///
+    /// # Errors
+    /// [`OpenError`] when it is another snapshot's, is something else, or was changed.
+    pub fn open_snapshot(&self, header: &SealedHeader, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        open(&self.meta, label::SNAPSHOT, &header.salt, &header.encode(snapshot::MAGIC), sealed)
+    }
+}
+
+fn wrap_ad(scope: RepositoryId, epoch: u32) -> Vec<u8> {
+    derive::enc(&[&FORMAT_VERSION.to_le_bytes(), &[SUITE], scope.as_bytes(), &epoch.to_le_bytes()])
+}

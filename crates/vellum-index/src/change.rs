@@ -1,0 +1,109 @@
+//! What the index covers, and how that changes.
+
+use crate::key::SegmentId;
+use crate::segment::{Draft, Segment, Source};
+use crate::{Index, IndexError};
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+use vellum_format::ObjectId;
+use vellum_format::catalog::Catalog;
+
+impl Index {
+    /// The catalogs whose chunks can be found, sorted. The caller adds those that the repository has beyond these.
+    #[must_use]
+    pub fn loaded_catalogs(&self) -> Vec<ObjectId> {
+        let known = self.known();
+        let usable = known.segments.iter().filter(|segment| segment.is_usable());
+        let names: BTreeSet<ObjectId> = usable.flat_map(|segment| &segment.catalogs).copied().collect();
+        names.into_iter().collect()
+    }
+
+    /// Adds catalogs, the newest last, as one segment. Those that are loaded already are skipped.
+    ///
+    /// It takes 48 bytes of memory per chunk beside the catalogs, so a large repository is added in several calls;
+    /// but every segment makes later lookups slower, so small catalogs are best added together. If the folder
+    /// cannot be written, the segment stays in memory and [`Index::persistence`] says so.
+    ///
+    /// # Errors
+    /// [`IndexError::Inconsistent`] for a catalog that no decoder returns; nothing is added then.
+    pub fn add(&self, mut catalogs: Vec<(ObjectId, Catalog)>) -> Result<(), IndexError> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut loaded: BTreeSet<ObjectId> = self.loaded_catalogs().into_iter().collect();
+        catalogs.retain(|(name, _)| loaded.insert(*name));
+        if catalogs.is_empty() {
+            return Ok(());
+        }
+        let draft = Draft::from_catalogs(catalogs)?;
+        let segment = self.store(&draft)?;
+        self.known_mut().segments.insert(0, Arc::new(segment));
+        Ok(())
+    }
+
+    /// Forgets every segment that covers a catalog not `present` in the repository.
+    ///
+    /// Returns the present catalogs that are no longer loaded because of that: the caller adds them again.
+    #[must_use = "these catalogs have to be added again"]
+    pub fn retain_catalogs(&self, present: &BTreeSet<ObjectId>) -> Vec<ObjectId> {
+        let covers_only_present = |segment: &Segment| segment.catalogs.iter().all(|name| present.contains(name));
+        self.retain_segments(covers_only_present).into_iter().filter(|name| present.contains(name)).collect()
+    }
+
+    /// Forgets every segment in which damage was found since it was opened.
+    ///
+    /// Returns the catalogs that are no longer loaded because of that: the caller adds them again. Until then their
+    /// chunks count as not stored.
+    #[must_use = "these catalogs have to be added again"]
+    pub fn drop_damaged(&self) -> Vec<ObjectId> {
+        self.retain_segments(Segment::is_usable)
+    }
+
+    /// States which packs the caller found missing, or of another size, in the storage; it replaces what was stated
+    /// before. Their chunks count as not stored.
+    pub fn set_absent_packs(&self, packs: BTreeSet<ObjectId>) {
+        self.known_mut().absent_packs = packs.into_iter().collect();
+    }
+
+    /// Forgets the segments that `keep` refuses, and returns the catalogs that no other segment covers.
+    fn retain_segments(&self, keep: impl Fn(&Segment) -> bool) -> Vec<ObjectId> {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dropped = Vec::new();
+        self.known_mut().segments.retain(|segment| {
+            let keep = keep(segment);
+            if !keep {
+                dropped.push(Arc::clone(segment));
+            }
+            keep
+        });
+        self.forget(&dropped);
+        if dropped.iter().any(|segment| !segment.is_usable()) {
+            self.damaged_at_open.store(true, Ordering::Relaxed);
+        }
+        let loaded: BTreeSet<ObjectId> = self.loaded_catalogs().into_iter().collect();
+        let names: BTreeSet<ObjectId> = dropped.iter().flat_map(|segment| &segment.catalogs).copied().collect();
+        names.difference(&loaded).copied().collect()
+    }
+
+    /// Removes segments from the folder. If that fails, the next run finds and forgets them again.
+    fn forget(&self, dropped: &[Arc<Segment>]) {
+        let ids: Vec<SegmentId> =
+            dropped.iter().filter(|segment| !segment.is_in_memory()).map(|segment| segment.id).collect();
+        if let Some(folder) = self.folder.as_ref().filter(|_| !ids.is_empty()) {
+            folder.forget(&ids).unwrap_or_else(|failure| self.note(failure));
+        }
+    }
+
+    fn store(&self, draft: &Draft) -> Result<Segment, IndexError> {
+        let id = draft.id(&self.key);
+        let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
+        if let Some(folder) = &self.folder {
+            match folder.store(draft, id, serial) {
+                Ok(segment) => return Ok(segment),
+                Err(failure) => self.note(failure),
+            }
+        }
+        let mut bytes = Vec::new();
+        draft.write(id, &self.key, &mut bytes).map_err(|_| IndexError::Damaged { segment: id.to_string() })?;
+        Segment::open(Source::Memory(bytes), id, serial, &self.key)
+    }
+}

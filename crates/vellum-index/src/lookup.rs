@@ -1,0 +1,221 @@
+//! The questions that an index answers.
+
+use crate::segment::{ChunkRecord, FrameRecord, Segment};
+use crate::{Index, IndexError};
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use vellum_format::content::ChunkKind;
+use vellum_format::pack::{Compression, KeyWrap};
+use vellum_format::{ChunkId, ObjectId};
+
+/// One frame known to an [`Index`]: valid for that value of `Index` only, until its segment is forgotten.
+///
+/// Two references may mean the same frame if the same pack was added by different catalogs. The order is that of
+/// segments, packs and offsets, so sorting places by it groups them for reading.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FrameRef {
+    segment: u64,
+    number: u32,
+}
+
+/// Where one copy of a chunk lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Location {
+    /// The pack that holds it.
+    pub pack: ObjectId,
+    /// The frame that holds it; see [`Index::frame`].
+    pub frame: FrameRef,
+    /// Where it starts in the frame's plaintext, in bytes.
+    pub offset_in_frame: u32,
+    /// Length of its plaintext in bytes.
+    pub len_bytes: u32,
+}
+
+/// All that is needed to read and open one frame.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FrameInfo {
+    /// The pack that holds it.
+    pub pack: ObjectId,
+    /// Length of the whole pack object in bytes.
+    pub pack_len_bytes: u64,
+    /// Offset of the sealed frame in bytes from the start of the pack.
+    pub offset: u32,
+    /// Length of the sealed frame in bytes.
+    pub stored_len_bytes: u32,
+    /// Length of the plaintext in bytes.
+    pub plain_len_bytes: u32,
+    /// Chunks in the frame.
+    pub chunk_count: u32,
+    /// What its chunks are.
+    pub kind: ChunkKind,
+    /// How its plaintext is compressed.
+    pub compression: Compression,
+    /// The salt of its seal.
+    pub salt: [u8; 16],
+    /// The wrap that holds its key; frames with the same wrap share it.
+    pub wrap: Arc<KeyWrap>,
+}
+
+impl Index {
+    /// The newest copy of a chunk whose pack is not known to be absent.
+    #[must_use]
+    pub fn lookup(&self, id: &ChunkId) -> Option<Location> {
+        let mut newest = None;
+        self.visit_copies(id, |location| {
+            newest = Some(location);
+            false
+        });
+        newest
+    }
+
+    /// Whether [`Index::lookup`] finds the chunk.
+    #[must_use]
+    pub fn contains(&self, id: &ChunkId) -> bool {
+        self.lookup(id).is_some()
+    }
+
+    /// Every copy of a chunk whose pack is not known to be absent, the newest first.
+    #[must_use]
+    pub fn all_locations(&self, id: &ChunkId) -> Vec<Location> {
+        let mut locations: Vec<Location> = Vec::new();
+        self.visit_copies(id, |location| {
+            // A pack that several segments know is told once, by the newest of them.
+            let told = |other: &Location| other.pack == location.pack && other.frame.segment != location.frame.segment;
+            if !locations.iter().any(told) {
+                locations.push(location);
+            }
+            true
+        });
+        locations
+    }
+
+    /// How to read a frame; nothing when its segment was forgotten or turned out damaged: look up again then.
+    #[must_use]
+    pub fn frame(&self, frame: FrameRef) -> Option<FrameInfo> {
+        let known = self.known();
+        let segment = known.segments.iter().find(|segment| segment.serial == frame.segment && segment.is_usable())?;
+        let record = segment.frame(frame.number).ok()??;
+        frame_info(segment, &record).ok()
+    }
+
+    /// Every known pack with its length in bytes, sorted by name.
+    #[must_use]
+    pub fn packs(&self) -> Vec<(ObjectId, u64)> {
+        let mut packs = BTreeMap::new();
+        for pack in self.segments().iter().flat_map(|segment| &segment.packs) {
+            packs.entry(pack.name).or_insert(pack.len_bytes);
+        }
+        packs.into_iter().collect()
+    }
+
+    /// Copies of chunks in all known packs.
+    #[must_use]
+    pub fn chunk_count(&self) -> u64 {
+        let mut seen = HashSet::new();
+        let segments = self.segments();
+        let packs = segments.iter().flat_map(|segment| &segment.packs).filter(|pack| seen.insert(pack.name));
+        packs.map(|pack| u64::from(pack.chunk_count)).sum()
+    }
+
+    /// Visits every copy of every chunk, each pack's once, absent packs included; by id within a segment.
+    ///
+    /// `visit` may use the index; what is added meanwhile is not visited.
+    ///
+    /// # Errors
+    /// [`IndexError::Damaged`] when not everything could be visited, so that nothing may be concluded from it.
+    pub fn for_each_chunk(&self, mut visit: impl FnMut(&ChunkId, &Location)) -> Result<(), IndexError> {
+        let segments = self.all_segments()?;
+        segments.iter().zip(own_packs(&segments)).try_for_each(|(segment, own)| {
+            segment.each_chunk(|record| {
+                let location = location(segment, record)?;
+                if own[record.pack as usize] {
+                    visit(&record.id, &location);
+                }
+                Ok(())
+            })
+        })
+    }
+
+    /// Visits every frame, each pack's once, absent packs included; in the order of each pack.
+    ///
+    /// `visit` may use the index; what is added meanwhile is not visited.
+    ///
+    /// # Errors
+    /// [`IndexError::Damaged`] when not everything could be visited, so that nothing may be concluded from it.
+    pub fn for_each_frame(&self, mut visit: impl FnMut(FrameRef, &FrameInfo)) -> Result<(), IndexError> {
+        let segments = self.all_segments()?;
+        segments.iter().zip(own_packs(&segments)).try_for_each(|(segment, own)| {
+            segment.each_frame(|number, record| {
+                let info = frame_info(segment, record)?;
+                if own[record.pack as usize] {
+                    visit(FrameRef { segment: segment.serial, number }, &info);
+                }
+                Ok(())
+            })
+        })
+    }
+
+    /// Shows usable copies of a chunk, the newest first, as long as `visit` wants more. // N4
+    fn visit_copies(&self, id: &ChunkId, mut visit: impl FnMut(Location) -> bool) {
+        let known = self.known();
+        for segment in known.segments.iter().filter(|segment| segment.is_usable()) {
+            let found = segment.find(id, |record| match location(segment, record) {
+                Ok(location) if known.absent_packs.contains(&location.pack) => false,
+                Ok(location) => !visit(location),
+                Err(_) => false,
+            });
+            // A damaged segment has marked itself; what it would have known counts as not stored. // N3
+            if matches!(found, Ok(Some(_))) {
+                return;
+            }
+        }
+    }
+
+    /// The segments of this moment, the newest first, or the damage of one.
+    fn all_segments(&self) -> Result<Vec<Arc<Segment>>, IndexError> {
+        let segments = self.known().segments.clone();
+        match segments.iter().find(|segment| !segment.is_usable()) {
+            Some(segment) => Err(segment.damage()),
+            None => Ok(segments),
+        }
+    }
+
+    /// The usable segments of this moment, the newest first.
+    fn segments(&self) -> Vec<Arc<Segment>> {
+        self.known().segments.iter().filter(|segment| segment.is_usable()).cloned().collect()
+    }
+}
+
+/// For each segment, the newest first, which of its packs no newer segment has.
+fn own_packs(segments: &[Arc<Segment>]) -> Vec<Vec<bool>> {
+    let mut seen = HashSet::new();
+    let own = |segment: &Arc<Segment>| segment.packs.iter().map(|pack| seen.insert(pack.name)).collect();
+    segments.iter().map(own).collect()
+}
+
+fn location(segment: &Segment, record: &ChunkRecord) -> Result<Location, IndexError> {
+    Ok(Location {
+        pack: segment.pack(record.pack)?.name,
+        frame: FrameRef { segment: segment.serial, number: record.frame },
+        offset_in_frame: record.offset_in_frame,
+        len_bytes: record.len_bytes,
+    })
+}
+
+fn frame_info(segment: &Segment, record: &FrameRecord) -> Result<FrameInfo, IndexError> {
+    let pack = segment.pack(record.pack)?;
+    let known = [Compression::None, Compression::Zstd];
+    let compression = known.into_iter().find(|compression| compression.code() == record.compression);
+    Ok(FrameInfo {
+        pack: pack.name,
+        pack_len_bytes: pack.len_bytes,
+        offset: record.offset,
+        stored_len_bytes: record.stored_len_bytes,
+        plain_len_bytes: record.plain_len_bytes,
+        chunk_count: record.chunk_count,
+        kind: ChunkKind::from_code(record.kind).map_err(|_| segment.damage())?,
+        compression: compression.ok_or_else(|| segment.damage())?,
+        salt: record.salt,
+        wrap: Arc::clone(segment.wrap(record.wrap)?),
+    })
+}

@@ -1,0 +1,252 @@
+//! Reading a segment: nothing is believed that was not verified after it was read.
+
+use super::{
+    CHUNKS_PER_FENCE, ChunkRecord, FrameRecord, HEADER_LEN, Header, PackRecord, SEALED_LEN, Section, field, prefix,
+};
+use crate::IndexError;
+use crate::key::{LocalKey, RECORD_LEN, SegmentId, SegmentKey, TAG_LEN};
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use vellum_format::pack::KeyWrap;
+use vellum_format::{ChunkId, ObjectId};
+
+/// Where a segment's bytes are.
+pub(crate) enum Source {
+    File(File),
+    Memory(Vec<u8>),
+}
+
+impl Source {
+    /// Fills the buffer, or nothing when the source ends before or cannot be read.
+    fn read(&self, at: u64, buffer: &mut [u8]) -> Option<()> {
+        match self {
+            Self::File(file) => file.read_exact_at(buffer, at).ok(),
+            Self::Memory(bytes) => {
+                let from = bytes.get(usize::try_from(at).ok()?..)?;
+                buffer.copy_from_slice(from.get(..buffer.len())?);
+                Some(())
+            }
+        }
+    }
+}
+
+/// An open segment. Once any of it turned out damaged it is not asked again.
+pub(crate) struct Segment {
+    /// Unique among all segments that one [`crate::Index`] ever had.
+    pub(crate) serial: u64,
+    pub(crate) id: SegmentId,
+    pub(crate) catalogs: Vec<ObjectId>,
+    pub(crate) packs: Vec<PackRecord>,
+    wraps: Vec<Arc<KeyWrap>>,
+    fences: Vec<u64>,
+    header: Header,
+    key: SegmentKey,
+    source: Source,
+    damaged: AtomicBool,
+}
+
+impl Segment {
+    /// Opens a segment that must be `id`. It verifies the header and the meta part.
+    pub(crate) fn open(source: Source, id: SegmentId, serial: u64, key: &LocalKey) -> Result<Self, IndexError> {
+        Self::open_verified(source, id, serial, key).ok_or_else(|| IndexError::Damaged { segment: id.to_string() })
+    }
+
+    fn open_verified(source: Source, id: SegmentId, serial: u64, key: &LocalKey) -> Option<Self> {
+        let key = key.segment_key(id);
+        let mut bytes = vec![0; HEADER_LEN];
+        source.read(0, &mut bytes)?;
+        let header = Header::decode(verified(&bytes, Section::Header, &key)?)?;
+        if header.id != id {
+            return None;
+        }
+        bytes.resize(usize::try_from(header.meta_len_bytes).ok()?.checked_add(TAG_LEN)?, 0);
+        source.read(header.meta_at(), &mut bytes)?;
+        let mut meta = Meta(verified(&bytes, Section::Meta, &key)?);
+        let catalogs = (0..header.catalogs).map(|_| meta.name()).collect::<Option<_>>()?;
+        let packs = (0..header.packs).map(|_| meta.pack()).collect::<Option<_>>()?;
+        let fences = (0..header.fences()).map(|_| meta.number()).collect::<Option<_>>()?;
+        let wraps = (0..header.wraps).map(|_| meta.wrap()).collect::<Option<_>>()?;
+        let damaged = AtomicBool::new(false);
+        Some(Self { serial, id, catalogs, packs, wraps, fences, header, key, source, damaged })
+    }
+
+    /// Whether this segment may still be asked.
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.damaged.load(Ordering::Relaxed)
+    }
+
+    /// Whether this segment is lost when the process ends.
+    pub(crate) const fn is_in_memory(&self) -> bool {
+        matches!(self.source, Source::Memory(_))
+    }
+
+    /// The first copy of a chunk that `accept` takes, the newest tried first.
+    ///
+    /// An absence is verified as a place is: by the records on both sides of where the chunk would stand, or by
+    /// the fence behind it. // N1
+    pub(crate) fn find(
+        &self,
+        id: &ChunkId,
+        mut accept: impl FnMut(&ChunkRecord) -> bool,
+    ) -> Result<Option<ChunkRecord>, IndexError> {
+        let end = self.fences.partition_point(|fence| *fence <= prefix(id));
+        for group in self.first_group_with(id, end)?..end {
+            let mut buffer = [0; CHUNKS_PER_FENCE * SEALED_LEN];
+            let (first_number, records) = self.read_group(group, &mut buffer)?;
+            let first = records.partition_point(|record| record[..ChunkId::LEN] < id.as_bytes()[..]);
+            let verified_from = first.saturating_sub(1);
+            for (number, sealed) in (first_number..).zip(records).skip(verified_from) {
+                let record = ChunkRecord::decode(self.verified(Section::Chunks, number, sealed)?);
+                if record.id > *id {
+                    return Ok(None);
+                }
+                if record.id == *id && accept(&record) {
+                    return Ok(Some(record));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first group of chunk records before `end` that may hold a chunk: the last one that starts with a smaller
+    /// id, or the first of all. It reads only where several start with the same 8 bytes, as only made-up ids do.
+    fn first_group_with(&self, id: &ChunkId, end: usize) -> Result<usize, IndexError> {
+        let mut low = self.fences.partition_point(|fence| *fence < prefix(id));
+        let mut high = end;
+        while low < high {
+            let middle = low.midpoint(high);
+            let first = self.record(Section::Chunks, (middle * CHUNKS_PER_FENCE) as u64)?;
+            if ChunkRecord::decode(&first).id < *id {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        Ok(low.saturating_sub(1))
+    }
+
+    /// A frame by its number.
+    pub(crate) fn frame(&self, number: u32) -> Result<Option<FrameRecord>, IndexError> {
+        if number >= self.header.frames {
+            return Ok(None);
+        }
+        self.record(Section::Frames, u64::from(number)).map(|record| Some(FrameRecord::decode(&record)))
+    }
+
+    /// A pack by the number that this segment's records have for it.
+    pub(crate) fn pack(&self, number: u32) -> Result<&PackRecord, IndexError> {
+        self.packs.get(number as usize).ok_or_else(|| self.damage())
+    }
+
+    /// A wrap by the number that this segment's records have for it.
+    pub(crate) fn wrap(&self, number: u32) -> Result<&Arc<KeyWrap>, IndexError> {
+        self.wraps.get(number as usize).ok_or_else(|| self.damage())
+    }
+
+    /// Visits all chunk records by id.
+    pub(crate) fn each_chunk(
+        &self,
+        mut visit: impl FnMut(&ChunkRecord) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
+        let mut buffer = [0; CHUNKS_PER_FENCE * SEALED_LEN];
+        for group in 0..self.fences.len() {
+            let (first_number, records) = self.read_group(group, &mut buffer)?;
+            for (number, sealed) in (first_number..).zip(records) {
+                visit(&ChunkRecord::decode(self.verified(Section::Chunks, number, sealed)?))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Visits all frame records with their numbers, in the order of the packs.
+    pub(crate) fn each_frame(
+        &self,
+        mut visit: impl FnMut(u32, &FrameRecord) -> Result<(), IndexError>,
+    ) -> Result<(), IndexError> {
+        (0..self.header.frames).try_for_each(|number| {
+            let record = self.record(Section::Frames, u64::from(number))?;
+            visit(number, &FrameRecord::decode(&record))
+        })
+    }
+
+    /// Marks the segment as damaged: it is not asked again, and [`crate::Index::drop_damaged`] removes it.
+    pub(crate) fn damage(&self) -> IndexError {
+        self.damaged.store(true, Ordering::Relaxed);
+        IndexError::Damaged { segment: self.id.to_string() }
+    }
+
+    /// Reads and verifies one record.
+    fn record(&self, section: Section, number: u64) -> Result<[u8; RECORD_LEN], IndexError> {
+        let mut sealed = [0; SEALED_LEN];
+        self.read(self.header.record_at(section, number), &mut sealed)?;
+        self.verified(section, number, &sealed).copied()
+    }
+
+    /// Reads the chunk records that follow a fence. They are not verified; the first one's number comes with them.
+    fn read_group<'a>(
+        &self,
+        group: usize,
+        buffer: &'a mut [u8; CHUNKS_PER_FENCE * SEALED_LEN],
+    ) -> Result<(u64, &'a [[u8; SEALED_LEN]]), IndexError> {
+        let first = (group * CHUNKS_PER_FENCE) as u64;
+        let count = self.header.chunks.saturating_sub(first).min(CHUNKS_PER_FENCE as u64);
+        let count = usize::try_from(count).unwrap_or(CHUNKS_PER_FENCE);
+        let bytes = &mut buffer[..count * SEALED_LEN];
+        self.read(self.header.record_at(Section::Chunks, first), bytes)?;
+        Ok((first, bytes.as_chunks().0))
+    }
+
+    fn read(&self, at: u64, buffer: &mut [u8]) -> Result<(), IndexError> {
+        self.source.read(at, buffer).ok_or_else(|| self.damage())
+    }
+
+    /// The record inside a sealed one, if it is as it was written, and at this place. // N1, N2
+    fn verified<'a>(
+        &self,
+        section: Section,
+        number: u64,
+        sealed: &'a [u8; SEALED_LEN],
+    ) -> Result<&'a [u8; RECORD_LEN], IndexError> {
+        let (record, tag) = sealed.split_first_chunk().ok_or_else(|| self.damage())?;
+        if self.key.record_tag(section.place(number), record) == *tag { Ok(record) } else { Err(self.damage()) }
+    }
+}
+
+/// The bytes before the tag that ends them, if they are as they were written.
+fn verified<'a>(sealed: &'a [u8], section: Section, key: &SegmentKey) -> Option<&'a [u8]> {
+    let (bytes, tag) = sealed.split_last_chunk::<TAG_LEN>()?;
+    (key.tag(section.place(0), bytes) == *tag).then_some(bytes)
+}
+
+/// What is left of a verified meta stream.
+struct Meta<'a>(&'a [u8]);
+
+impl Meta<'_> {
+    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
+        let (taken, rest) = self.0.split_first_chunk::<N>()?;
+        self.0 = rest;
+        Some(*taken)
+    }
+
+    fn name(&mut self) -> Option<ObjectId> {
+        self.take().map(ObjectId::from_bytes)
+    }
+
+    fn number(&mut self) -> Option<u64> {
+        self.take().map(u64::from_le_bytes)
+    }
+
+    fn pack(&mut self) -> Option<PackRecord> {
+        let (name, len_bytes) = (self.name()?, self.number()?);
+        Some(PackRecord { name, len_bytes, chunk_count: u32::from_le_bytes(self.take()?) })
+    }
+
+    fn wrap(&mut self) -> Option<Arc<KeyWrap>> {
+        let start: [u8; 4] = self.take()?;
+        let (bytes, rest) = self.0.split_at_checked(usize::from(u16::from_le_bytes(field(&start, 2))))?;
+        self.0 = rest;
+        Some(Arc::new(KeyWrap { kind: start[0], bytes: bytes.to_vec() }))
+    }
+}

@@ -1,0 +1,6 @@
+//! What the index promises, tested through its public face.
+
+mod damage;
+mod model;
+mod sharing;
+mod support;

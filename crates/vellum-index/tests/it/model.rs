@@ -1,0 +1,175 @@
+//! The index against a plain model, through random histories.
+
+use crate::support::{Model, Shape, assert_agrees, catalog, open, quick_folder};
+use proptest::prelude::*;
+use std::collections::BTreeSet;
+use vellum_format::{ChunkId, ObjectId};
+use vellum_index::{Index, StateFolder};
+
+const SHAPE: Shape = Shape { packs: 4, frames: 4, chunks: 40, ids: 400 };
+
+#[derive(Debug, Clone)]
+enum Step {
+    Add(Vec<u64>),
+    Reopen,
+    Forget(u64),
+    Absent(Vec<prop::sample::Index>),
+    DeleteFolder,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        5 => proptest::collection::vec(0..30u64, 0..4).prop_map(Step::Add),
+        2 => Just(Step::Reopen),
+        1 => (0..30u64).prop_map(Step::Forget),
+        2 => proptest::collection::vec(any::<prop::sample::Index>(), 0..3).prop_map(Step::Absent),
+        1 => Just(Step::DeleteFolder),
+    ]
+}
+
+/// An index and what it should know.
+struct Pair {
+    folder: tempfile::TempDir,
+    at: StateFolder,
+    index: Index,
+    model: Model,
+}
+
+impl Pair {
+    fn new(in_memory: bool) -> Self {
+        let folder = quick_folder();
+        let at = if in_memory { StateFolder::None } else { StateFolder::At(folder.path().join("state")) };
+        let index = Index::open(&at, &[1; 32]).expect("the folder can be made");
+        Self { folder, at, index, model: Model::default() }
+    }
+
+    fn take(&mut self, step: &Step) {
+        match step {
+            Step::Add(numbers) => self.add(numbers),
+            Step::Reopen => self.reopen(),
+            Step::Forget(number) => self.forget(*number),
+            Step::Absent(packs) => self.absent(packs),
+            Step::DeleteFolder if self.at != StateFolder::None => {
+                std::fs::remove_dir_all(self.folder.path().join("state")).expect("the folder is there");
+                self.model = Model::default();
+                self.reopen();
+            }
+            Step::DeleteFolder => {}
+        }
+    }
+
+    fn add(&mut self, numbers: &[u64]) {
+        let catalogs: Vec<_> = numbers.iter().map(|number| catalog(*number, SHAPE)).collect();
+        self.index.add(catalogs.clone()).expect("catalogs as a decoder gives them");
+        let mut loaded: BTreeSet<ObjectId> = self.model.batches.iter().flatten().map(|(name, _)| *name).collect();
+        let new: Vec<_> = catalogs.into_iter().filter(|(name, _)| loaded.insert(*name)).collect();
+        self.model.batches.extend((!new.is_empty()).then_some(new));
+    }
+
+    fn reopen(&mut self) {
+        if self.at == StateFolder::None {
+            self.model = Model::default();
+        }
+        self.model.absent.clear();
+        self.index = Index::open(&self.at, &[1; 32]).expect("the folder can be made");
+    }
+
+    fn forget(&mut self, number: u64) {
+        let (gone, _) = catalog(number, SHAPE);
+        let present: BTreeSet<ObjectId> =
+            self.index.loaded_catalogs().into_iter().filter(|name| *name != gone).collect();
+        let again = self.index.retain_catalogs(&present);
+        let mut expected = BTreeSet::new();
+        self.model.batches.retain(|batch| {
+            let dropped = batch.iter().any(|(name, _)| *name == gone);
+            expected.extend(batch.iter().map(|(name, _)| *name).filter(|name| dropped && *name != gone));
+            !dropped
+        });
+        assert_eq!(again, expected.into_iter().collect::<Vec<_>>());
+    }
+
+    fn absent(&mut self, packs: &[prop::sample::Index]) {
+        let known = self.index.packs();
+        let packs = packs.iter().filter(|_| !known.is_empty()).map(|pack| pack.get(&known).0);
+        self.model.absent = packs.collect();
+        self.index.set_absent_packs(self.model.absent.clone());
+    }
+
+    fn compare(&self) {
+        assert_agrees(&self.index, &self.model, SHAPE.ids + 10);
+        let names: BTreeSet<ObjectId> = self.model.batches.iter().flatten().map(|(name, _)| *name).collect();
+        assert_eq!(self.index.loaded_catalogs(), names.into_iter().collect::<Vec<_>>());
+        self.compare_all();
+    }
+
+    /// Compares what iterates over everything, where absent packs count.
+    fn compare_all(&self) {
+        let model = Model { batches: self.model.batches.clone(), absent: BTreeSet::new() };
+        let copies = model.copies();
+        let mut expected: Vec<ChunkId> = copies.iter().flat_map(|(id, copies)| vec![*id; copies.len()]).collect();
+        let mut visited = Vec::new();
+        self.index.for_each_chunk(|id, _| visited.push(*id)).expect("no damage");
+        visited.sort_unstable();
+        expected.sort_unstable();
+        assert_eq!(visited, expected);
+        assert_eq!(self.index.chunk_count(), expected.len() as u64);
+        let mut chunks_in_frames = 0;
+        self.index
+            .for_each_frame(|frame, info| {
+                assert_eq!(self.index.frame(frame).as_ref(), Some(info));
+                chunks_in_frames += u64::from(info.chunk_count);
+            })
+            .expect("no damage");
+        assert_eq!(chunks_in_frames, expected.len() as u64);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_history_agrees_with_the_model(in_memory in any::<bool>(), steps in proptest::collection::vec(step(), 1..12)) {
+        let mut pair = Pair::new(in_memory);
+        for step in &steps {
+            pair.take(step);
+        }
+        pair.compare();
+    }
+}
+
+#[test]
+fn a_hundred_thousand_entries_agree() {
+    let shape = Shape { packs: 40, frames: 40, chunks: 40, ids: 60_000 };
+    let folder = quick_folder();
+    let mut model = Model::default();
+    for batch in [0..3u64, 3..4, 4..7] {
+        model.batches.push(batch.map(|number| catalog(number, shape)).collect());
+        open(folder.path()).add(model.batches.last().expect("just pushed").clone()).expect("good catalogs");
+    }
+    let index = open(folder.path());
+    assert!(index.chunk_count() > 90_000, "{}", index.chunk_count());
+    assert_agrees(&index, &model, shape.ids + 40_000);
+}
+
+#[test]
+fn a_chunk_stored_a_thousand_times_is_found_in_its_last_usable_pack() {
+    let shape = Shape { packs: 60, frames: 4, chunks: 40, ids: 1 };
+    let (name, catalog) = catalog(5, shape);
+    let index = Index::open(&StateFolder::None, &[1; 32]).expect("nothing to make");
+    let mut model = Model { batches: vec![vec![(name, catalog.clone())]], absent: BTreeSet::new() };
+    index.add(model.batches[0].clone()).expect("a good catalog");
+    assert!(index.chunk_count() > 1000);
+    let mut packs: Vec<ObjectId> = catalog.packs.iter().map(|pack| pack.pack).collect();
+    while let Some(pack) = packs.pop() {
+        assert_agrees(&index, &model, 2);
+        model.absent.insert(pack);
+        index.set_absent_packs(model.absent.clone());
+    }
+    assert_eq!(index.lookup(&crate::support::chunk_id(0)), None);
+}
+
+#[test]
+fn an_index_is_shared_by_threads() {
+    fn shared<T: Send + Sync>() {}
+    shared::<Index>();
+}

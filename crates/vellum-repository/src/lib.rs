@@ -1,0 +1,54 @@
+//! An encrypted, deduplicating chunk store on top of a storage.
+//!
+//! This crate hides everything below a chunk: keys, frames, packs, catalogs, the index, the order of publication.
+//! It never knows a file, a path or a tree. A chunk goes down through [`put`](crate::FrameWriter::put),
+//! `pack_writer` and `upload`, and comes back through [`get`](crate::Repository::read_chunk) and `pack_reader`.
+//!
+//! Order of publication (I1): packs durable, then the catalog that lists them, then the snapshot. Every prefix of
+//! that order is a valid repository with, at worst, packs that nobody refers to.
+
+#![forbid(unsafe_code)]
+
+mod class;
+mod create;
+mod device;
+mod error;
+mod get;
+mod local_state;
+mod open;
+mod pack_reader;
+mod pack_writer;
+mod pending;
+mod publish;
+mod put;
+mod refresh;
+mod slots;
+mod snapshots;
+mod upload;
+mod verify;
+
+pub use create::{CreateOptions, Created, NewSlot};
+pub use error::RepositoryError;
+pub use get::{FrameCache, FrameId, OpenedFrame, Place};
+pub use local_state::LocalState;
+pub use open::{Locked, Repository};
+pub use pack_reader::FrameReader;
+pub use publish::{Session, SessionOptions, SnapshotDraft, Stored};
+pub use put::{FrameWriter, Put};
+pub use refresh::Refreshed;
+pub use slots::SlotSummary;
+pub use snapshots::{Snapshot, Snapshots};
+pub use verify::{Damage, PackVerdict};
+
+/// Bytes from the operating system's generator.
+///
+/// # Errors
+/// [`RepositoryError::Randomness`].
+pub fn random_bytes<const N: usize>() -> Result<[u8; N], RepositoryError> {
+    pack_writer::random()
+}
+
+pub use vellum_crypto::{Credential, KeyFile, RecoveryKey};
+pub use vellum_format::key_manifest::Argon2idParameters;
+pub use vellum_format as format;
+pub use vellum_storage as storage;

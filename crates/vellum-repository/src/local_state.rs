@@ -1,0 +1,68 @@
+//! Where a process keeps what it may lose at any time, and how that is sealed.
+
+use crate::RepositoryError;
+use crate::open::Repository;
+use crate::pack_writer::random;
+use std::path::PathBuf;
+use vellum_format::RepositoryId;
+
+const SALT_LEN: usize = 32;
+
+/// Local state is compressed quickly: it is read on every run.
+const COMPRESSION_LEVEL: i32 = 1;
+
+/// Plaintext bytes of one piece of local state.
+const PLAIN_LEN_BYTES_MAX: usize = 1 << 30;
+
+/// The local state of all repositories of one user.
+#[derive(Debug, Clone)]
+pub enum LocalState {
+    /// Below this folder, one subfolder a repository.
+    At(PathBuf),
+    /// Nothing is read or kept.
+    None,
+}
+
+impl LocalState {
+    /// The folder of one repository, not necessarily there yet.
+    #[must_use]
+    pub fn folder(&self, repository: RepositoryId) -> Option<PathBuf> {
+        match self {
+            Self::At(root) => Some(root.join(repository.to_string())),
+            Self::None => None,
+        }
+    }
+}
+
+impl Repository {
+    /// Compresses and seals bytes that stay on this machine; `label` separates uses.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Randomness`], [`RepositoryError::Compression`].
+    pub fn seal_local(&self, label: &'static str, plain: &[u8]) -> Result<Vec<u8>, RepositoryError> {
+        let compressed = zstd::bulk::compress(plain, COMPRESSION_LEVEL).map_err(RepositoryError::Compression)?;
+        let salt: [u8; SALT_LEN] = random()?;
+        let mut out = salt.to_vec();
+        vellum_crypto::seal_into(&self.local_key(label), "local", &salt, b"", &compressed, &mut out);
+        Ok(out)
+    }
+
+    /// Opens what [`Repository::seal_local`] sealed under this label; `None` for anything else.
+    #[must_use]
+    pub fn open_local(&self, label: &'static str, sealed: &[u8]) -> Option<Vec<u8>> {
+        let (salt, sealed) = sealed.split_at_checked(SALT_LEN)?;
+        let compressed = vellum_crypto::open(&self.local_key(label), "local", salt, b"", sealed).ok()?;
+        let len = zstd::bulk::Decompressor::upper_bound(&compressed).filter(|len| *len <= PLAIN_LEN_BYTES_MAX)?;
+        zstd::bulk::decompress(&compressed, len).ok()
+    }
+
+    /// A key for hashing what stays on this machine; `label` separates uses.
+    #[must_use]
+    pub fn local_hash_key(&self, label: &'static str) -> [u8; 32] {
+        *self.local_key(label).expose()
+    }
+
+    fn local_key(&self, label: &str) -> vellum_crypto::Secret<32> {
+        self.unlocked().ring.local_key(label)
+    }
+}

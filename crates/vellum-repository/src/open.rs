@@ -1,0 +1,270 @@
+//! Opening and unlocking: two states, so that nothing can be used before its keys were checked.
+
+use crate::RepositoryError;
+use crate::class::{Class, PRIVATE};
+use crate::create::mirror;
+use crate::local_state::LocalState;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use vellum_chunker::Chunker;
+use vellum_crypto::{Credential, Expected, ManifestError, UnlockError, Unlocked, unlock};
+use vellum_format::catalog::CatalogedPack;
+use vellum_format::key_manifest::{KeyManifest, SignedKeyManifest};
+use vellum_format::repository_config::RepositoryConfig;
+use vellum_format::{ObjectId, ObjectKind, ObjectName, RepositoryId, limits};
+use vellum_index::{Index, StateFolder};
+use vellum_storage::{Storage, StorageError};
+
+/// A repository whose config was read but not yet authenticated: that takes the keys.
+pub struct Locked {
+    storage: Arc<dyn Storage>,
+    config: RepositoryConfig,
+    config_id: ObjectId,
+}
+
+/// An unlocked repository. Share it by reference; all of its methods may be called from many threads.
+pub struct Repository {
+    storage: Arc<dyn Storage>,
+    config: RepositoryConfig,
+    unlocked: Unlocked,
+    key_manifest: ObjectId,
+    class: Class,
+    index: Index,
+    state_folder: Option<PathBuf>,
+    recovered: Mutex<Vec<CatalogedPack>>,
+    has_absent_packs: AtomicBool,
+    has_recovered: AtomicBool,
+}
+
+impl Locked {
+    /// Reads the config, from its copy when the first is damaged.
+    ///
+    /// # Errors
+    /// [`RepositoryError::NoRepository`] when there is none, [`RepositoryError::NothingLeft`] when every copy is
+    /// damaged, [`RepositoryError::AmbiguousConfig`] when there are several.
+    pub fn open(storage: Arc<dyn Storage>) -> Result<Self, RepositoryError> {
+        let location = || storage.location();
+        let kinds = [ObjectKind::Config, ObjectKind::ConfigMirror];
+        let found = read_undamaged(&*storage, kinds, limits::CONFIG_LEN_BYTES_MAX)?;
+        let mut undamaged = found.objects.into_iter();
+        match (undamaged.next(), undamaged.len()) {
+            (Some((id, bytes)), 0) => {
+                let damaged = |error| RepositoryError::damaged(ObjectName::new(ObjectKind::Config, id), &error);
+                let config = RepositoryConfig::decode(&bytes).map_err(damaged)?;
+                Ok(Self { storage, config, config_id: id })
+            }
+            (Some(_), others) => Err(RepositoryError::AmbiguousConfig { location: location(), count: others + 1 }),
+            (None, _) if found.names == 0 => Err(RepositoryError::NoRepository { location: location() }),
+            (None, _) => Err(RepositoryError::NothingLeft { kind: ObjectKind::Config, location: location() }),
+        }
+    }
+
+    /// The repository's id.
+    #[must_use]
+    pub fn id(&self) -> RepositoryId {
+        self.config.repository
+    }
+
+    /// Unlocks with the newest generation of keys and authenticates the config through it.
+    ///
+    /// # Errors
+    /// [`RepositoryError::WrongCredential`], [`RepositoryError::NoSuchSlot`], or what contradicts what.
+    pub fn unlock(
+        self,
+        credential: &Credential<'_>,
+        local_state: &LocalState,
+    ) -> Result<Repository, RepositoryError> {
+        let Self { storage, config, config_id } = self;
+        let (key_manifest, signed) = newest_key_manifest(&*storage)?;
+        let name = ObjectName::new(ObjectKind::Key, key_manifest);
+        let expected =
+            Expected { repository: config.repository, owner: config.owner, config: config_id, generation_min: 0 };
+        let unlocked = unlock(&signed, &expected, credential).map_err(|error| unlock_error(error, name))?;
+        let class = config.classes.iter().find(|class| class.name == PRIVATE);
+        let class = class.ok_or_else(|| RepositoryError::KeysMissing { class: PRIVATE.to_owned() })?;
+        let class = Class::new(class, &unlocked.ring)?;
+        let state_folder = local_state.folder(config.repository);
+        let index_folder = state_folder.clone().map_or(StateFolder::None, StateFolder::At);
+        let index = Index::open(&index_folder, unlocked.ring.local_key("index").expose())?;
+        Ok(Repository {
+            storage,
+            config,
+            unlocked,
+            key_manifest,
+            class,
+            index,
+            state_folder,
+            recovered: Mutex::default(),
+            has_absent_packs: AtomicBool::new(false),
+            has_recovered: AtomicBool::new(false),
+        })
+    }
+}
+
+impl Repository {
+    /// The repository's id.
+    #[must_use]
+    pub fn id(&self) -> RepositoryId {
+        self.config.repository
+    }
+
+    /// The authenticated config.
+    #[must_use]
+    pub fn config(&self) -> &RepositoryConfig {
+        &self.config
+    }
+
+    /// Cuts files as this repository wants them cut.
+    #[must_use]
+    pub fn chunker(&self) -> Chunker {
+        self.class.chunker.clone()
+    }
+
+    /// The owner's fingerprint, to be compared by people.
+    #[must_use]
+    pub fn owner_fingerprint(&self) -> String {
+        vellum_crypto::fingerprint(&self.config.owner)
+    }
+
+    /// The storage beneath.
+    #[must_use]
+    pub fn storage(&self) -> &Arc<dyn Storage> {
+        &self.storage
+    }
+
+    /// The folder for local state of this repository, if any may be kept.
+    #[must_use]
+    pub fn state_folder(&self) -> Option<&PathBuf> {
+        self.state_folder.as_ref()
+    }
+
+    /// The catalogs that the index has loaded.
+    #[must_use]
+    pub fn catalogs(&self) -> Vec<ObjectId> {
+        self.index.loaded_catalogs()
+    }
+
+    /// Whether everything that these catalogs listed is still counted as stored.
+    #[must_use]
+    pub fn holds_all(&self, catalogs: impl IntoIterator<Item = ObjectId>) -> bool {
+        let loaded: BTreeSet<ObjectId> = self.index.loaded_catalogs().into_iter().collect();
+        !self.has_absent_packs.load(Ordering::Relaxed) && catalogs.into_iter().all(|id| loaded.contains(&id))
+    }
+
+    pub(crate) fn set_absent_packs(&self, packs: BTreeSet<ObjectId>) {
+        self.has_absent_packs.store(!packs.is_empty(), Ordering::Relaxed);
+        self.index.set_absent_packs(packs);
+    }
+
+    pub(crate) fn class(&self) -> &Class {
+        &self.class
+    }
+
+    pub(crate) fn index(&self) -> &Index {
+        &self.index
+    }
+
+    pub(crate) fn unlocked(&self) -> &Unlocked {
+        &self.unlocked
+    }
+
+    pub(crate) fn unlocked_mut(&mut self) -> (&mut Unlocked, &mut ObjectId) {
+        (&mut self.unlocked, &mut self.key_manifest)
+    }
+
+    /// The generation of keys that this process unlocked.
+    #[must_use]
+    pub fn key_manifest(&self) -> ObjectId {
+        self.key_manifest
+    }
+
+    /// Whether packs without a catalog were looked for already; later calls would find the same.
+    pub(crate) fn has_recovered(&self) -> bool {
+        self.has_recovered.swap(true, Ordering::Relaxed)
+    }
+
+    pub(crate) fn take_recovered(&self) -> Vec<CatalogedPack> {
+        std::mem::take(&mut *self.recovered.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn remember_recovered(&self, packs: &[CatalogedPack]) {
+        self.recovered.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(packs);
+    }
+}
+
+/// The undamaged objects under a prefix and its mirror, once each.
+struct Found {
+    objects: Vec<(ObjectId, Vec<u8>)>,
+    names: usize,
+}
+
+fn read_undamaged(
+    storage: &dyn Storage,
+    kinds: [ObjectKind; 2],
+    len_bytes_max: u64,
+) -> Result<Found, RepositoryError> {
+    let mut names: Vec<ObjectName> = Vec::new();
+    for kind in kinds {
+        storage.list(kind, &mut |object| names.push(object.name))?;
+    }
+    let mut objects: Vec<(ObjectId, Vec<u8>)> = Vec::new();
+    for name in &names {
+        if objects.iter().any(|(id, _)| *id == name.id) {
+            continue;
+        }
+        match storage.get(name, len_bytes_max) {
+            Ok(bytes) if ObjectId::of(&bytes) == name.id => objects.push((name.id, bytes)),
+            Ok(_) | Err(StorageError::NotFound { .. } | StorageError::TooLarge { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Found { objects, names: names.len() })
+}
+
+/// The undamaged key manifest of the highest generation.
+pub(crate) fn newest_key_manifest(storage: &dyn Storage) -> Result<(ObjectId, SignedKeyManifest), RepositoryError> {
+    let kinds = [ObjectKind::Key, ObjectKind::KeyMirror];
+    let found = read_undamaged(storage, kinds, limits::KEY_MANIFEST_LEN_BYTES_MAX)?;
+    let mut newest: Option<(u64, ObjectId, SignedKeyManifest)> = None;
+    for (id, bytes) in found.objects {
+        let decoded = SignedKeyManifest::decode(&bytes)
+            .and_then(|signed| Ok((KeyManifest::decode(&signed.manifest)?.generation, signed)));
+        let (generation, signed) =
+            decoded.map_err(|error| RepositoryError::damaged(ObjectName::new(ObjectKind::Key, id), &error))?;
+        // Of two with one generation the smaller name wins, so that every client takes the same.
+        let key = (generation, std::cmp::Reverse(id));
+        if newest.as_ref().is_none_or(|(best, best_id, _)| key > (*best, std::cmp::Reverse(*best_id))) {
+            newest = Some((generation, id, signed));
+        }
+    }
+    newest
+        .map(|(_, id, signed)| (id, signed))
+        .ok_or_else(|| RepositoryError::NothingLeft { kind: ObjectKind::Key, location: storage.location() })
+}
+
+/// Removes older key manifests once a newer one is durable.
+pub(crate) fn remove_older_key_manifests(storage: &dyn Storage, keep: ObjectId) -> Result<(), RepositoryError> {
+    for kind in [ObjectKind::Key, ObjectKind::KeyMirror] {
+        let mut old = Vec::new();
+        storage.list(kind, &mut |object| old.push(object.name))?;
+        for name in old.iter().filter(|name| name.id != keep) {
+            storage.delete(&mirror(kind, name))?;
+        }
+    }
+    Ok(())
+}
+
+fn unlock_error(error: UnlockError, object: ObjectName) -> RepositoryError {
+    match error {
+        UnlockError::WrongCredential { kind, .. } => RepositoryError::WrongCredential { credential: kind },
+        UnlockError::NoSlot { kind } => RepositoryError::NoSuchSlot { credential: kind },
+        UnlockError::Manifest(ManifestError::Format(error)) => RepositoryError::damaged(object, &error),
+        UnlockError::Slot { slot_index, source } => {
+            RepositoryError::UnusableSlot { slot: slot_index + 1, reason: source.to_string() }
+        }
+        UnlockError::Manifest(error) => RepositoryError::KeysContradict { detail: error.to_string() },
+        UnlockError::Ring(error) => RepositoryError::KeysContradict { detail: error.to_string() },
+    }
+}

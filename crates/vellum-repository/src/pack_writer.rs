@@ -1,0 +1,153 @@
+//! Assembling packs: frames in, finished and re-read packs out.
+
+use crate::RepositoryError;
+use crate::class::Class;
+use crate::pack_reader::{FrameReader, open_pack};
+use std::sync::Arc;
+use vellum_crypto::{PackKey, SEAL_OVERHEAD_BYTES, random_array};
+use vellum_format::content::ChunkKind;
+use vellum_format::pack::{Compression, Directory, Frame, KeyWrap, PackHeader, PackTrailer, PackedChunk};
+use vellum_format::{ObjectKind, ObjectName, RepositoryId, limits, padme_len};
+
+/// A directory is padded to a multiple of this, so that its length says little about the number of chunks.
+const DIRECTORY_PADDING_BYTES: usize = 4096;
+const TRAILER_LEN_BYTES: usize = PackTrailer::ENCODED_LEN + SEAL_OVERHEAD_BYTES;
+
+/// A pack's key together with its stored wrap. Frames sealed for one pack may land in the next: the wrap goes along.
+pub(crate) struct FrameKey {
+    pub(crate) key: PackKey,
+    wrap: KeyWrap,
+}
+
+impl FrameKey {
+    pub(crate) fn generate(class: &Class, scope: RepositoryId) -> Result<Arc<Self>, RepositoryError> {
+        let key = PackKey::generate()?;
+        let wrap = class.keys.seal_pack_key(&key, scope, class.epoch)?;
+        Ok(Arc::new(Self { key, wrap }))
+    }
+}
+
+/// A frame that is sealed but has no place yet.
+pub(crate) struct SealedFrame {
+    pub(crate) key: Arc<FrameKey>,
+    pub(crate) kind: ChunkKind,
+    pub(crate) compression: Compression,
+    pub(crate) salt: [u8; 16],
+    pub(crate) chunks: Vec<PackedChunk>,
+}
+
+/// A pack that still takes frames.
+pub(crate) struct OpenPack {
+    pub(crate) key: Arc<FrameKey>,
+    bytes: Vec<u8>,
+    wraps: Vec<Arc<FrameKey>>,
+    frames: Vec<Frame>,
+    chunk_count: usize,
+}
+
+/// A pack that was finished and re-read, ready to be stored.
+pub(crate) struct FinishedPack {
+    pub(crate) name: ObjectName,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) directory: Directory,
+}
+
+impl OpenPack {
+    pub(crate) fn new(key: Arc<FrameKey>) -> Self {
+        let bytes = vec![0; PackHeader::ENCODED_LEN];
+        Self { key, bytes, wraps: Vec::new(), frames: Vec::new(), chunk_count: 0 }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Whether the finished pack would still be at most `pack_len_bytes` with this frame in it.
+    pub(crate) fn fits(&self, sealed_len_bytes: usize, chunks: usize, pack_len_bytes: u32) -> bool {
+        let wraps: Vec<usize> =
+            self.wraps.iter().map(|key| key.wrap.bytes.len()).chain([self.key.wrap.bytes.len(); 2]).collect();
+        let directory = Directory::encoded_len(&wraps, self.frames.len() + 1, self.chunk_count + chunks);
+        let end = self.bytes.len() + sealed_len_bytes + sealed_directory_len(directory) + TRAILER_LEN_BYTES;
+        let counts_fit = self.frames.len() < limits::PACK_FRAMES_MAX as usize
+            && self.chunk_count + chunks <= limits::PACK_CHUNKS_MAX as usize
+            && self.wraps.len() + 2 < usize::from(limits::PACK_WRAPS_MAX);
+        counts_fit && end <= pack_len_bytes as usize
+    }
+
+    /// Takes a frame over. The caller has asked [`OpenPack::fits`].
+    pub(crate) fn append(&mut self, frame: SealedFrame, sealed: &[u8]) {
+        let position = self.wraps.iter().position(|key| Arc::ptr_eq(key, &frame.key));
+        let wrap = position.unwrap_or_else(|| {
+            self.wraps.push(Arc::clone(&frame.key));
+            self.wraps.len() - 1
+        });
+        self.chunk_count += frame.chunks.len();
+        self.frames.push(Frame {
+            offset: to_u32(self.bytes.len()),
+            stored_len_bytes: to_u32(sealed.len()),
+            wrap: u16::try_from(wrap).expect("fits() keeps the wraps below their limit"),
+            kind: frame.kind,
+            compression: frame.compression,
+            salt: frame.salt,
+            chunks: frame.chunks,
+        });
+        self.bytes.extend_from_slice(sealed);
+    }
+
+    /// Completes the pack: exactly `pack_len_bytes` when `full`, else rounded up by Padmé. Then opens it again from
+    /// its final bytes and compares every chunk, so that no fault of memory, processor or compressor is stored (I2).
+    pub(crate) fn finish(
+        self,
+        class: &Class,
+        scope: RepositoryId,
+        pack_len_bytes: u32,
+        full: bool,
+    ) -> Result<FinishedPack, RepositoryError> {
+        let Self { key, mut bytes, wraps, frames, .. } = self;
+        let directory = Directory { wraps: wraps.iter().map(|key| key.wrap.clone()).collect(), frames };
+        let mut plain = directory.encode();
+        plain.resize(plain.len().next_multiple_of(DIRECTORY_PADDING_BYTES), 0);
+        let tail_len = plain.len() + SEAL_OVERHEAD_BYTES + TRAILER_LEN_BYTES;
+        let padded = padme_len((bytes.len() + tail_len) as u64).min(u64::from(pack_len_bytes));
+        let body_len_bytes = if full { u64::from(pack_len_bytes) } else { padded };
+        let header = PackHeader { epoch: class.epoch, scope, salt: random()?, body_len_bytes };
+        bytes[..PackHeader::ENCODED_LEN].copy_from_slice(&header.encode());
+        let directory_offset = usize::try_from(body_len_bytes).expect("a pack fits into memory") - tail_len;
+        // Where the frames stop must not show.
+        key.key.append_filler(directory_offset - bytes.len(), &mut bytes);
+        class.keys.seal_directory(&header, &plain, &mut bytes);
+        let trailer = PackTrailer {
+            directory_offset: to_u32(directory_offset),
+            directory_len_bytes: to_u32(plain.len() + SEAL_OVERHEAD_BYTES),
+        };
+        class.keys.seal_trailer(&header, &trailer.encode(), &mut bytes);
+        verify(&bytes, &directory, class, scope)?;
+        Ok(FinishedPack { name: ObjectName::of(ObjectKind::Pack, &bytes), bytes, directory })
+    }
+}
+
+fn verify(bytes: &[u8], meant: &Directory, class: &Class, scope: RepositoryId) -> Result<(), RepositoryError> {
+    let failed = |reason: &str| RepositoryError::WriteVerification { reason: reason.to_owned() };
+    let directory = open_pack(bytes, class, scope).map_err(|reason| failed(&reason))?;
+    if directory != *meant {
+        return Err(failed("its directory differs"));
+    }
+    let mut reader = FrameReader::new();
+    for frame in &directory.frames {
+        let wrap = &directory.wraps[usize::from(frame.wrap)];
+        reader.verify_frame(class, scope, wrap, frame, bytes).map_err(|reason| failed(&reason))?;
+    }
+    Ok(())
+}
+
+fn sealed_directory_len(encoded_len: usize) -> usize {
+    encoded_len.next_multiple_of(DIRECTORY_PADDING_BYTES) + SEAL_OVERHEAD_BYTES
+}
+
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], RepositoryError> {
+    Ok(random_array()?)
+}
+
+fn to_u32(len: usize) -> u32 {
+    u32::try_from(len).expect("a pack is at most 512 MiB long")
+}

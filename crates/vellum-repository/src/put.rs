@@ -1,0 +1,140 @@
+//! Taking chunks in: name, look up, group into frames, compress, seal.
+
+use crate::RepositoryError;
+use crate::pack_writer::SealedFrame;
+use crate::publish::Session;
+use std::sync::atomic::Ordering;
+use vellum_crypto::{frame_ad, frame_salt};
+use vellum_format::content::{ChunkKind, ChunkRef};
+use vellum_format::limits;
+use vellum_format::pack::{Compression, PackedChunk};
+
+/// What became of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Put {
+    /// How to refer to it.
+    pub chunk: ChunkRef,
+    /// Whether this call was the first to bring it.
+    pub is_new: bool,
+}
+
+/// Takes chunks for one worker thread: it owns a compressor and one open frame per kind.
+///
+/// What was put is stored only after [`FrameWriter::flush`]; a writer that is dropped with open frames poisons its
+/// session, so that nothing is published that lacks them.
+pub struct FrameWriter<'session> {
+    session: &'session Session<'session>,
+    compressor: zstd::bulk::Compressor<'static>,
+    level: i32,
+    open: [OpenFrame; 3],
+    compressed: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+#[derive(Default)]
+struct OpenFrame {
+    plain: Vec<u8>,
+    chunks: Vec<PackedChunk>,
+}
+
+impl<'session> FrameWriter<'session> {
+    pub(crate) fn new(session: &'session Session<'session>, level: i32) -> Result<Self, RepositoryError> {
+        let compressor = zstd::bulk::Compressor::new(level).map_err(RepositoryError::Compression)?;
+        let open = [OpenFrame::default(), OpenFrame::default(), OpenFrame::default()];
+        Ok(Self { session, compressor, level, open, compressed: Vec::new(), sealed: Vec::new() })
+    }
+
+    /// Takes one chunk, unless it is stored or on its way already.
+    ///
+    /// # Errors
+    /// [`RepositoryError`] when a pack that this chunk completed could not be stored.
+    ///
+    /// # Panics
+    /// When `plain` is empty or longer than [`limits::CHUNK_LEN_BYTES_MAX`]: chunkers cut neither.
+    pub fn put(&mut self, kind: ChunkKind, plain: &[u8]) -> Result<Put, RepositoryError> {
+        let len_bytes = u32::try_from(plain.len()).expect("a chunk is at most CHUNK_LEN_BYTES_MAX long");
+        assert!((1..=limits::CHUNK_LEN_BYTES_MAX).contains(&len_bytes), "a chunk is 1 to CHUNK_LEN_BYTES_MAX long");
+        let session = self.session;
+        let digest = session.class().dedup.digest(kind, plain);
+        let id = session.class().dedup.chunk_id(&digest);
+        let chunk = ChunkRef { digest, len_bytes };
+        if !session.claim(&id) {
+            return Ok(Put { chunk, is_new: false });
+        }
+        session.counters.chunks_new.fetch_add(1, Ordering::Relaxed);
+        session.counters.bytes_new.fetch_add(u64::from(len_bytes), Ordering::Relaxed);
+        let frame_len_max = session.frame_len_bytes();
+        let frame = &mut self.open[slot(kind)];
+        if !frame.plain.is_empty() && frame.plain.len() + plain.len() > frame_len_max {
+            self.close(kind)?;
+        }
+        let frame = &mut self.open[slot(kind)];
+        frame.plain.extend_from_slice(plain);
+        frame.chunks.push(PackedChunk { id, len_bytes });
+        Ok(Put { chunk, is_new: true })
+    }
+
+    /// Hands every open frame over.
+    ///
+    /// # Errors
+    /// As [`FrameWriter::put`].
+    pub fn flush(&mut self) -> Result<(), RepositoryError> {
+        [ChunkKind::Data, ChunkKind::Tree, ChunkKind::List].into_iter().try_for_each(|kind| self.close(kind))
+    }
+
+    fn close(&mut self, kind: ChunkKind) -> Result<(), RepositoryError> {
+        let frame = &mut self.open[slot(kind)];
+        if frame.chunks.is_empty() {
+            return Ok(());
+        }
+        let chunks = std::mem::take(&mut frame.chunks);
+        let compression = compress(&mut self.compressor, self.level, &frame.plain, &mut self.compressed)?;
+        let payload = match compression {
+            Compression::Zstd => &self.compressed,
+            Compression::None => &frame.plain,
+        };
+        let key = self.session.frame_key(kind)?;
+        let salt = frame_salt(&chunks);
+        let plain_len = u32::try_from(frame.plain.len()).expect("a frame is at most 32 MiB long");
+        let count = u32::try_from(chunks.len()).expect("a frame has fewer chunks than bytes");
+        let ad = frame_ad(self.session.scope(), kind, compression, plain_len, count);
+        self.sealed.clear();
+        key.key.seal_frame_into(&salt, &ad, payload, &mut self.sealed);
+        frame.plain.clear();
+        self.session.store_frame(SealedFrame { key, kind, compression, salt, chunks }, &self.sealed)
+    }
+}
+
+impl Drop for FrameWriter<'_> {
+    fn drop(&mut self) {
+        if self.open.iter().any(|frame| !frame.chunks.is_empty()) {
+            self.session.poison();
+        }
+    }
+}
+
+/// Fills `out` with the compressed form if that is shorter.
+fn compress(
+    compressor: &mut zstd::bulk::Compressor<'static>,
+    level: i32,
+    plain: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<Compression, RepositoryError> {
+    if level == 0 {
+        return Ok(Compression::None);
+    }
+    let bound = zstd::zstd_safe::compress_bound(plain.len());
+    out.clear();
+    out.resize(bound, 0);
+    let len = compressor.compress_to_buffer(plain, out.as_mut_slice()).map_err(RepositoryError::Compression)?;
+    out.truncate(len);
+    Ok(if len < plain.len() { Compression::Zstd } else { Compression::None })
+}
+
+fn slot(kind: ChunkKind) -> usize {
+    match kind {
+        ChunkKind::Data => 0,
+        ChunkKind::Tree => 1,
+        ChunkKind::List => 2,
+    }
+}

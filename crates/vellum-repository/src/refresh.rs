@@ -1,0 +1,184 @@
+//! Bringing the index up to what the storage holds: the index may claim less than the storage, never more (I4).
+
+use crate::RepositoryError;
+use crate::open::Repository;
+use crate::pack_reader::open_pack_by_ranges;
+use rayon::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use vellum_format::catalog::{self, Catalog, CatalogedPack};
+use vellum_format::{ObjectId, ObjectKind, ObjectName, SealedHeader, limits};
+use vellum_storage::StorageError;
+
+/// Catalogs that are opened before they become one segment.
+const BATCH: usize = 64;
+
+/// What a refresh found.
+#[derive(Debug, Default)]
+pub struct Refreshed {
+    /// Catalogs that were read; the others were loaded before.
+    pub catalogs_read: usize,
+    /// Catalogs that cannot be used. What their packs hold was read from the packs themselves.
+    pub damaged: Vec<RepositoryError>,
+    /// Packs whose directories were read one by one because no usable catalog lists them.
+    pub packs_recovered: usize,
+    /// Packs that catalogs list and the storage does not hold in full length. Their chunks count as missing.
+    pub packs_absent: usize,
+}
+
+impl Repository {
+    /// Loads new catalogs, forgets vanished ones, and stops counting packs that are not there in full length.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Storage`] when the storage cannot be listed: then nothing may be concluded from it.
+    pub fn refresh(&self) -> Result<Refreshed, RepositoryError> {
+        let mut refreshed = self.load_catalogs()?;
+        if !refreshed.damaged.is_empty() {
+            refreshed.packs_recovered = self.recover_from_packs()?;
+        }
+        if self.storage().capabilities().cheap_listing {
+            refreshed.packs_absent = self.mark_absent_packs()?;
+        }
+        Ok(refreshed)
+    }
+
+    /// As [`Repository::refresh`], but heals nothing on the way: what no usable catalog lists counts as missing, and
+    /// packs are listed even where that is slow.
+    ///
+    /// # Errors
+    /// As [`Repository::refresh`].
+    pub fn refresh_for_check(&self) -> Result<Refreshed, RepositoryError> {
+        let mut refreshed = self.load_catalogs()?;
+        refreshed.packs_absent = self.mark_absent_packs()?;
+        Ok(refreshed)
+    }
+
+    /// Stops counting further packs as stored, until the next refresh.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Storage`].
+    pub fn distrust_packs(&self, mut packs: BTreeSet<ObjectId>) -> Result<(), RepositoryError> {
+        packs.extend(self.absent_packs()?);
+        self.set_absent_packs(packs);
+        Ok(())
+    }
+
+    fn load_catalogs(&self) -> Result<Refreshed, RepositoryError> {
+        let mut present = BTreeSet::new();
+        self.storage().list(ObjectKind::Catalog, &mut |object| {
+            present.insert(object.name.id);
+        })?;
+        // What became unloaded with a vanished catalog is read again below, with everything else that is missing.
+        drop(self.index().retain_catalogs(&present));
+        drop(self.index().drop_damaged());
+        let loaded: BTreeSet<ObjectId> = self.index().loaded_catalogs().into_iter().collect();
+        let mut refreshed = Refreshed::default();
+        let missing: Vec<ObjectId> = present.difference(&loaded).copied().collect();
+        for batch in missing.chunks(BATCH) {
+            let mut opened = Vec::new();
+            for id in batch {
+                match self.read_catalog(*id) {
+                    Ok(catalog) => opened.push((*id, catalog)),
+                    Err(error @ RepositoryError::Damaged { .. }) => refreshed.damaged.push(error),
+                    Err(error) => return Err(error),
+                }
+            }
+            refreshed.catalogs_read += opened.len();
+            self.index().add(opened)?;
+        }
+        Ok(refreshed)
+    }
+
+    /// As [`Repository::recover_from_packs`], but only once: whether it brought anything new.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Storage`].
+    pub fn recover(&self) -> Result<bool, RepositoryError> {
+        if self.has_recovered() {
+            return Ok(false);
+        }
+        Ok(self.recover_from_packs()? > 0)
+    }
+
+    /// Reads the directories of packs that no loaded catalog lists, so that their chunks are found again. The next
+    /// session lists them in its catalog.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Storage`].
+    pub fn recover_from_packs(&self) -> Result<usize, RepositoryError> {
+        let known: BTreeSet<ObjectId> = self.index().packs().into_iter().map(|(pack, _)| pack).collect();
+        let mut unlisted = Vec::new();
+        self.storage().list(ObjectKind::Pack, &mut |object| {
+            if !known.contains(&object.name.id) {
+                unlisted.push((object.name, object.len_bytes));
+            }
+        })?;
+        let read: Vec<Option<CatalogedPack>> = unlisted
+            .par_iter()
+            .map(|(name, len_bytes)| self.read_directory(name, *len_bytes))
+            .collect::<Result<_, _>>()?;
+        let packs: Vec<CatalogedPack> = read.into_iter().flatten().collect();
+        self.remember_recovered(&packs);
+        let count = packs.len();
+        // Under the pack's own name, which is no catalog's: the next refresh forgets it again.
+        let own_catalogs = packs.into_iter().map(|pack| (pack.pack, Catalog { packs: vec![pack] }));
+        self.index().add(own_catalogs.collect())?;
+        Ok(count)
+    }
+
+    /// The directory of a pack, or nothing when it does not open: then the pack is damaged and `check` says so.
+    fn read_directory(&self, name: &ObjectName, len_bytes: u64) -> Result<Option<CatalogedPack>, RepositoryError> {
+        let read = |range| self.storage().get_range(name, range);
+        match open_pack_by_ranges(len_bytes, self.class(), self.id(), read) {
+            Ok(Ok(directory)) => Ok(Some(CatalogedPack { pack: name.id, len_bytes, directory })),
+            Ok(Err(_)) | Err(StorageError::NotFound { .. } | StorageError::ShortRead { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn mark_absent_packs(&self) -> Result<usize, RepositoryError> {
+        let absent = self.absent_packs()?;
+        let count = absent.len();
+        self.set_absent_packs(absent);
+        Ok(count)
+    }
+
+    /// Presence means name and length agree; a name alone is never presence.
+    fn absent_packs(&self) -> Result<BTreeSet<ObjectId>, RepositoryError> {
+        let mut expected: BTreeMap<ObjectId, u64> = self.index().packs().into_iter().collect();
+        self.storage().list(ObjectKind::Pack, &mut |object| {
+            if expected.get(&object.name.id) == Some(&object.len_bytes) {
+                expected.remove(&object.name.id);
+            }
+        })?;
+        Ok(expected.into_keys().collect())
+    }
+
+    pub(crate) fn read_catalog(&self, id: ObjectId) -> Result<Catalog, RepositoryError> {
+        let name = ObjectName::new(ObjectKind::Catalog, id);
+        let bytes = self.read_object(&name, limits::CATALOG_LEN_BYTES_MAX)?;
+        let (header, sealed) = SealedHeader::split("catalog", catalog::MAGIC, &bytes)
+            .map_err(|error| RepositoryError::damaged(name, &error))?;
+        let plain = self
+            .class()
+            .keys
+            .open_catalog(&header, sealed)
+            .map_err(|_| RepositoryError::sealed_wrong(name))?;
+        Catalog::decode(&plain).map_err(|error| RepositoryError::damaged(name, &error))
+    }
+
+    /// A whole object whose bytes hash to its name.
+    pub(crate) fn read_object(&self, name: &ObjectName, len_bytes_max: u64) -> Result<Vec<u8>, RepositoryError> {
+        let damaged = |reason: &str| RepositoryError::Damaged { object: *name, reason: reason.to_owned() };
+        let bytes = match self.storage().get(name, len_bytes_max) {
+            Ok(bytes) => bytes,
+            Err(StorageError::TooLarge { .. }) => return Err(damaged("it is longer than any object of its kind")),
+            Err(StorageError::NotFound { .. }) => return Err(damaged("it is missing")),
+            Err(StorageError::ShortRead { .. }) => return Err(damaged("it is cut short")),
+            Err(error) => return Err(error.into()),
+        };
+        match ObjectId::of(&bytes) == name.id {
+            true => Ok(bytes),
+            false => Err(damaged("its bytes do not hash to its name")),
+        }
+    }
+}

@@ -1,0 +1,149 @@
+//! Changing who can unlock: each change is a new generation of the key manifest, added before the old one goes.
+
+use crate::RepositoryError;
+use crate::create::{NewSlot, put_twice};
+use crate::open::{Repository, newest_key_manifest, remove_older_key_manifests};
+use vellum_crypto::KeyManifestDraft;
+use vellum_format::key_manifest::{KeyManifest, SlotHeader};
+use vellum_format::snapshot::Timestamp;
+use vellum_format::{ObjectId, ObjectKind};
+
+/// What a slot says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotSummary {
+    /// Its id in hex.
+    pub id: String,
+    /// `password`, `key-file`, `recovery`, ….
+    pub kind: String,
+    /// The ring it opens.
+    pub role: String,
+    /// For people.
+    pub label: String,
+    /// When it was added.
+    pub created: Timestamp,
+    /// Argon2id memory in KiB, passes and lanes of a password slot.
+    pub argon2id: Option<(u32, u32, u32)>,
+    /// Whether this process unlocked with it.
+    pub is_current: bool,
+}
+
+impl Repository {
+    /// Every way to unlock, in the order in which they were added.
+    ///
+    /// # Errors
+    /// [`RepositoryError::KeysContradict`] when a signed slot does not decode.
+    pub fn slots(&self) -> Result<Vec<SlotSummary>, RepositoryError> {
+        let contradict = |error: vellum_format::FormatError| RepositoryError::KeysContradict { detail: error.to_string() };
+        let summarize = |slot: &vellum_format::key_manifest::Slot| {
+            let header = SlotHeader::decode(&slot.header).map_err(contradict)?;
+            let id = format!("{:?}", header.slot);
+            Ok(SlotSummary {
+                is_current: self.unlocked().slot == Some(header.slot),
+                id,
+                kind: header.kind,
+                role: header.role,
+                label: header.label,
+                created: header.created,
+                argon2id: header.argon2id.map(|cost| (cost.memory_kib, cost.passes, cost.lanes)),
+            })
+        };
+        self.unlocked().manifest.slots.iter().map(summarize).collect()
+    }
+
+    /// Adds a way to unlock and returns its id.
+    ///
+    /// # Errors
+    /// [`RepositoryError::ConcurrentKeyChange`] when somebody else was faster; nothing was changed then.
+    pub fn add_slot(&mut self, slot: &NewSlot<'_>) -> Result<String, RepositoryError> {
+        let mut added = String::new();
+        self.change_keys(|draft| {
+            added = format!("{:?}", slot.add_to(draft)?);
+            Ok(())
+        })?;
+        Ok(added)
+    }
+
+    /// Removes a way to unlock and gives the ring a new key, sealed to every slot that stays.
+    ///
+    /// Whoever kept an old copy of the repository's keys can still open that copy with the removed secret.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Slot`] when there is no such slot or it is the last.
+    pub fn remove_slot(&mut self, id: &str) -> Result<(), RepositoryError> {
+        let id = id.to_owned();
+        self.change_keys(|draft| remove(draft, &id))
+    }
+
+    /// Adds `slot` and removes the slot `replaced` in one generation.
+    ///
+    /// # Errors
+    /// As [`Repository::add_slot`] and [`Repository::remove_slot`].
+    pub fn replace_slot(&mut self, replaced: &str, slot: &NewSlot<'_>) -> Result<String, RepositoryError> {
+        let mut added = String::new();
+        self.change_keys(|draft| {
+            added = format!("{:?}", slot.add_to(draft)?);
+            remove(draft, replaced)
+        })?;
+        Ok(added)
+    }
+
+    fn change_keys(
+        &mut self,
+        change: impl FnOnce(&mut KeyManifestDraft) -> Result<(), RepositoryError>,
+    ) -> Result<(), RepositoryError> {
+        if newest_key_manifest(&**self.storage())?.0 != self.key_manifest() {
+            return Err(RepositoryError::ConcurrentKeyChange);
+        }
+        let mut draft = self.unlocked().draft(self.key_manifest()).map_err(RepositoryError::KeyChange)?;
+        change(&mut draft)?;
+        let (signed, next) = draft.finish().map_err(RepositoryError::KeyChange)?;
+        let generation = next.manifest.generation;
+        let storage = self.storage().clone();
+        let name = put_twice(&*storage, ObjectKind::Key, ObjectKind::KeyMirror, &signed.encode())?;
+        storage.sync()?;
+        if self.has_rival(generation, name.id)? {
+            for kind in [ObjectKind::Key, ObjectKind::KeyMirror] {
+                storage.delete(&crate::create::mirror(kind, &name))?;
+            }
+            return Err(RepositoryError::ConcurrentKeyChange);
+        }
+        remove_older_key_manifests(&*storage, name.id)?;
+        let (unlocked, key_manifest) = self.unlocked_mut();
+        *unlocked = next;
+        *key_manifest = name.id;
+        Ok(())
+    }
+
+    /// Whether another manifest has reached this generation. Whoever sees one steps back.
+    fn has_rival(&self, generation: u64, own: ObjectId) -> Result<bool, RepositoryError> {
+        let mut others = Vec::new();
+        self.storage().list(ObjectKind::Key, &mut |object| {
+            if object.name.id != own {
+                others.push(object.name);
+            }
+        })?;
+        for name in others {
+            let limit = vellum_format::limits::KEY_MANIFEST_LEN_BYTES_MAX;
+            let decoded = self.read_object(&name, limit).map(|bytes| {
+                let signed = vellum_format::key_manifest::SignedKeyManifest::decode(&bytes)?;
+                Ok::<_, vellum_format::FormatError>(KeyManifest::decode(&signed.manifest)?.generation)
+            });
+            if matches!(decoded, Ok(Ok(other)) if other >= generation) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+fn remove(draft: &mut KeyManifestDraft, id: &str) -> Result<(), RepositoryError> {
+    let refused = |reason: &str| RepositoryError::Slot { slot: id.to_owned(), reason: reason.to_owned() };
+    let headers = draft.slot_headers().map_err(RepositoryError::KeyChange)?;
+    let matching: Vec<_> =
+        headers.iter().map(|header| header.slot).filter(|slot| format!("{slot:?}").starts_with(id)).collect();
+    match matching[..] {
+        [] => Err(refused("there is no such slot")),
+        [slot] => draft.remove_slot(slot).map_err(RepositoryError::KeyChange),
+        _ => Err(refused("more than one slot begins like this")),
+    }
+}

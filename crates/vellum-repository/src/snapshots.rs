@@ -1,0 +1,69 @@
+//! Reading snapshots: opened, decoded, and both signatures checked before anything of them is used.
+
+use crate::RepositoryError;
+use crate::open::Repository;
+use rayon::prelude::*;
+use vellum_format::snapshot::{self, SignedSnapshot, SnapshotManifest};
+use vellum_format::{ObjectId, ObjectKind, ObjectName, SealedHeader, limits};
+
+/// A snapshot whose signatures hold.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Its name.
+    pub id: ObjectId,
+    /// What it says.
+    pub manifest: SnapshotManifest,
+}
+
+/// Every snapshot of a repository.
+#[derive(Debug, Default)]
+pub struct Snapshots {
+    /// Those that can be trusted, oldest first.
+    pub snapshots: Vec<Snapshot>,
+    /// Why the others cannot be used; each names its object.
+    pub damaged: Vec<RepositoryError>,
+}
+
+impl Repository {
+    /// Reads every snapshot. A damaged one costs only itself.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Storage`] when the storage cannot be listed or read at all.
+    pub fn snapshots(&self) -> Result<Snapshots, RepositoryError> {
+        let mut ids = Vec::new();
+        self.storage().list(ObjectKind::Snapshot, &mut |object| ids.push(object.name.id))?;
+        let read: Vec<_> = ids.par_iter().map(|id| self.read_snapshot(*id)).collect();
+        let mut result = Snapshots::default();
+        for snapshot in read {
+            match snapshot {
+                Ok(snapshot) => result.snapshots.push(snapshot),
+                Err(error @ (RepositoryError::Damaged { .. } | RepositoryError::KeysContradict { .. })) => {
+                    result.damaged.push(error);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        result.snapshots.sort_by_key(|snapshot| (snapshot.manifest.time, snapshot.manifest.sequence, snapshot.id));
+        Ok(result)
+    }
+
+    /// Reads one snapshot.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Damaged`] when it is missing, does not open or is not signed by a device of the owner.
+    pub fn read_snapshot(&self, id: ObjectId) -> Result<Snapshot, RepositoryError> {
+        let name = ObjectName::new(ObjectKind::Snapshot, id);
+        let bytes = self.read_object(&name, limits::SNAPSHOT_LEN_BYTES_MAX)?;
+        let damaged = |error| RepositoryError::damaged(name, &error);
+        let (header, sealed) = SealedHeader::split("snapshot", snapshot::MAGIC, &bytes).map_err(damaged)?;
+        let plain = self
+            .class()
+            .keys
+            .open_snapshot(&header, sealed)
+            .map_err(|_| RepositoryError::sealed_wrong(name))?;
+        let signed = SignedSnapshot::decode(&plain).map_err(damaged)?;
+        let manifest = vellum_crypto::verify_snapshot(&signed, self.id(), &self.config().owner)
+            .map_err(|error| RepositoryError::Damaged { object: name, reason: error.to_string() })?;
+        Ok(Snapshot { id, manifest })
+    }
+}

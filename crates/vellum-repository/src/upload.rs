@@ -1,0 +1,115 @@
+//! Storing finished packs on threads of its own, so that no worker waits for a disk.
+
+use crate::RepositoryError;
+use crate::pack_writer::FinishedPack;
+use crossbeam_channel::{Receiver, Sender, bounded};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use vellum_format::catalog::CatalogedPack;
+use vellum_storage::{Put, Storage};
+
+/// Finished packs that may wait for an upload thread. Memory: (threads + waiting) times the pack length.
+const WAITING_MAX: usize = 1;
+
+/// A bounded queue in front of the storage.
+pub(crate) struct Uploader {
+    sender: Option<Sender<FinishedPack>>,
+    threads: Vec<JoinHandle<()>>,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    storage: Arc<dyn Storage>,
+    stored: Mutex<Vec<CatalogedPack>>,
+    failure: Mutex<Option<RepositoryError>>,
+    bytes: AtomicU64,
+}
+
+impl Uploader {
+    pub(crate) fn start(storage: Arc<dyn Storage>, threads: usize) -> Self {
+        let (sender, receiver) = bounded(WAITING_MAX);
+        let shared = Arc::new(Shared {
+            storage,
+            stored: Mutex::default(),
+            failure: Mutex::default(),
+            bytes: AtomicU64::new(0),
+        });
+        let spawn = |_| {
+            let (receiver, shared) = (receiver.clone(), Arc::clone(&shared));
+            std::thread::spawn(move || shared.run(&receiver))
+        };
+        let threads = (0..threads).map(spawn).collect();
+        Self { sender: Some(sender), threads, shared }
+    }
+
+    /// Hands a pack over; waits while the queue is full.
+    pub(crate) fn submit(&self, pack: FinishedPack) -> Result<(), RepositoryError> {
+        self.take_failure()?;
+        let sender = self.sender.as_ref().ok_or(RepositoryError::SessionPoisoned)?;
+        sender.send(pack).map_err(|_| RepositoryError::SessionPoisoned)
+    }
+
+    /// Waits for every pack.
+    pub(crate) fn finish(&mut self) -> Result<(), RepositoryError> {
+        self.sender = None;
+        let joined = self.threads.drain(..).all(|thread| thread.join().is_ok());
+        self.take_failure()?;
+        if joined { Ok(()) } else { Err(RepositoryError::SessionPoisoned) }
+    }
+
+    /// Packs that the storage has accepted and no catalog lists yet.
+    pub(crate) fn stored(&self) -> MutexGuard<'_, Vec<CatalogedPack>> {
+        lock(&self.shared.stored)
+    }
+
+    /// Bytes that the storage has accepted.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.shared.bytes.load(Ordering::Relaxed)
+    }
+
+    fn take_failure(&self) -> Result<(), RepositoryError> {
+        lock(&self.shared.failure).take().map_or(Ok(()), Err)
+    }
+}
+
+impl Drop for Uploader {
+    fn drop(&mut self) {
+        self.sender = None;
+        for thread in self.threads.drain(..) {
+            // A panic of the thread was its own report; there is nobody left to tell here.
+            drop(thread.join());
+        }
+    }
+}
+
+impl Shared {
+    fn run(&self, packs: &Receiver<FinishedPack>) {
+        while let Ok(pack) = packs.recv() {
+            if let Err(error) = self.store(pack) {
+                lock(&self.failure).get_or_insert(error);
+                return;
+            }
+        }
+    }
+
+    fn store(&self, pack: FinishedPack) -> Result<(), RepositoryError> {
+        let FinishedPack { name, bytes, directory } = pack;
+        match self.storage.put(&name, &bytes)? {
+            Put::Stored => {}
+            // I3: pack names never repeat, every pack holds fresh random bytes.
+            Put::AlreadyThere => {
+                let reason = "a pack of this name exists already".to_owned();
+                return Err(RepositoryError::Damaged { object: name, reason });
+            }
+        }
+        let len_bytes = bytes.len() as u64;
+        self.bytes.fetch_add(len_bytes, Ordering::Relaxed);
+        lock(&self.stored).push(CatalogedPack { pack: name.id, len_bytes, directory });
+        Ok(())
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

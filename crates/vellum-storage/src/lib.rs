@@ -1,0 +1,165 @@
+//! Named write-once objects, wherever they lie.
+//!
+//! This crate hides one decision: where the objects of a repository lie. It never interprets a byte of them, and
+//! the only names it can be asked for are those of the format, so no backend is ever handed a `..`.
+//! Every sentence of the contract at [`Storage`] is a test in [`conformance`], which each backend and wrapper runs.
+
+#![forbid(unsafe_code)]
+
+pub mod conformance;
+mod disk;
+mod error;
+mod local;
+mod memory;
+mod open_url;
+
+use std::ops::Range;
+use std::sync::Arc;
+use vellum_format::{ObjectKind, ObjectName};
+
+pub use disk::{Disk, DiskEntry, DiskEntryKind, OsDisk, WriterId};
+pub use error::StorageError;
+pub use local::LocalStorage;
+pub use memory::MemoryStorage;
+pub use open_url::{Location, open_url};
+
+/// Named write-once objects.
+///
+/// Names are hashes of the stored bytes, so two objects of one name have the same bytes unless one is damaged.
+/// What another process has put may be seen before it is durable; only an own [`Storage::sync`] makes it so.
+pub trait Storage: Send + Sync {
+    /// Stores an object, all or nothing: a reader sees the whole object or none.
+    ///
+    /// An existing object is never replaced: with the same length it is [`Put::AlreadyThere`]. Either way the object
+    /// is durable only after [`Storage::sync`]; what a crash leaves before that is the whole object or nothing.
+    ///
+    /// # Errors
+    /// [`StorageError::NameTaken`] when the existing object has another length, which means damage.
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError>;
+
+    /// Makes every put and delete that returned before this call began durable.
+    ///
+    /// # Errors
+    /// After an error nothing is known about what is durable, and the storage may refuse to write from then on
+    /// with [`StorageError::Poisoned`].
+    fn sync(&self) -> Result<(), StorageError>;
+
+    /// Reads a whole object of at most `len_bytes_max` bytes.
+    ///
+    /// # Errors
+    /// [`StorageError::TooLarge`], before anything is read, when the object is longer;
+    /// [`StorageError::NotFound`] when there is none.
+    fn get(&self, name: &ObjectName, len_bytes_max: u64) -> Result<Vec<u8>, StorageError>;
+
+    /// Reads exactly `range.end - range.start` bytes, never fewer.
+    ///
+    /// # Errors
+    /// [`StorageError::ShortRead`] when the range does not lie inside the object;
+    /// [`StorageError::NotFound`] when there is none.
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StorageError>;
+
+    /// The length of an object in bytes.
+    ///
+    /// # Errors
+    /// [`StorageError::NotFound`] when there is none.
+    fn len(&self, name: &ObjectName) -> Result<u64, StorageError>;
+
+    /// Visits every object of a kind once, in no promised order.
+    ///
+    /// Files that are no objects are passed over. Objects put or deleted meanwhile may be visited or not.
+    ///
+    /// # Errors
+    /// A listing that could not be read to its end is an error, never a shorter listing.
+    fn list(&self, kind: ObjectKind, visit: &mut dyn FnMut(ObjectSummary)) -> Result<(), StorageError>;
+
+    /// Deletes an object; deleting an absent one succeeds.
+    ///
+    /// # Errors
+    /// Whatever kept the object from being deleted.
+    fn delete(&self, name: &ObjectName) -> Result<(), StorageError>;
+
+    /// Where the objects lie, for messages, such as the folder's path.
+    fn location(&self) -> String;
+
+    /// What callers may assume about cost.
+    fn capabilities(&self) -> Capabilities;
+}
+
+/// What a successful [`Storage::put`] did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Put {
+    /// The object is new.
+    Stored,
+    /// An object of this name and length was there and was left alone.
+    AlreadyThere,
+}
+
+impl Put {
+    /// The answer to a put whose name is taken by an object of `len_bytes_there`.
+    fn already_there(name: &ObjectName, len_bytes_there: u64, bytes: &[u8]) -> Result<Self, StorageError> {
+        match bytes.len() as u64 {
+            len_bytes if len_bytes == len_bytes_there => Ok(Self::AlreadyThere),
+            len_bytes_put => Err(StorageError::NameTaken { name: *name, len_bytes_there, len_bytes_put }),
+        }
+    }
+}
+
+/// One visited object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ObjectSummary {
+    /// Its name.
+    pub name: ObjectName,
+    /// Its stored length.
+    pub len_bytes: u64,
+}
+
+/// What callers may assume about the cost of a storage; nothing, by default.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// Listing all packs costs little against reading one, as on a local disk.
+    pub cheap_listing: bool,
+}
+
+/// Implements [`Storage`] for a pointer to one.
+macro_rules! forward_storage {
+    ($($pointer:ty),*) => {$(
+        #[deny(clippy::missing_trait_methods)]
+        impl<S: Storage + ?Sized> Storage for $pointer {
+            fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
+                (**self).put(name, bytes)
+            }
+            fn sync(&self) -> Result<(), StorageError> {
+                (**self).sync()
+            }
+            fn get(&self, name: &ObjectName, len_bytes_max: u64) -> Result<Vec<u8>, StorageError> {
+                (**self).get(name, len_bytes_max)
+            }
+            fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
+                (**self).get_range(name, range)
+            }
+            fn len(&self, name: &ObjectName) -> Result<u64, StorageError> {
+                (**self).len(name)
+            }
+            fn list(&self, kind: ObjectKind, visit: &mut dyn FnMut(ObjectSummary)) -> Result<(), StorageError> {
+                (**self).list(kind, visit)
+            }
+            fn delete(&self, name: &ObjectName) -> Result<(), StorageError> {
+                (**self).delete(name)
+            }
+            fn location(&self) -> String {
+                (**self).location()
+            }
+            fn capabilities(&self) -> Capabilities {
+                (**self).capabilities()
+            }
+        }
+    )*};
+}
+
+forward_storage!(&S, Arc<S>, Box<S>);
+
+/// Locks a mutex whose guarded value is valid between any two statements, so that a panic elsewhere does not matter.
+fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

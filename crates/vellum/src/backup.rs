@@ -1,0 +1,342 @@
+//! Backing up: walk the source, read what changed, store it, publish one snapshot.
+//!
+//! One thread walks; workers read, cut, name, compress and seal whole files; a folder's tree is built by whichever
+//! thread completes its last entry. Memory: two pack lengths for open packs, one for each worker that is finishing
+//! one and two for the upload, plus per worker one frame and four maximal chunks, plus the entries of the folders
+//! that are not complete yet. Every queue is bounded.
+
+mod exclude;
+mod file_cache;
+mod folder;
+mod roots;
+mod walk;
+mod worker;
+
+use crate::content::write_stream;
+use crate::{Context, Error, Problem};
+use file_cache::{CacheWriter, FileCache};
+use folder::FolderBuilder;
+use std::io::Read;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use vellum_format::ObjectId;
+use vellum_format::content::{ChunkKind, Content};
+use vellum_format::snapshot::{Summary, Timestamp};
+use vellum_format::tree::{Entry, EntryName, Metadata, Node};
+use vellum_repository::{Repository, RepositoryError, SessionOptions, SnapshotDraft};
+
+pub use exclude::Excludes;
+
+/// What to back up and how.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct BackupOptions {
+    /// Absolute paths. A path that is a symbolic link saves the link.
+    pub paths: Vec<PathBuf>,
+    /// The host's name as it shall stand in the snapshot.
+    pub host: Vec<u8>,
+    /// The user who runs the backup.
+    pub user: String,
+    /// Labels.
+    pub tags: Vec<String>,
+    /// The snapshot's time.
+    pub time: Timestamp,
+    /// What to leave out.
+    pub excludes: Excludes,
+    /// Reads every file, whatever the file cache says.
+    pub force: bool,
+    /// Only tells what would be read.
+    pub dry_run: bool,
+    /// Publishes nothing when the tree equals that of the last snapshot with the same host and paths.
+    pub skip_if_unchanged: bool,
+    /// zstd level for this run.
+    pub compression_level: Option<i32>,
+    /// The program's name and version, for the snapshot.
+    pub program: String,
+    /// The folder that the repository lies in, if it is a local one: it must not be part of the source.
+    pub repository_folder: Option<PathBuf>,
+}
+
+impl BackupOptions {
+    /// The defaults for these paths: no host, no tags, the time of 1970.
+    #[must_use]
+    pub fn new(paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self {
+            paths: paths.into_iter().collect(),
+            host: Vec::new(),
+            user: String::new(),
+            tags: Vec::new(),
+            time: Timestamp { seconds: 0, nanoseconds: 0 },
+            excludes: Excludes::default(),
+            force: false,
+            dry_run: false,
+            skip_if_unchanged: false,
+            compression_level: None,
+            program: concat!("vellum ", env!("CARGO_PKG_VERSION")).to_owned(),
+            repository_folder: None,
+        }
+    }
+}
+
+/// What a backup did.
+#[derive(Debug)]
+pub struct BackupReport {
+    /// The snapshot; `None` for a dry run or a skipped one.
+    pub snapshot: Option<ObjectId>,
+    /// Counts.
+    pub summary: Summary,
+    /// Entries that could not be saved as they are, up to the first 10,000; `summary.errors` counts all.
+    pub problems: Vec<Problem>,
+}
+
+const PROBLEMS_KEPT_MAX: usize = 10_000;
+
+/// What the threads of one backup share.
+pub(crate) struct Run<'a> {
+    pub(crate) repository: &'a Repository,
+    pub(crate) context: &'a Context,
+    pub(crate) counts: Counts,
+    pub(crate) cache_writer: Option<CacheWriter>,
+    problems: Mutex<Vec<Problem>>,
+    failure: Mutex<Option<Error>>,
+}
+
+#[derive(Default)]
+pub(crate) struct Counts {
+    pub(crate) files: AtomicU64,
+    pub(crate) folders: AtomicU64,
+    pub(crate) others: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    pub(crate) files_new: AtomicU64,
+    pub(crate) files_changed: AtomicU64,
+    pub(crate) files_unchanged: AtomicU64,
+    pub(crate) errors: AtomicU64,
+}
+
+impl Run<'_> {
+    pub(crate) fn problem(&self, path: &[u8], doing: &'static str, reason: &impl ToString) {
+        let problem = Problem::new(path.to_vec(), doing, reason);
+        self.context.tell(&crate::Event::Problem(&problem));
+        self.counts.errors.fetch_add(1, Ordering::Relaxed);
+        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        if problems.len() < PROBLEMS_KEPT_MAX {
+            problems.push(problem);
+        }
+    }
+
+    /// Keeps the first error that ends the run.
+    pub(crate) fn fail(&self, error: Error) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+    }
+
+    fn summary(&self) -> Summary {
+        let counts = &self.counts;
+        let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        Summary {
+            files: read(&counts.files),
+            folders: read(&counts.folders),
+            others: read(&counts.others),
+            bytes: read(&counts.bytes),
+            files_new: read(&counts.files_new),
+            files_changed: read(&counts.files_changed),
+            files_unchanged: read(&counts.files_unchanged),
+            errors: read(&counts.errors),
+            ..Summary::default()
+        }
+    }
+}
+
+/// Backs folders and files up into one new snapshot.
+///
+/// A crash or kill at any time leaves a valid repository; the snapshot is there exactly when this has returned it.
+/// What was stored until then is found by the next backup.
+///
+/// # Errors
+/// [`Error::SourceMissing`] when a path is not there: nothing is published then. An entry that cannot be read is no
+/// error but a [`Problem`] in the report. [`Error::Cancelled`] keeps what was stored, without a snapshot.
+pub fn backup(repository: &Repository, options: &BackupOptions, context: &Context) -> Result<BackupReport, Error> {
+    let roots = roots::resolve(options)?;
+    repository.refresh()?;
+    let cache = (!options.force).then(|| FileCache::open(repository, &roots)).flatten();
+    let cache_writer = if options.dry_run { None } else { CacheWriter::create(repository, &roots) };
+    let run = Run {
+        repository,
+        context,
+        counts: Counts::default(),
+        cache_writer,
+        problems: Mutex::default(),
+        failure: Mutex::default(),
+    };
+    if options.dry_run {
+        walk::survey(&run, options, &roots, cache.as_ref())?;
+        return Ok(report(run, None, Summary::default()));
+    }
+    let session = repository.begin(&session_options(options))?;
+    let stored = store(&run, options, &roots, cache.as_ref(), &session);
+    if let Err(Error::Cancelled) = &stored {
+        // What is complete becomes durable, so that the next backup need not store it again.
+        drop(session.seal());
+        return Err(Error::Cancelled);
+    }
+    let root = stored?;
+    let durable = session.seal()?;
+    if options.skip_if_unchanged && is_unchanged(repository, options, &root)? {
+        return Ok(report(run, None, Summary::default()));
+    }
+    let stored = durable.stored();
+    let summary = Summary {
+        chunks_new: stored.chunks_new,
+        bytes_new: stored.bytes_new,
+        bytes_stored: stored.bytes_stored,
+        ..run.summary()
+    };
+    let snapshot = durable.publish(draft(options, options.paths.iter().map(path_bytes).collect(), root, summary))?;
+    if let Some(writer) = &run.cache_writer {
+        writer.publish(repository);
+    }
+    Ok(report(run, Some(snapshot), summary))
+}
+
+/// Backs one stream up as a file of this name in the root of a new snapshot.
+///
+/// # Errors
+/// [`Error::Input`] when the stream fails: nothing is published then.
+pub fn backup_stream(
+    repository: &Repository,
+    name: &EntryName,
+    stream: impl Read,
+    options: &BackupOptions,
+    context: &Context,
+) -> Result<BackupReport, Error> {
+    repository.refresh()?;
+    let session = repository.begin(&session_options(options))?;
+    let mut writer = session.frame_writer()?;
+    let (content, len_bytes) = write_stream(repository, &mut writer, CountedReader { stream, context })?;
+    let metadata = Metadata {
+        mode: 0o600,
+        uid: rustix::process::geteuid().as_raw(),
+        gid: rustix::process::getegid().as_raw(),
+        user: Vec::new(),
+        group: Vec::new(),
+        modified: options.time,
+        xattrs: Vec::new(),
+        link_group: None,
+    };
+    let node = Node::File { len_bytes, content, sparse: false };
+    let mut tree = crate::content::StreamWriter::new(ChunkKind::Tree, repository.chunker());
+    Entry { name: name.clone(), node, metadata }.encode_into(tree.buffer());
+    let root = tree.finish(&mut writer)?;
+    writer.flush()?;
+    drop(writer);
+    let durable = session.seal()?;
+    let stored = durable.stored();
+    let summary = Summary {
+        files: 1,
+        files_new: 1,
+        bytes: len_bytes,
+        chunks_new: stored.chunks_new,
+        bytes_new: stored.bytes_new,
+        bytes_stored: stored.bytes_stored,
+        ..Summary::default()
+    };
+    let paths = vec![[b"/", name.as_bytes()].concat()];
+    let snapshot = durable.publish(draft(options, paths, root, summary))?;
+    Ok(BackupReport { snapshot: Some(snapshot), summary, problems: Vec::new() })
+}
+
+/// Walks and stores everything below the roots and returns the content of the folder above them.
+fn store(
+    run: &Run<'_>,
+    options: &BackupOptions,
+    roots: &roots::Roots,
+    cache: Option<&FileCache>,
+    session: &vellum_repository::Session<'_>,
+) -> Result<Content, Error> {
+    let top = FolderBuilder::top();
+    let workers = run.context.worker_count();
+    let (jobs, queue) = crossbeam_channel::bounded(2 * workers);
+    let panicked = std::thread::scope(|scope| {
+        let handles: Vec<_> =
+            (0..workers).map(|_| scope.spawn(|| worker::work(run, session, &queue))).collect();
+        if let Err(error) = walk::walk(run, options, roots, cache, session, &top, jobs) {
+            run.fail(error);
+        }
+        handles.into_iter().any(|handle| handle.join().is_err())
+    });
+    if panicked {
+        return Err(Error::WorkerPanicked);
+    }
+    if let Some(error) = run.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+        return Err(error);
+    }
+    top.content().ok_or(Error::WorkerPanicked)
+}
+
+fn session_options(options: &BackupOptions) -> SessionOptions {
+    let mut session = SessionOptions::default();
+    session.compression_level = options.compression_level;
+    session
+}
+
+fn draft(options: &BackupOptions, paths: Vec<Vec<u8>>, root: Content, summary: Summary) -> SnapshotDraft {
+    SnapshotDraft {
+        time: options.time,
+        host: options.host.clone(),
+        user: options.user.clone(),
+        paths,
+        tags: options.tags.clone(),
+        root,
+        summary,
+        program: options.program.clone(),
+    }
+}
+
+fn is_unchanged(repository: &Repository, options: &BackupOptions, root: &Content) -> Result<bool, RepositoryError> {
+    let paths: Vec<Vec<u8>> = options.paths.iter().map(path_bytes).collect();
+    let snapshots = repository.snapshots()?.snapshots;
+    let last = snapshots.iter().rev().find(|snapshot| {
+        let manifest = &snapshot.manifest;
+        manifest.host.0 == options.host && manifest.paths.iter().map(|path| &path.0).eq(paths.iter())
+    });
+    Ok(match last {
+        Some(snapshot) => crate::tree_reader::root_content(snapshot)? == *root,
+        None => false,
+    })
+}
+
+fn report(run: Run<'_>, snapshot: Option<ObjectId>, stored: Summary) -> BackupReport {
+    let counted = run.summary();
+    let Summary { chunks_new, bytes_new, bytes_stored, .. } = stored;
+    let summary = Summary { chunks_new, bytes_new, bytes_stored, ..counted };
+    BackupReport { snapshot, summary, problems: run.problems.into_inner().unwrap_or_else(PoisonError::into_inner) }
+}
+
+pub(crate) fn path_bytes(path: &PathBuf) -> Vec<u8> {
+    use std::os::unix::ffi::OsStrExt as _;
+    path.as_os_str().as_bytes().to_vec()
+}
+
+/// Counts and watches for cancellation while a stream is read.
+struct CountedReader<'a, R> {
+    stream: R,
+    context: &'a Context,
+}
+
+impl<R: Read> Read for CountedReader<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.context.cancel.is_cancelled() {
+            return Err(std::io::Error::other("cancelled"));
+        }
+        let len = self.stream.read(buffer)?;
+        self.context.progress.add_done(0, len as u64);
+        Ok(len)
+    }
+}
+
+/// Shares a builder's parent chain between the walker and the workers.
+pub(crate) type SharedFolder = Arc<FolderBuilder>;

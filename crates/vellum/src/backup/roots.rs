@@ -1,0 +1,133 @@
+//! The paths of a backup as one tree of names, so that overlapping and nested roots are each saved once.
+
+use super::BackupOptions;
+use crate::Error;
+use crate::platform::{FileKind, SourceFolder, Stat};
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Component, Path, PathBuf};
+use vellum_format::tree::EntryName;
+
+/// Every root by its path from `/`.
+#[derive(Debug, Default)]
+pub(crate) struct Roots {
+    pub(crate) top: RootNode,
+}
+
+/// A folder on the way to roots, or a root.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct RootNode {
+    /// Everything here is wanted.
+    pub(crate) is_root: bool,
+    /// Otherwise only this.
+    pub(crate) children: BTreeMap<EntryName, RootNode>,
+}
+
+/// Checks that every path is there and puts them together.
+pub(crate) fn resolve(options: &BackupOptions) -> Result<Roots, Error> {
+    if options.paths.is_empty() {
+        return Err(Error::NothingToBackUp);
+    }
+    let mut roots = Roots::default();
+    let mut paths = options.paths.clone();
+    paths.sort();
+    for path in &paths {
+        let names = components(path)?;
+        check_root(path, options)?;
+        roots.insert(path, &names)?;
+    }
+    Ok(roots)
+}
+
+impl Roots {
+    fn insert(&mut self, path: &Path, names: &[EntryName]) -> Result<(), Error> {
+        let mut node = &mut self.top;
+        for name in names {
+            if node.is_root {
+                return check_is_below(path);
+            }
+            node = node.children.entry(name.clone()).or_default();
+        }
+        node.is_root = true;
+        node.children.clear();
+        Ok(())
+    }
+
+    /// Bytes that name this set of roots, for the file cache.
+    pub(crate) fn identity(&self) -> Vec<u8> {
+        fn visit(node: &RootNode, path: &mut Vec<u8>, out: &mut Vec<u8>) {
+            if node.is_root {
+                out.extend_from_slice(path);
+                out.push(0);
+            }
+            for (name, child) in &node.children {
+                let len = path.len();
+                path.push(b'/');
+                path.extend_from_slice(name.as_bytes());
+                visit(child, path, out);
+                path.truncate(len);
+            }
+        }
+        let mut out = Vec::new();
+        visit(&self.top, &mut Vec::new(), &mut out);
+        out
+    }
+}
+
+fn components(path: &Path) -> Result<Vec<EntryName>, Error> {
+    let unusable = |reason| Error::UnusableRoot { path: path.to_owned(), reason };
+    if !path.is_absolute() {
+        return Err(unusable("a path to back up must be absolute"));
+    }
+    let mut names = Vec::new();
+    for component in path.components() {
+        match component {
+            Component::RootDir | Component::CurDir => {}
+            Component::Normal(name) => {
+                let name = EntryName::new(name.as_bytes().to_vec());
+                names.push(name.map_err(|_| unusable("a name in it cannot be stored"))?);
+            }
+            Component::ParentDir | Component::Prefix(_) => return Err(unusable("it must not contain `..`")),
+        }
+    }
+    Ok(names)
+}
+
+/// A root below another is saved with it, unless the way to it leads through a link, which nobody would follow.
+fn check_is_below(path: &Path) -> Result<(), Error> {
+    let parent = path.parent().unwrap_or(path);
+    match parent.canonicalize() {
+        Ok(real) if real == parent => Ok(()),
+        Ok(_) => Err(Error::UnusableRoot {
+            path: path.to_owned(),
+            reason: "it is reached through a symbolic link below another path that is backed up; name its real path",
+        }),
+        Err(source) => Err(Error::SourceMissing { path: path.to_owned(), source }),
+    }
+}
+
+fn check_root(path: &Path, options: &BackupOptions) -> Result<(), Error> {
+    let missing = |source| Error::SourceMissing { path: path.to_owned(), source };
+    stat_path(path).map_err(missing)?;
+    let Some(repository) = &options.repository_folder else { return Ok(()) };
+    let (Ok(repository), Ok(root)) = (repository.canonicalize(), path.canonicalize()) else { return Ok(()) };
+    let Ok(below) = repository.strip_prefix(&root) else { return Ok(()) };
+    let as_walked: PathBuf = path.join(below);
+    match options.excludes.patterns.matches_with_parents(as_walked.as_os_str().as_bytes()) {
+        true => Ok(()),
+        false => Err(Error::RepositoryInsideSource { path: path.to_owned() }),
+    }
+}
+
+/// What stands at a path; a link in its last place is not followed.
+pub(crate) fn stat_path(path: &Path) -> std::io::Result<(Stat, Option<EntryName>)> {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+        return Ok((SourceFolder::open_root(path)?.stat_self()?, None));
+    };
+    let name = EntryName::new(name.as_bytes().to_vec()).map_err(std::io::Error::other)?;
+    let stat = SourceFolder::open_root(parent)?.stat(&name)?;
+    if matches!(stat.kind, FileKind::Socket | FileKind::Unknown) {
+        return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "this kind of file cannot be backed up"));
+    }
+    Ok((stat, Some(name)))
+}

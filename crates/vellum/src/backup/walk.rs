@@ -1,0 +1,330 @@
+//! Walking the source in the order of names: what is unchanged is taken over at once, what has to be read goes to
+//! the workers.
+
+use super::exclude::Excludes;
+use super::file_cache::{CacheRecord, CachedFolder, FileCache};
+use super::folder::{Finished, FolderBuilder};
+use super::roots::{RootNode, Roots};
+use super::worker::{Batch, FileJob};
+use super::{BackupOptions, Run, SharedFolder};
+use crate::platform::{FileKind, OwnerNames, SourceFolder, Stat, metadata_of};
+use crate::{Error, Event, FileChange};
+use crossbeam_channel::Sender;
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use vellum_format::tree::{Entry, EntryName, Metadata, Node};
+use vellum_repository::{FrameWriter, Session};
+
+/// A batch goes to a worker when it holds this many files or bytes: few queue operations, few open folders.
+const BATCH_FILES_MAX: usize = 64;
+const BATCH_LEN_BYTES_MAX: u64 = 1 << 20;
+
+/// Walks everything below the roots into `top`; the workers' queue ends with it.
+pub(super) fn walk(
+    run: &Run<'_>,
+    options: &BackupOptions,
+    roots: &Roots,
+    cache: Option<&FileCache>,
+    session: &Session<'_>,
+    top: &SharedFolder,
+    jobs: Sender<Batch>,
+) -> Result<(), Error> {
+    let store = Store { writer: session.frame_writer()?, jobs, batch: Vec::new(), batch_len_bytes: 0 };
+    let mut walker = Walker::new(run, options, cache, Some(store))?;
+    let walked = walker.walk(roots, top);
+    let mut store = walker.store.take().expect("the walker keeps what it was given");
+    if walked.is_ok() {
+        store.send_batch();
+    }
+    store.writer.flush()?;
+    walked
+}
+
+/// Walks without storing anything, for a dry run.
+pub(super) fn survey(
+    run: &Run<'_>,
+    options: &BackupOptions,
+    roots: &Roots,
+    cache: Option<&FileCache>,
+) -> Result<(), Error> {
+    Walker::new(run, options, cache, None)?.walk(roots, &FolderBuilder::top())
+}
+
+struct Walker<'a, 's> {
+    run: &'a Run<'a>,
+    excludes: &'a Excludes,
+    cache: Option<&'a FileCache>,
+    names: Arc<OwnerNames>,
+    repository_folder: Option<(u64, u64)>,
+    store: Option<Store<'s>>,
+}
+
+struct Store<'s> {
+    writer: FrameWriter<'s>,
+    jobs: Sender<Batch>,
+    batch: Batch,
+    batch_len_bytes: u64,
+}
+
+impl Store<'_> {
+    fn send_batch(&mut self) {
+        self.batch_len_bytes = 0;
+        // A queue without workers means that they failed; the run knows why.
+        drop(self.jobs.send(std::mem::take(&mut self.batch)));
+    }
+}
+
+/// A folder that the walk is in.
+struct OpenFolder {
+    handle: Arc<SourceFolder>,
+    names: std::vec::IntoIter<EntryName>,
+    builder: SharedFolder,
+    cached: CachedFolder,
+    path_len: usize,
+    device: u64,
+    /// On the way to roots: which names are wanted, and what below them.
+    wanted: Option<std::collections::BTreeMap<EntryName, RootNode>>,
+}
+
+impl<'a, 's> Walker<'a, 's> {
+    fn new(
+        run: &'a Run<'a>,
+        options: &'a BackupOptions,
+        cache: Option<&'a FileCache>,
+        store: Option<Store<'s>>,
+    ) -> Result<Self, Error> {
+        let repository_folder = match &options.repository_folder {
+            None => None,
+            Some(path) => SourceFolder::open_root(path).and_then(|folder| folder.stat_self()).ok(),
+        };
+        let repository_folder = repository_folder.map(|stat| (stat.device, stat.inode));
+        let names = Arc::new(OwnerNames::load());
+        Ok(Self { run, excludes: &options.excludes, cache, names, repository_folder, store })
+    }
+
+    fn walk(&mut self, roots: &Roots, top: &SharedFolder) -> Result<(), Error> {
+        let root = Path::new("/");
+        let handle = SourceFolder::open_root(root).map_err(|source| Error::SourceMissing { path: root.into(), source })?;
+        let mut path = Vec::new();
+        let mut open = vec![self.open_folder(handle, Arc::clone(top), &path, Some(&roots.top)).map_err(|source| {
+            Error::SourceMissing { path: root.into(), source }
+        })?];
+        while let Some(folder) = open.last_mut() {
+            self.run.context.check_cancelled()?;
+            if self.run.has_failed() {
+                return Ok(());
+            }
+            path.truncate(folder.path_len);
+            let Some(name) = folder.names.next() else {
+                let folder = open.pop().expect("it was just there");
+                self.release(&folder.builder)?;
+                continue;
+            };
+            path.push(b'/');
+            path.extend_from_slice(name.as_bytes());
+            if let Some(below) = self.visit(folder, name, &path)? {
+                open.push(below);
+            }
+        }
+        self.run.context.progress.scan_finished.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Handles one name and returns the folder to go into, if it is one.
+    fn visit(&mut self, folder: &OpenFolder, name: EntryName, path: &[u8]) -> Result<Option<OpenFolder>, Error> {
+        let node = folder.wanted.as_ref().and_then(|wanted| wanted.get(&name)).cloned();
+        let is_named = node.is_some();
+        let stat = match folder.handle.stat(&name) {
+            Ok(stat) => stat,
+            Err(source) if is_named => return Err(missing_root(path, source)),
+            Err(error) => {
+                self.run.problem(path, "look at", &error);
+                return Ok(None);
+            }
+        };
+        if !is_named && self.excludes.excludes(path, &stat) {
+            return Ok(None);
+        }
+        match stat.kind {
+            FileKind::Folder => self.visit_folder(folder, &name, path, node),
+            FileKind::File => self.visit_file(folder, name, path, &stat).map(|()| None),
+            FileKind::Socket | FileKind::Unknown => {
+                self.run.context.tell(&Event::Notice { path, text: "sockets are not saved" });
+                Ok(None)
+            }
+            _ => self.visit_other(folder, name, path, &stat).map(|()| None),
+        }
+    }
+
+    fn visit_folder(
+        &mut self,
+        folder: &OpenFolder,
+        name: &EntryName,
+        path: &[u8],
+        node: Option<RootNode>,
+    ) -> Result<Option<OpenFolder>, Error> {
+        let is_named = node.is_some();
+        let opened = folder.handle.open_child(name).or_else(|error| match (is_named, error.raw_os_error()) {
+            // On the way to a root a link may stand: the user named the path through it.
+            (true, Some(code)) if code == rustix::io::Errno::LOOP.raw_os_error() => {
+                SourceFolder::open_root(Path::new(std::ffi::OsStr::new(&*String::from_utf8_lossy(path))))
+            }
+            _ => Err(error),
+        });
+        let entered = opened.and_then(|handle| {
+            let stat = handle.stat_self()?;
+            let xattrs = handle.xattrs_self()?;
+            Ok((handle, stat, metadata_of(&stat, xattrs, &self.names)))
+        });
+        let (handle, stat, metadata) = match entered {
+            Ok(entered) => entered,
+            Err(source) if is_named => return Err(missing_root(path, source)),
+            Err(error) => {
+                self.run.problem(path, "open", &error);
+                return Ok(None);
+            }
+        };
+        if self.repository_folder == Some((stat.device, stat.inode)) {
+            return Err(Error::RepositoryInsideSource { path: path_buf(path) });
+        }
+        self.run.counts.folders.fetch_add(1, Ordering::Relaxed);
+        let builder = FolderBuilder::child(&folder.builder, path.to_vec(), name.clone(), metadata);
+        let other_file_system = self.excludes.one_file_system && !is_named && stat.device != folder.device;
+        if other_file_system {
+            self.release(&builder)?;
+            return Ok(None);
+        }
+        match self.open_folder(handle, Arc::clone(&builder), path, node.as_ref()) {
+            Ok(open) => Ok(Some(open)),
+            Err(error) => {
+                self.run.problem(path, "list", &error);
+                self.release(&builder)?;
+                Ok(None)
+            }
+        }
+    }
+
+    fn open_folder(
+        &self,
+        mut handle: SourceFolder,
+        builder: SharedFolder,
+        path: &[u8],
+        node: Option<&RootNode>,
+    ) -> io::Result<OpenFolder> {
+        let device = handle.stat_self()?.device;
+        let wanted = node.filter(|node| !node.is_root).map(|node| node.children.clone());
+        let names = match &wanted {
+            Some(wanted) => wanted.keys().cloned().collect(),
+            None => {
+                let names = handle.names()?;
+                match self.excludes.marker(&handle, &names) {
+                    Some(marker) => vec![marker],
+                    None => names,
+                }
+            }
+        };
+        let cached = self.cache.map(|cache| cache.folder(self.run.repository, path)).unwrap_or_default();
+        let path_len = path.len();
+        let handle = Arc::new(handle);
+        Ok(OpenFolder { handle, names: names.into_iter(), builder, cached, path_len, device, wanted })
+    }
+
+    fn visit_file(&mut self, folder: &OpenFolder, name: EntryName, path: &[u8], stat: &Stat) -> Result<(), Error> {
+        self.run.context.progress.add_total(1, stat.len_bytes);
+        if let Some(entry) = folder.cached.unchanged(&name, stat)
+            && let Node::File { content, .. } = &entry.node
+            && self.is_stored(content)
+        {
+            let entry = entry.clone();
+            let counts = &self.run.counts;
+            counts.files.fetch_add(1, Ordering::Relaxed);
+            counts.files_unchanged.fetch_add(1, Ordering::Relaxed);
+            counts.bytes.fetch_add(stat.len_bytes, Ordering::Relaxed);
+            self.run.context.progress.add_done(1, stat.len_bytes);
+            self.run.context.tell(&Event::File { path, change: FileChange::Unchanged, len_bytes: stat.len_bytes });
+            return self.finish_entry(&folder.builder, entry, stat);
+        }
+        let change = if folder.cached.get(&name).is_some() { FileChange::Changed } else { FileChange::New };
+        let Some(store) = &mut self.store else {
+            let counts = &self.run.counts;
+            let kind = if change == FileChange::New { &counts.files_new } else { &counts.files_changed };
+            kind.fetch_add(1, Ordering::Relaxed);
+            counts.files.fetch_add(1, Ordering::Relaxed);
+            counts.bytes.fetch_add(stat.len_bytes, Ordering::Relaxed);
+            self.run.context.tell(&Event::File { path, change, len_bytes: stat.len_bytes });
+            return Ok(());
+        };
+        store.batch_len_bytes = store.batch_len_bytes.saturating_add(stat.len_bytes);
+        store.batch.push(FileJob {
+            folder: Arc::clone(&folder.handle),
+            builder: Arc::clone(&folder.builder),
+            slot: folder.builder.reserve(),
+            name,
+            path: path.to_vec(),
+            stat: *stat,
+            change,
+            names: Arc::clone(&self.names),
+        });
+        if store.batch.len() >= BATCH_FILES_MAX || store.batch_len_bytes >= BATCH_LEN_BYTES_MAX {
+            store.send_batch();
+        }
+        Ok(())
+    }
+
+    fn visit_other(&mut self, folder: &OpenFolder, name: EntryName, path: &[u8], stat: &Stat) -> Result<(), Error> {
+        self.run.counts.others.fetch_add(1, Ordering::Relaxed);
+        if let Some(entry) = folder.cached.unchanged(&name, stat) {
+            return self.finish_entry(&folder.builder, entry.clone(), stat);
+        }
+        match self.read_other(folder, &name, stat) {
+            Ok((node, metadata)) => self.finish_entry(&folder.builder, Entry { name, node, metadata }, stat),
+            Err(error) => {
+                self.run.problem(path, "read", &error);
+                Ok(())
+            }
+        }
+    }
+
+    fn read_other(&self, folder: &OpenFolder, name: &EntryName, stat: &Stat) -> io::Result<(Node, Metadata)> {
+        let (major, minor) = (stat.device_major, stat.device_minor);
+        let node = match stat.kind {
+            FileKind::Symlink => Node::Symlink { target: folder.handle.read_link(name)? },
+            FileKind::BlockDevice => Node::BlockDevice { major, minor },
+            FileKind::CharDevice => Node::CharDevice { major, minor },
+            _ => Node::Fifo,
+        };
+        let xattrs = folder.handle.xattrs(name, stat.kind)?;
+        Ok((node, metadata_of(stat, xattrs, &self.names)))
+    }
+
+    fn finish_entry(&mut self, builder: &SharedFolder, entry: Entry, stat: &Stat) -> Result<(), Error> {
+        let Some(store) = &mut self.store else { return Ok(()) };
+        let slot = builder.reserve();
+        let finished = Finished { entry, record: CacheRecord::settled(stat) };
+        Ok(builder.fill(slot, Some(finished), self.run, &mut store.writer)?)
+    }
+
+    fn release(&mut self, builder: &SharedFolder) -> Result<(), Error> {
+        match &mut self.store {
+            Some(store) => Ok(builder.release(self.run, &mut store.writer)?),
+            None => Ok(()),
+        }
+    }
+
+    /// I5: what was stored when it was remembered must be stored now.
+    fn is_stored(&self, content: &vellum_format::content::Content) -> bool {
+        let complete = self.cache.is_some_and(|cache| cache.is_complete);
+        complete || (content.depth == 0 && content.chunks.iter().all(|chunk| self.run.repository.contains(chunk)))
+    }
+}
+
+fn missing_root(path: &[u8], source: io::Error) -> Error {
+    Error::SourceMissing { path: path_buf(path), source }
+}
+
+fn path_buf(path: &[u8]) -> std::path::PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+    std::path::PathBuf::from(std::ffi::OsStr::from_bytes(path))
+}

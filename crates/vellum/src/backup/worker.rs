@@ -1,0 +1,150 @@
+//! Reading files: each worker takes whole files from open to stored, through one frame writer of its own.
+
+use super::file_cache::CacheRecord;
+use super::folder::Finished;
+use super::{Run, SharedFolder};
+use crate::content::ContentBuilder;
+use crate::platform::{SourceFile, SourceFolder, Stat, metadata_of, OwnerNames};
+use crate::{Error, Event, FileChange};
+use crossbeam_channel::Receiver;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use vellum_chunker::ChunkStream;
+use vellum_format::content::{ChunkKind, Content};
+use vellum_format::tree::{Entry, EntryName, Node};
+use vellum_repository::{FrameWriter, Session};
+
+/// Files that one worker takes at a time, so that small ones cost no queue operation each.
+pub(super) type Batch = Vec<FileJob>;
+
+/// A file longer than this is not read again because it changed meanwhile: it would hardly hold still.
+const RETRY_LEN_BYTES_MAX: u64 = 64 << 20;
+
+/// A file that has to be read.
+pub(super) struct FileJob {
+    pub(super) folder: Arc<SourceFolder>,
+    pub(super) builder: SharedFolder,
+    pub(super) slot: usize,
+    pub(super) name: EntryName,
+    pub(super) path: Vec<u8>,
+    pub(super) stat: Stat,
+    pub(super) change: FileChange,
+    pub(super) names: Arc<OwnerNames>,
+}
+
+/// Why a file was not taken.
+enum ReadError {
+    Source(io::Error),
+    Run(Error),
+}
+
+impl<E: Into<Error>> From<E> for ReadError {
+    fn from(error: E) -> Self {
+        Self::Run(error.into())
+    }
+}
+
+/// Takes batches until there are none or the run failed.
+pub(super) fn work(run: &Run<'_>, session: &Session<'_>, queue: &Receiver<Batch>) {
+    if let Err(error) = try_work(run, session, queue) {
+        run.fail(error);
+        // The walker must not wait for a queue that nobody empties.
+        while queue.recv().is_ok() {}
+    }
+}
+
+fn try_work(run: &Run<'_>, session: &Session<'_>, queue: &Receiver<Batch>) -> Result<(), Error> {
+    let mut reader = FileReader { run, writer: session.frame_writer()?, buffer: Vec::new() };
+    let result = reader.take_all(queue);
+    // Also when cancelled: what was put must reach a frame, so that the session may keep what is complete.
+    reader.writer.flush()?;
+    result
+}
+
+struct FileReader<'a, 's> {
+    run: &'a Run<'a>,
+    writer: FrameWriter<'s>,
+    buffer: Vec<u8>,
+}
+
+impl FileReader<'_, '_> {
+    fn take_all(&mut self, queue: &Receiver<Batch>) -> Result<(), Error> {
+        while let Ok(batch) = queue.recv() {
+            for job in batch {
+                self.run.context.check_cancelled()?;
+                if self.run.has_failed() {
+                    return Ok(());
+                }
+                self.take(job)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, job: FileJob) -> Result<(), Error> {
+        let finished = match self.read_file(&job) {
+            Ok(finished) => Some(finished),
+            Err(ReadError::Run(error)) => return Err(error),
+            Err(ReadError::Source(error)) => {
+                let doing = if error.kind() == io::ErrorKind::NotFound { "read (it vanished)" } else { "read" };
+                self.run.problem(&job.path, doing, &error);
+                None
+            }
+        };
+        if let Some(Finished { entry: Entry { node: Node::File { len_bytes, .. }, .. }, .. }) = &finished {
+            self.count(&job, *len_bytes);
+        }
+        self.run.context.progress.add_done(1, 0);
+        Ok(job.builder.fill(job.slot, finished, self.run, &mut self.writer)?)
+    }
+
+    fn count(&self, job: &FileJob, len_bytes: u64) {
+        let counts = &self.run.counts;
+        counts.files.fetch_add(1, Ordering::Relaxed);
+        counts.bytes.fetch_add(len_bytes, Ordering::Relaxed);
+        let kind = if job.change == FileChange::New { &counts.files_new } else { &counts.files_changed };
+        kind.fetch_add(1, Ordering::Relaxed);
+        self.run.context.tell(&Event::File { path: &job.path, change: job.change, len_bytes });
+    }
+
+    /// Reads a file; one that changes while it is read is read once more, then taken as it is and told.
+    fn read_file(&mut self, job: &FileJob) -> Result<Finished, ReadError> {
+        let mut attempts_left = if job.stat.len_bytes <= RETRY_LEN_BYTES_MAX { 1 } else { 0 };
+        loop {
+            let mut file = job.folder.open_file(&job.name).map_err(ReadError::Source)?;
+            let before = *file.opened();
+            let xattrs = file.xattrs().map_err(ReadError::Source)?;
+            let (content, len_bytes) = self.read_content(&mut file)?;
+            let after = file.stat().map_err(ReadError::Source)?;
+            let held_still = before.identity() == after.identity() && len_bytes == after.len_bytes;
+            if !held_still && attempts_left > 0 {
+                attempts_left -= 1;
+                continue;
+            }
+            if !held_still {
+                self.run.problem(&job.path, "read", &"it changed while it was read; what was read is saved");
+            }
+            let node = Node::File { len_bytes, content, sparse: after.is_sparse() };
+            let entry = Entry { name: job.name.clone(), node, metadata: metadata_of(&after, xattrs, &job.names) };
+            let record = if held_still { CacheRecord::settled(&after) } else { None };
+            return Ok(Finished { entry, record });
+        }
+    }
+
+    fn read_content(&mut self, file: &mut SourceFile) -> Result<(Content, u64), ReadError> {
+        let chunker = self.run.repository.chunker();
+        let mut builder = ContentBuilder::new(chunker.clone());
+        let mut stream = ChunkStream::with_buffer(chunker, file, std::mem::take(&mut self.buffer));
+        let mut len_bytes = 0;
+        while let Some(chunk) = stream.next_chunk().map_err(ReadError::Source)? {
+            self.run.context.check_cancelled()?;
+            len_bytes += chunk.len() as u64;
+            let put = self.writer.put(ChunkKind::Data, chunk)?;
+            builder.push(&put.chunk, &mut self.writer)?;
+            self.run.context.progress.add_done(0, chunk.len() as u64);
+        }
+        self.buffer = stream.into_buffer();
+        Ok((builder.finish(&mut self.writer)?, len_bytes))
+    }
+}

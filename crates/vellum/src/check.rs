@@ -1,0 +1,340 @@
+//! Checking a repository: config and keys, catalogs and packs, on request every byte, then every tree and file of
+//! every snapshot, so that damage is told by what it costs.
+
+use crate::content::ChunkIter;
+use crate::tree_reader::{TreeWalk, root_content};
+use crate::{Context, Error};
+use rayon::prelude::*;
+use std::collections::{BTreeSet, HashSet};
+use std::sync::atomic::Ordering;
+use std::sync::{Mutex, PoisonError};
+use vellum_format::content::{ChunkKind, Content};
+use vellum_format::tree::Node;
+use vellum_format::{ObjectId, ObjectKind, ObjectName};
+use vellum_repository::{Damage, FrameCache, FrameReader, Repository, RepositoryError, Snapshot, Snapshots};
+
+/// Findings that are kept; further ones are only counted.
+const FINDINGS_KEPT_MAX: usize = 10_000;
+
+/// How deep to look.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct CheckOptions {
+    /// Which packs are read and verified byte by byte.
+    pub read_data: ReadData,
+    /// How many files, chosen at random, are read as a restore would.
+    pub restore_test: usize,
+}
+
+/// Which packs are read.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub enum ReadData {
+    /// None.
+    #[default]
+    None,
+    /// Every one.
+    All,
+    /// This share, chosen at random, in percent.
+    Percent(f64),
+    /// The n-th of m parts, counted from 1; m runs with the same m read everything.
+    Part(u32, u32),
+}
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Finding {
+    /// The object, if it is about one.
+    pub object: Option<ObjectName>,
+    /// The snapshot and path that it costs, if it is about a file or folder.
+    pub path: Option<(ObjectId, Vec<u8>)>,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// What a check saw.
+#[derive(Debug, Default)]
+pub struct CheckReport {
+    /// What is wrong, up to the first 10,000.
+    pub findings: Vec<Finding>,
+    /// How many things are wrong.
+    pub finding_count: u64,
+    /// Snapshots whose trees were walked.
+    pub snapshots: u64,
+    /// Different folders.
+    pub folders: u64,
+    /// Packs that catalogs list.
+    pub packs: u64,
+    /// Packs that were read and verified byte by byte.
+    pub packs_read: u64,
+    /// Bytes of them.
+    pub bytes_read: u64,
+    /// Packs that no catalog lists: left by an interrupted backup or a running one. Harmless.
+    pub packs_unlisted: u64,
+    /// Files that were read as a restore would.
+    pub files_tested: u64,
+}
+
+/// Checks a repository. It changes nothing.
+///
+/// # Errors
+/// [`Error::Repository`] when the storage cannot be read at all; damage is not an error but a finding.
+pub fn check(repository: &Repository, options: &CheckOptions, context: &Context) -> Result<CheckReport, Error> {
+    let mut checker = Checker { repository, context, report: CheckReport::default(), seen: HashSet::new() };
+    for damage in repository.verify_config_and_keys()? {
+        checker.damage(damage);
+    }
+    repository.refresh_for_check()?;
+    for damage in repository.verify_catalogs()? {
+        checker.damage(damage);
+    }
+    checker.check_packs(options)?;
+    checker.check_snapshots(options)?;
+    Ok(checker.report)
+}
+
+struct Checker<'a> {
+    repository: &'a Repository,
+    context: &'a Context,
+    report: CheckReport,
+    /// Trees that were walked, by the hash of their content.
+    seen: HashSet<[u8; 16]>,
+}
+
+impl Checker<'_> {
+    fn find(&mut self, finding: Finding) {
+        self.report.finding_count += 1;
+        if self.report.findings.len() < FINDINGS_KEPT_MAX && !self.report.findings.contains(&finding) {
+            self.report.findings.push(finding);
+        }
+    }
+
+    fn damage(&mut self, Damage { object, reason }: Damage) {
+        self.find(Finding { object: Some(object), path: None, reason });
+    }
+
+    /// A repository error that concerns one object or chunk becomes a finding; any other ends the check.
+    fn finding(&mut self, error: RepositoryError, path: Option<(ObjectId, Vec<u8>)>) -> Result<(), Error> {
+        let finding = match error {
+            RepositoryError::Damaged { object, reason } => Finding { object: Some(object), path, reason },
+            RepositoryError::Storage(_) | RepositoryError::LocalState(_) => return Err(error.into()),
+            other => Finding { object: None, path, reason: other.to_string() },
+        };
+        self.find(finding);
+        Ok(())
+    }
+
+    fn check_packs(&mut self, options: &CheckOptions) -> Result<(), Error> {
+        let listed: BTreeSet<ObjectId> = self.repository.catalogued_packs().into_iter().map(|(pack, _)| pack).collect();
+        let stored = self.repository.names(ObjectKind::Pack)?;
+        self.report.packs = listed.len() as u64;
+        self.report.packs_unlisted = stored.keys().filter(|pack| !listed.contains(pack)).count() as u64;
+        let chosen: Vec<(ObjectId, u64)> = choose(stored.into_iter().collect(), options.read_data)?;
+        self.context.progress.add_total(chosen.len() as u64, chosen.iter().map(|(_, len)| len).sum());
+        self.context.progress.scan_finished.store(true, Ordering::Relaxed);
+        let verdicts = self.read_packs(&chosen)?;
+        let mut bad = BTreeSet::new();
+        for (id, verdict) in verdicts {
+            match verdict {
+                Ok(verdict) => {
+                    self.report.packs_read += 1;
+                    self.report.bytes_read += verdict.len_bytes;
+                }
+                Err(_) if !listed.contains(&id) => {} // an interrupted backup's; nothing refers to it
+                Err(error) => {
+                    bad.insert(id);
+                    self.finding(error, None)?;
+                }
+            }
+        }
+        self.repository.distrust_packs(bad)?;
+        Ok(())
+    }
+
+    fn read_packs(
+        &self,
+        chosen: &[(ObjectId, u64)],
+    ) -> Result<Vec<(ObjectId, Result<vellum_repository::PackVerdict, RepositoryError>)>, Error> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(self.context.worker_count())
+            .build()
+            .map_err(|_| Error::WorkerPanicked)?;
+        let verdicts = Mutex::new(Vec::with_capacity(chosen.len()));
+        let (repository, context) = (self.repository, self.context);
+        pool.install(|| {
+            chosen.par_iter().with_max_len(1).for_each_init(FrameReader::new, |reader, (id, len)| {
+                if context.cancel.is_cancelled() {
+                    return;
+                }
+                let verdict = repository.verify_pack(reader, *id);
+                context.progress.add_done(1, *len);
+                verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((*id, verdict));
+            });
+        });
+        self.context.check_cancelled()?;
+        let mut verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
+        verdicts.sort_by_key(|(id, _)| *id);
+        Ok(verdicts)
+    }
+
+    fn check_snapshots(&mut self, options: &CheckOptions) -> Result<(), Error> {
+        let Snapshots { snapshots, damaged } = self.repository.snapshots()?;
+        for error in damaged {
+            self.finding(error, None)?;
+        }
+        self.check_history(&snapshots)?;
+        for snapshot in &snapshots {
+            self.report.snapshots += 1;
+            match root_content(snapshot) {
+                Ok(root) => self.check_tree(snapshot, &root)?,
+                Err(error) => self.finding(error, None)?,
+            }
+        }
+        if options.restore_test > 0 && !snapshots.is_empty() {
+            self.test_files(&snapshots, options.restore_test)?;
+        }
+        Ok(())
+    }
+
+    /// Every snapshot that another was built on must be there: nothing in this version removes any.
+    fn check_history(&mut self, snapshots: &[Snapshot]) -> Result<(), Error> {
+        let present = self.repository.names(ObjectKind::Snapshot)?;
+        let named = snapshots.iter().flat_map(|one| one.manifest.previous.iter().chain(&one.manifest.seen));
+        let own_last = self.repository.last_published();
+        let missing: BTreeSet<ObjectId> =
+            named.copied().chain(own_last).filter(|id| !present.contains_key(id)).collect();
+        for id in missing {
+            let reason = "it is missing, although later history knows it".to_owned();
+            self.find(Finding { object: Some(ObjectName::new(ObjectKind::Snapshot, id)), path: None, reason });
+        }
+        Ok(())
+    }
+
+    fn check_tree(&mut self, snapshot: &Snapshot, root: &Content) -> Result<(), Error> {
+        let repository = self.repository;
+        let cache = FrameCache::strict(16);
+        let mut walk = TreeWalk::new(repository, &cache, root);
+        while let Some(step) = walk.next() {
+            self.context.check_cancelled()?;
+            let step = match step {
+                Ok(step) => step,
+                Err((path, error)) => {
+                    self.finding(error, Some((snapshot.id, path)))?;
+                    continue;
+                }
+            };
+            match &step.entry.node {
+                Node::Folder { content } => {
+                    if self.seen.insert(hash(content)) {
+                        self.report.folders += 1;
+                    } else {
+                        walk.skip_folder();
+                    }
+                }
+                Node::File { content, len_bytes, .. } => {
+                    if let Err(error) = check_file(repository, &cache, content, *len_bytes) {
+                        self.finding(error, Some((snapshot.id, step.path)))?;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads files chosen at random through the code that restores.
+    fn test_files(&mut self, snapshots: &[Snapshot], count: usize) -> Result<(), Error> {
+        let repository = self.repository;
+        let cache = FrameCache::strict(16);
+        let mut random = Random::new()?;
+        let mut chosen: Vec<(ObjectId, Vec<u8>, Content)> = Vec::new();
+        let mut met = 0u64;
+        for snapshot in snapshots {
+            let Ok(root) = root_content(snapshot) else { continue };
+            for step in TreeWalk::new(repository, &cache, &root).flatten() {
+                self.context.check_cancelled()?;
+                let Node::File { content, .. } = step.entry.node else { continue };
+                met += 1;
+                let candidate = (snapshot.id, step.path, content);
+                if chosen.len() < count {
+                    chosen.push(candidate);
+                } else if let Some(place) = chosen.get_mut(usize::try_from(random.below(met)).unwrap_or(usize::MAX)) {
+                    *place = candidate;
+                }
+            }
+        }
+        for (snapshot, path, content) in chosen {
+            self.context.check_cancelled()?;
+            self.report.files_tested += 1;
+            if let Err(Error::Repository(error)) = crate::read_stream(repository, &content, &mut std::io::sink()) {
+                self.finding(error, Some((snapshot, path)))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Every chunk of a file is listed by a catalog, in a pack that is there, and they add up to its length.
+fn check_file(
+    repository: &Repository,
+    cache: &FrameCache,
+    content: &Content,
+    len_bytes: u64,
+) -> Result<(), RepositoryError> {
+    let mut sum = 0;
+    for chunk in ChunkIter::new(repository, cache, content) {
+        let chunk = chunk?;
+        if !repository.contains(&chunk) {
+            return Err(RepositoryError::ChunkMissing { id: repository.chunk_id(&chunk) });
+        }
+        sum += u64::from(chunk.len_bytes);
+    }
+    match sum == len_bytes {
+        true => Ok(()),
+        false => Err(RepositoryError::TreeDamaged { reason: "a file's chunks do not add up to its length".to_owned() }),
+    }
+}
+
+fn hash(content: &Content) -> [u8; 16] {
+    let mut bytes = vec![ChunkKind::Tree.code()];
+    content.encode_into(&mut bytes);
+    *blake3::hash(&bytes).as_bytes().first_chunk().expect("a hash is longer than 16 bytes")
+}
+
+fn choose(packs: Vec<(ObjectId, u64)>, which: ReadData) -> Result<Vec<(ObjectId, u64)>, Error> {
+    Ok(match which {
+        ReadData::None => Vec::new(),
+        ReadData::All => packs,
+        ReadData::Part(part, parts) => {
+            let of = |id: &ObjectId| id.as_bytes().first_chunk().map_or(0, |start| u32::from_le_bytes(*start));
+            packs.into_iter().filter(|(id, _)| of(id) % parts.max(1) == part.saturating_sub(1)).collect()
+        }
+        ReadData::Percent(percent) => {
+            let mut random = Random::new()?;
+            let mut keyed: Vec<(u64, (ObjectId, u64))> = packs.into_iter().map(|pack| (random.next(), pack)).collect();
+            keyed.sort_unstable();
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a count of packs, rounded up")]
+            let count = (keyed.len() as f64 * percent.clamp(0.0, 100.0) / 100.0).ceil() as usize;
+            keyed.into_iter().take(count).map(|(_, pack)| pack).collect()
+        }
+    })
+}
+
+/// Numbers for choosing samples; unpredictable, so that nobody can prepare for them.
+struct Random(blake3::OutputReader);
+
+impl Random {
+    fn new() -> Result<Self, RepositoryError> {
+        let seed: [u8; 32] = vellum_repository::random_bytes()?;
+        Ok(Self(blake3::Hasher::new_keyed(&seed).finalize_xof()))
+    }
+
+    fn next(&mut self) -> u64 {
+        let mut bytes = [0; 8];
+        self.0.fill(&mut bytes);
+        u64::from_le_bytes(bytes)
+    }
+
+    fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit.max(1)
+    }
+}

@@ -1,0 +1,83 @@
+//! The one error of the engine. Words for people live at the edge.
+
+use std::path::PathBuf;
+use vellum_repository::RepositoryError;
+
+/// Why an operation as a whole failed. What concerns a single entry is a [`Problem`](crate::Problem) instead.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The repository failed.
+    #[error(transparent)]
+    Repository(#[from] RepositoryError),
+    /// Somebody asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// A path to back up is not there, or vanished.
+    #[error("{}: {source}", path.display())]
+    SourceMissing {
+        /// The path.
+        path: PathBuf,
+        /// Why it cannot be opened.
+        source: std::io::Error,
+    },
+    /// Nothing was named to back up.
+    #[error("there is nothing to back up")]
+    NothingToBackUp,
+    /// The repository lies inside what is to be backed up.
+    #[error("the repository lies inside {}, which is to be backed up", path.display())]
+    RepositoryInsideSource {
+        /// The source path.
+        path: PathBuf,
+    },
+    /// The target lies inside the repository, or holds it.
+    #[error("the repository and the target {} lie inside each other", path.display())]
+    RepositoryInsideTarget {
+        /// The target path.
+        path: PathBuf,
+    },
+    /// Two roots contradict each other.
+    #[error("{}: {reason}", path.display())]
+    UnusableRoot {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        reason: &'static str,
+    },
+    /// The target cannot be made or entered.
+    #[error("{}: {source}", path.display())]
+    Target {
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// No snapshot matches.
+    #[error("no snapshot matches {reference}")]
+    NoSnapshot {
+        /// What was asked for.
+        reference: String,
+    },
+    /// More than one snapshot begins like this.
+    #[error("{count} snapshots begin with {reference}")]
+    AmbiguousSnapshot {
+        /// What was asked for.
+        reference: String,
+        /// How many.
+        count: usize,
+    },
+    /// A path is not in the snapshot.
+    #[error("{path} is not in snapshot {snapshot}")]
+    NoSuchPath {
+        /// The path.
+        path: String,
+        /// The snapshot's short id.
+        snapshot: String,
+    },
+    /// A stream given by the caller failed.
+    #[error("the input stream failed: {0}")]
+    Input(#[source] std::io::Error),
+    /// A worker thread panicked: a defect of this program.
+    #[error("a worker thread panicked; this is a defect of Vellum")]
+    WorkerPanicked,
+}

@@ -1,0 +1,259 @@
+//! The restoring side: folders of the target and every entry but regular files.
+
+use super::folder::{self, OPEN_FOLDER};
+use super::inode::Inode;
+use super::metadata::{self, MetadataProblem, OwnerPolicy};
+use super::stat::{FileKind, Stat};
+use super::target_file::TargetFile;
+use rustix::fs::{AtFlags, Mode};
+use rustix::io::Errno;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU64, Ordering};
+use vellum_format::tree::{EntryName, Metadata};
+
+/// How often a name is tried to be made a folder while somebody else keeps putting other things there.
+const ENTER_ATTEMPTS_MAX: u32 = 8;
+
+/// An open folder of the target; copies share the handle.
+#[derive(Debug, Clone)]
+pub(crate) struct TargetFolder {
+    handle: Arc<OwnedFd>,
+}
+
+impl TargetFolder {
+    /// Opens the target itself and makes what is missing of its path, which may lead through links.
+    pub(crate) fn create_root(path: &Path) -> io::Result<Self> {
+        folder::open_path(path, true).map(Self::new)
+    }
+
+    fn new(handle: OwnedFd) -> Self {
+        Self { handle: Arc::new(handle) }
+    }
+
+    fn handle(&self) -> BorrowedFd<'_> {
+        self.handle.as_fd()
+    }
+
+    /// Opens a folder in this one, makes it if nothing is there, and replaces by it what is no real folder.
+    ///
+    /// Until [`TargetFolder::apply_self`] a new one is ours alone, and an existing one of ours may have got the right
+    /// to work in it.
+    pub(crate) fn enter_or_create(&self, name: &EntryName) -> io::Result<Self> {
+        for _ in 0..ENTER_ATTEMPTS_MAX {
+            match rustix::fs::mkdirat(self.handle(), name.as_bytes(), Mode::RWXU) {
+                Ok(()) | Err(Errno::EXIST) => {}
+                Err(error) => return Err(error.into()),
+            }
+            match folder::open_to_change(self.handle(), name, open_real) {
+                Ok(handle) => return Ok(Self::new(handle)),
+                Err(Errno::NOTDIR | Errno::LOOP) => self.unlink(name)?,
+                Err(Errno::NOENT) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(io::Error::new(io::ErrorKind::ResourceBusy, "somebody else keeps replacing this folder"))
+    }
+
+    /// Opens a folder in this one, and nothing but a real folder.
+    pub(crate) fn open_child(&self, name: &EntryName) -> io::Result<Self> {
+        Ok(Self::new(folder::open_to_change(self.handle(), name, open_real)?))
+    }
+
+    /// Opens the folder above this one, so that a restore of any depth needs few handles.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when the folder above is no longer the `expected` one.
+    pub(crate) fn open_parent(&self, expected: &Stat) -> io::Result<Self> {
+        Ok(Self::new(folder::open_parent(self.handle(), expected)?))
+    }
+
+    /// The names of all entries, sorted by their bytes.
+    pub(crate) fn names(&self) -> io::Result<Vec<EntryName>> {
+        // A handle of its own, because copies of this folder share the position in it.
+        let handle = folder::open(self.handle(), b".", OPEN_FOLDER)?;
+        folder::read_names(handle.as_fd())
+    }
+
+    /// What stands at a name, if anything; a link is not followed.
+    pub(crate) fn existing(&self, name: &EntryName) -> io::Result<Option<Stat>> {
+        match folder::stat_name(self.handle(), name) {
+            Err(Errno::NOENT) => Ok(None),
+            stat => Ok(Some(stat?)),
+        }
+    }
+
+    /// What the kernel says about this folder.
+    pub(crate) fn stat_self(&self) -> io::Result<Stat> {
+        Ok(folder::stat_handle(self.handle())?)
+    }
+
+    /// Starts a regular file of this length, as [`TargetFile`] says.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::DirectoryNotEmpty`] when a folder with entries is in the way; an empty one is replaced.
+    pub(crate) fn create_file(&self, name: &EntryName, len_bytes: u64) -> io::Result<TargetFile> {
+        TargetFile::create(Arc::clone(&self.handle), name, len_bytes)
+    }
+
+    /// Makes a symbolic link in place of what is there.
+    ///
+    /// # Errors
+    /// As [`TargetFolder::create_file`].
+    pub(crate) fn symlink(&self, name: &EntryName, target: &[u8]) -> io::Result<()> {
+        self.replace(name, |name| rustix::fs::symlinkat(target, self.handle(), name))
+    }
+
+    /// Makes a named pipe in place of what is there.
+    ///
+    /// # Errors
+    /// As [`TargetFolder::create_file`].
+    pub(crate) fn fifo(&self, name: &EntryName) -> io::Result<()> {
+        self.replace(name, |name| make_node(self.handle(), name, rustix::fs::FileType::Fifo, 0, 0))
+    }
+
+    /// Makes a block or character device in place of what is there.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::PermissionDenied`] for anybody but root; as [`TargetFolder::create_file`].
+    pub(crate) fn device(&self, name: &EntryName, kind: FileKind, major: u32, minor: u32) -> io::Result<()> {
+        let kind = match kind {
+            FileKind::BlockDevice => rustix::fs::FileType::BlockDevice,
+            FileKind::CharDevice => rustix::fs::FileType::CharacterDevice,
+            _ => return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no device")),
+        };
+        self.replace(name, |name| make_node(self.handle(), name, kind, major, minor))
+    }
+
+    /// Gives the inode of an entry of the target another name, in place of what is there.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] without that entry, [`io::ErrorKind::CrossesDevices`] and
+    /// [`io::ErrorKind::TooManyLinks`] where the file system cannot; as [`TargetFolder::create_file`].
+    pub(crate) fn hard_link(&self, name: &EntryName, from: (&Self, &EntryName)) -> io::Result<()> {
+        let (folder, original) = from;
+        // Renaming one name of an inode over another does nothing, so this case must not get that far.
+        if let Some(existing) = self.existing(name)?
+            && existing.is_same_inode(&folder::stat_name(folder.handle(), original)?)
+        {
+            return Ok(());
+        }
+        self.replace(name, |name| {
+            rustix::fs::linkat(folder.handle(), original.as_bytes(), self.handle(), name, AtFlags::empty())
+        })
+    }
+
+    /// Makes an entry under its name, or under a temporary one that then replaces what has the name.
+    fn replace(&self, name: &EntryName, make: impl Fn(&[u8]) -> rustix::io::Result<()>) -> io::Result<()> {
+        match make(name.as_bytes()) {
+            Err(Errno::EXIST) => {}
+            result => return Ok(result?),
+        }
+        remove_empty_folder(self.handle(), name)?;
+        let temporary = temporary_name();
+        make(temporary.as_bytes())?;
+        let renamed = rustix::fs::renameat(self.handle(), temporary.as_bytes(), self.handle(), name.as_bytes());
+        if renamed.is_err() {
+            self.unlink(&temporary)?;
+        }
+        Ok(renamed?)
+    }
+
+    fn unlink(&self, name: &EntryName) -> io::Result<()> {
+        match rustix::fs::unlinkat(self.handle(), name.as_bytes(), AtFlags::empty()) {
+            Err(Errno::NOENT) => Ok(()),
+            result => Ok(result?),
+        }
+    }
+
+    /// Removes an entry, of a folder also everything below; one that is not there is removed already.
+    ///
+    /// Links are removed, not followed; what is mounted below is not entered.
+    ///
+    /// # Errors
+    /// The first one; what was removed until then stays removed.
+    pub(crate) fn remove(&self, name: &EntryName) -> io::Result<()> {
+        super::remove::remove(self.handle(), name)
+    }
+
+    /// Applies metadata to an entry of this kind that is not held open: a link, a pipe, a device.
+    pub(crate) fn apply(
+        &self,
+        name: &EntryName,
+        kind: FileKind,
+        metadata: &Metadata,
+        policy: &OwnerPolicy,
+    ) -> Vec<MetadataProblem> {
+        match Inode::named(self.handle(), name) {
+            Ok(inode) => metadata::apply(&inode, kind, metadata, policy),
+            Err(error) => metadata::everything(error),
+        }
+    }
+
+    /// Applies the folder's own metadata, when nothing in it will be made or removed any more.
+    pub(crate) fn apply_self(&self, metadata: &Metadata, policy: &OwnerPolicy) -> Vec<MetadataProblem> {
+        metadata::apply(&Inode::Open(self.handle()), FileKind::Folder, metadata, policy)
+    }
+
+    /// Waits until everything written to this folder's file system is on its disk.
+    ///
+    /// # Errors
+    /// Also for a write that failed after the kernel had taken it, which nothing else reports.
+    pub(crate) fn sync_file_system(&self) -> io::Result<()> {
+        #[cfg(target_os = "linux")]
+        rustix::fs::syncfs(self.handle())?;
+        #[cfg(not(target_os = "linux"))]
+        rustix::fs::sync();
+        Ok(())
+    }
+}
+
+fn open_real(folder: BorrowedFd<'_>, name: &[u8]) -> rustix::io::Result<OwnedFd> {
+    folder::open(folder, name, OPEN_FOLDER)
+}
+
+/// An empty folder gives way to another entry, one with entries does not.
+pub(super) fn remove_empty_folder(folder: BorrowedFd<'_>, name: &EntryName) -> io::Result<()> {
+    match folder::stat_name(folder, name) {
+        Ok(stat) if stat.kind == FileKind::Folder => {
+            Ok(rustix::fs::unlinkat(folder, name.as_bytes(), AtFlags::REMOVEDIR)?)
+        }
+        Err(error) if error != Errno::NOENT => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
+/// A name that no other call, process or machine gets: a random start for each process, then counted.
+pub(super) fn temporary_name() -> EntryName {
+    use std::hash::{BuildHasher, Hasher};
+    static NEXT: LazyLock<AtomicU64> =
+        LazyLock::new(|| AtomicU64::new(std::hash::RandomState::new().build_hasher().finish()));
+    let name = format!(".vellum-{:016x}", NEXT.fetch_add(1, Ordering::Relaxed));
+    EntryName::new(name.into_bytes()).expect("letters, digits and a hyphen make a plain name")
+}
+
+#[cfg(not(target_vendor = "apple"))]
+fn make_node(
+    folder: BorrowedFd<'_>,
+    name: &[u8],
+    kind: rustix::fs::FileType,
+    major: u32,
+    minor: u32,
+) -> rustix::io::Result<()> {
+    let mode = Mode::RUSR | Mode::WUSR;
+    rustix::fs::mknodat(folder, name, kind, mode, rustix::fs::makedev(major, minor))
+}
+
+#[cfg(target_vendor = "apple")]
+fn make_node(
+    _folder: BorrowedFd<'_>,
+    _name: &[u8],
+    _kind: rustix::fs::FileType,
+    _major: u32,
+    _minor: u32,
+) -> rustix::io::Result<()> {
+    Err(Errno::OPNOTSUPP)
+}

@@ -1,0 +1,116 @@
+//! A regular file on its way into the target.
+
+use super::folder;
+use super::inode::Inode;
+use super::metadata::{self, MetadataProblem, OwnerPolicy};
+use super::stat::FileKind;
+use super::target::{remove_empty_folder, temporary_name};
+use rustix::fs::{AtFlags, Mode, OFlags, openat};
+use rustix::io::Errno;
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::FileExt;
+use std::sync::Arc;
+use vellum_format::tree::{EntryName, Metadata};
+
+/// Holes start and end on multiples of this: the block size of nearly every file system.
+const BLOCK_LEN_BYTES: usize = 4096;
+
+const ZEROS: [u8; BLOCK_LEN_BYTES] = [0; BLOCK_LEN_BYTES];
+
+/// A regular file that is being restored, always a new inode; several threads may write different parts at once.
+///
+/// Where its name was free it has it from the start, readable for us alone. Where something stands, it takes a
+/// temporary name in the same folder and replaces that when it is finished. Dropped unfinished, it is removed.
+#[derive(Debug)]
+#[must_use = "an unfinished file is removed again"]
+pub(crate) struct TargetFile {
+    folder: Arc<OwnedFd>,
+    name: EntryName,
+    temporary: Option<EntryName>,
+    file: File,
+    len_bytes: u64,
+    is_finished: bool,
+}
+
+impl TargetFile {
+    pub(super) fn create(folder: Arc<OwnedFd>, name: &EntryName, len_bytes: u64) -> io::Result<Self> {
+        let (handle, temporary) = match create_new(&folder, name) {
+            Err(Errno::EXIST) => {
+                remove_empty_folder(folder.as_fd(), name)?;
+                let temporary = temporary_name();
+                (create_new(&folder, &temporary)?, Some(temporary))
+            }
+            handle => (handle?, None),
+        };
+        let file = File::from(handle);
+        Ok(Self { folder, name: name.clone(), temporary, file, len_bytes, is_finished: false })
+    }
+
+    /// Writes all bytes at an offset.
+    pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
+    /// Writes all bytes at an offset, except blocks of zeros, which stay holes.
+    ///
+    /// Zeros at the edges of `bytes` that fill a block only in part are left out too, as the neighbouring write may
+    /// bring the rest of the hole. So no byte may be written twice: zeros would not cover what stands there.
+    pub(crate) fn write_at_sparse(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let (mut unwritten, mut at) = (0, 0);
+        while at < bytes.len() {
+            let end = bytes.len().min(at + left_in_block(offset + at as u64));
+            if bytes[at..end] == ZEROS[..end - at] {
+                self.write_at(offset + unwritten as u64, &bytes[unwritten..at])?;
+                unwritten = end;
+            }
+            at = end;
+        }
+        self.write_at(offset + unwritten as u64, &bytes[unwritten..])
+    }
+
+    /// Gives the file its length, metadata and name; what was not written is zeros.
+    ///
+    /// # Errors
+    /// Only when the file is not there with its content; then nothing of it is left, and what had its name still has.
+    pub(crate) fn finish(mut self, metadata: &Metadata, policy: &OwnerPolicy) -> io::Result<Vec<MetadataProblem>> {
+        if folder::stat_handle(self.file.as_fd())?.len_bytes != self.len_bytes {
+            self.file.set_len(self.len_bytes)?;
+        }
+        let problems = metadata::apply(&Inode::Open(self.file.as_fd()), FileKind::File, metadata, policy);
+        if let Some(temporary) = &self.temporary {
+            rustix::fs::renameat(&self.folder, temporary.as_bytes(), &self.folder, self.name.as_bytes())?;
+        }
+        self.is_finished = true;
+        Ok(problems)
+    }
+
+    /// Whether a name still leads to this file, and not to what somebody else has put there.
+    fn is_at(&self, name: &EntryName) -> bool {
+        match (folder::stat_name(self.folder.as_fd(), name), folder::stat_handle(self.file.as_fd())) {
+            (Ok(at_name), Ok(own)) => at_name.is_same_inode(&own),
+            _ => false,
+        }
+    }
+}
+
+impl Drop for TargetFile {
+    fn drop(&mut self) {
+        let name = self.temporary.as_ref().unwrap_or(&self.name);
+        if !self.is_finished && self.is_at(name) {
+            // There is nobody to tell; a leftover is private and is replaced by the next restore.
+            rustix::fs::unlinkat(&self.folder, name.as_bytes(), AtFlags::empty()).ok();
+        }
+    }
+}
+
+fn create_new(folder: &OwnedFd, name: &EntryName) -> rustix::io::Result<OwnedFd> {
+    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    openat(folder, name.as_bytes(), flags, Mode::RUSR | Mode::WUSR)
+}
+
+fn left_in_block(offset: u64) -> usize {
+    let block = BLOCK_LEN_BYTES as u64;
+    usize::try_from(block - offset % block).expect("at most a block")
+}

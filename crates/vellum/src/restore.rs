@@ -1,0 +1,427 @@
+//! Restoring: walk the snapshot's trees, plan the chunks of many files at once in the order of their packs, decode
+//! frames on all cores, write files, then apply metadata from the leaves up.
+//!
+//! The plan goes window by window, so memory does not grow with the snapshot: at most [`WINDOW_CHUNKS_MAX`] planned
+//! chunks of about 100 bytes, their files' entries, one frame of each worker, and the folders that are open. A
+//! damaged pack costs only the files that need it.
+
+mod files;
+mod plan;
+mod verify;
+
+use crate::filter::Filter;
+use crate::platform::{FileKind, OwnerPolicy, TargetFolder};
+use crate::selection::{SnapshotFilter, SnapshotRef, find_snapshot};
+use crate::tree_reader::{FolderEntries, open_path, root_content};
+use crate::{Context, Error, Event, Problem};
+use files::FileWriter;
+use plan::{Planner, RestoredFolder};
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use vellum_format::content::Content;
+use vellum_format::tree::{Entry, EntryName, Metadata, Node};
+use vellum_repository::{FrameCache, Repository};
+
+/// What to do with entries that are in the target already.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Overwrite {
+    /// Replace them.
+    #[default]
+    Always,
+    /// Replace files whose length or time differs.
+    IfChanged,
+    /// Replace files that are older than the snapshot's.
+    IfNewer,
+    /// Keep them.
+    Never,
+}
+
+/// How to restore.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct RestoreOptions {
+    /// A path inside the snapshot whose content goes directly into the target; `None` restores everything below
+    /// its full source path.
+    pub subfolder: Option<Vec<u8>>,
+    /// Which snapshots `latest` and dates choose from.
+    pub filter: SnapshotFilter,
+    /// Only these paths, if any pattern is given. Paths are as in the snapshot, absolute.
+    pub include: Filter,
+    /// Not these.
+    pub exclude: Filter,
+    /// What to do with entries that are there already.
+    pub overwrite: Overwrite,
+    /// Removes entries of restored folders that the snapshot does not have.
+    pub delete: bool,
+    /// Reads every restored file back and compares it.
+    pub verify: bool,
+    /// Only tells what would be done.
+    pub dry_run: bool,
+    /// Makes holes of zeros in every file, not only in those that had holes.
+    pub sparse: bool,
+    /// Owners by number, even where the name is known here.
+    pub numeric_owner: bool,
+    /// The folder that the repository lies in, if it is a local one.
+    pub repository_folder: Option<PathBuf>,
+}
+
+/// What a restore did.
+#[derive(Debug, Default)]
+pub struct RestoreReport {
+    /// The snapshot.
+    pub snapshot: Option<vellum_format::ObjectId>,
+    /// Files written.
+    pub files: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Folders, links and other entries made or kept.
+    pub others: u64,
+    /// Entries left as they were.
+    pub skipped: u64,
+    /// Entries removed.
+    pub deleted: u64,
+    /// Entries that are not as in the snapshot. Any of these means that the restore is incomplete.
+    pub problems: Vec<Problem>,
+    /// Metadata that this system did not take, such as an owner or an attribute; contents are right.
+    pub metadata_problems: Vec<Problem>,
+}
+
+/// What the threads of one restore share.
+pub(crate) struct Run<'a> {
+    pub(crate) repository: &'a Repository,
+    pub(crate) context: &'a Context,
+    pub(crate) options: &'a RestoreOptions,
+    pub(crate) owners: OwnerPolicy,
+    pub(crate) files: AtomicU64,
+    pub(crate) bytes: AtomicU64,
+    problems: Mutex<Vec<Problem>>,
+    metadata_problems: Mutex<Vec<Problem>>,
+}
+
+impl Run<'_> {
+    pub(crate) fn problem(&self, path: &[u8], doing: &'static str, reason: &impl ToString) {
+        let problem = Problem::new(path.to_vec(), doing, reason);
+        self.context.tell(&Event::Problem(&problem));
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).push(problem);
+    }
+
+    pub(crate) fn metadata_problems(&self, path: &[u8], problems: Vec<crate::platform::MetadataProblem>) {
+        for problem in problems {
+            let reason = format!("{}: {}", problem.part, problem.source);
+            let told = Problem::new(path.to_vec(), "set metadata", &reason);
+            self.context.tell(&Event::Problem(&told));
+            self.metadata_problems.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+        }
+    }
+}
+
+/// Restores a snapshot, or a folder of it, below `target`.
+///
+/// Nothing outside `target` is ever written, whatever the snapshot or the target holds. A crash leaves files that
+/// are not complete yet under their names with mode 0600, or the old ones in place; run it again.
+///
+/// # Errors
+/// [`Error`] when nothing can be restored at all. What concerns single entries is in the report.
+pub fn restore(
+    repository: &Repository,
+    snapshot: &SnapshotRef,
+    target: &Path,
+    options: &RestoreOptions,
+    context: &Context,
+) -> Result<RestoreReport, Error> {
+    check_target(target, options)?;
+    repository.refresh()?;
+    let snapshot = find_snapshot(repository, snapshot, &options.filter)?;
+    let cache = FrameCache::new(16);
+    let start = match &options.subfolder {
+        None => Start { content: root_content(&snapshot)?, only: None, metadata: None, path: Vec::new() },
+        Some(path) => start_at(repository, &cache, &snapshot, path)?,
+    };
+    let run = Run {
+        repository,
+        context,
+        options,
+        owners: OwnerPolicy::of_this_process(options.numeric_owner),
+        files: AtomicU64::new(0),
+        bytes: AtomicU64::new(0),
+        problems: Mutex::default(),
+        metadata_problems: Mutex::default(),
+    };
+    let mut restorer = Restorer { run: &run, cache: &cache, planner: Planner::new(&run)?, others: 0, skipped: 0, deleted: 0 };
+    let root = match options.dry_run {
+        true => None,
+        false => Some(TargetFolder::create_root(target).map_err(|source| Error::Target { path: target.into(), source })?),
+    };
+    let verified = start.content.clone();
+    restorer.restore_all(root.as_ref(), start)?;
+    let Restorer { others, skipped, deleted, .. } = restorer;
+    if let Some(root) = &root {
+        // Delayed write errors surface here and nowhere else.
+        root.sync_file_system().map_err(|source| Error::Target { path: target.into(), source })?;
+        if options.verify {
+            verify::verify(&run, &cache, target, &verified)?;
+        }
+    }
+    Ok(RestoreReport {
+        snapshot: Some(snapshot.id),
+        files: run.files.load(Ordering::Relaxed),
+        bytes: run.bytes.load(Ordering::Relaxed),
+        others,
+        skipped,
+        deleted,
+        problems: run.problems.into_inner().unwrap_or_else(PoisonError::into_inner),
+        metadata_problems: run.metadata_problems.into_inner().unwrap_or_else(PoisonError::into_inner),
+    })
+}
+
+/// Where in the snapshot a restore starts.
+struct Start {
+    content: Content,
+    /// A single entry of that folder, when the path names no folder.
+    only: Option<Entry>,
+    /// Of the folder that becomes the target itself.
+    metadata: Option<Metadata>,
+    path: Vec<u8>,
+}
+
+fn start_at(
+    repository: &Repository,
+    cache: &FrameCache,
+    snapshot: &vellum_repository::Snapshot,
+    path: &[u8],
+) -> Result<Start, Error> {
+    let path: Vec<u8> = match path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect::<Vec<_>>() {
+        parts if parts.is_empty() => Vec::new(),
+        parts => [b"/", &parts.join(&b'/')[..]].concat(),
+    };
+    Ok(match open_path(repository, cache, snapshot, &path)? {
+        None => Start { content: root_content(snapshot)?, only: None, metadata: None, path: Vec::new() },
+        Some(Entry { node: Node::Folder { content }, metadata, .. }) => {
+            Start { content, only: None, metadata: Some(metadata), path }
+        }
+        Some(entry) => {
+            let parent = path.iter().rposition(|byte| *byte == b'/').map_or(&[][..], |at| &path[..at]);
+            Start { content: Content::empty(), only: Some(entry), metadata: None, path: parent.to_vec() }
+        }
+    })
+}
+
+fn check_target(target: &Path, options: &RestoreOptions) -> Result<(), Error> {
+    let Some(repository) = options.repository_folder.as_ref().and_then(|path| path.canonicalize().ok()) else {
+        return Ok(());
+    };
+    let existing = target.ancestors().find_map(|path| path.canonicalize().ok());
+    let whole = target.canonicalize();
+    let inside = existing.is_some_and(|path| path.starts_with(&repository));
+    match inside || whole.is_ok_and(|path| repository.starts_with(path)) {
+        true => Err(Error::RepositoryInsideTarget { path: target.to_owned() }),
+        false => Ok(()),
+    }
+}
+
+struct Restorer<'a> {
+    run: &'a Run<'a>,
+    cache: &'a FrameCache,
+    planner: Planner<'a>,
+    others: u64,
+    skipped: u64,
+    deleted: u64,
+}
+
+/// A folder that the walk is in.
+struct OpenFolder<'a> {
+    entries: Box<dyn Iterator<Item = Result<Entry, vellum_repository::RepositoryError>> + 'a>,
+    target: Option<Arc<RestoredFolder>>,
+    path_len: usize,
+    /// Names that the snapshot has, when others are to be deleted.
+    kept: Option<BTreeSet<EntryName>>,
+}
+
+impl<'a> Restorer<'a> {
+    fn restore_all(&mut self, root: Option<&TargetFolder>, start: Start) -> Result<(), Error> {
+        let Start { content, only, metadata, mut path } = start;
+        let target = root.map(|root| RestoredFolder::root(root.clone(), metadata));
+        let deletes = self.run.options.delete && only.is_none();
+        let entries: Box<dyn Iterator<Item = _>> = match only {
+            Some(entry) => Box::new(std::iter::once(Ok(entry))),
+            None => Box::new(FolderEntries::new(self.run.repository, self.cache, &content)),
+        };
+        let kept = deletes.then(BTreeSet::new);
+        let mut open = vec![OpenFolder { entries, target, path_len: path.len(), kept }];
+        while let Some(folder) = open.last_mut() {
+            self.run.context.check_cancelled()?;
+            path.truncate(folder.path_len);
+            match folder.entries.next() {
+                None => {
+                    let folder = open.pop().expect("it was just there");
+                    self.leave(folder, &path)?;
+                }
+                Some(Err(error)) => {
+                    self.run.problem(&path, "read the folder", &error);
+                    // What is missing from a damaged list must not be deleted.
+                    folder.kept = None;
+                    folder.entries = Box::new(std::iter::empty());
+                }
+                Some(Ok(entry)) => {
+                    path.push(b'/');
+                    path.extend_from_slice(entry.name.as_bytes());
+                    if let Some(below) = self.enter(folder, entry, &path)? {
+                        open.push(below);
+                    }
+                }
+            }
+        }
+        self.planner.finish()
+    }
+
+    fn leave(&mut self, folder: OpenFolder<'_>, path: &[u8]) -> Result<(), Error> {
+        let Some(target) = folder.target else { return Ok(()) };
+        if let Some(kept) = folder.kept
+            && target.is_made()
+        {
+            self.delete_others(&target, &kept, path);
+        }
+        self.planner.leave_folder(target, path)
+    }
+
+    fn delete_others(&mut self, target: &RestoredFolder, kept: &BTreeSet<EntryName>, path: &[u8]) {
+        let handle = match target.handle() {
+            Ok(handle) => handle,
+            Err(error) => return self.run.problem(path, "list", &error),
+        };
+        let names = match handle.names() {
+            Ok(names) => names,
+            Err(error) => return self.run.problem(path, "list", &error),
+        };
+        for name in names.iter().filter(|name| !kept.contains(name)) {
+            let full = [path, b"/", name.as_bytes()].concat();
+            if self.run.options.exclude.matches_with_parents(&full) || !self.is_included(&full) {
+                continue;
+            }
+            match handle.remove(name) {
+                Ok(()) => self.deleted += 1,
+                Err(error) => self.run.problem(&full, "delete", &error),
+            }
+        }
+    }
+
+    fn is_included(&self, path: &[u8]) -> bool {
+        let include = &self.run.options.include;
+        include.is_empty() || include.matches_with_parents(path)
+    }
+
+    /// Handles one entry and returns the folder to go into, if it is one.
+    fn enter(&mut self, folder: &mut OpenFolder<'a>, entry: Entry, path: &[u8]) -> Result<Option<OpenFolder<'a>>, Error> {
+        if let Some(kept) = &mut folder.kept {
+            kept.insert(entry.name.clone());
+        }
+        if self.run.options.exclude.matches(path) {
+            return Ok(None);
+        }
+        let included = self.is_included(path);
+        if let Node::Folder { content } = &entry.node {
+            let entries = Box::new(FolderEntries::new(self.run.repository, self.cache, content));
+            let kept = self.run.options.delete.then(BTreeSet::new);
+            let target = folder.target.as_ref().map(|parent| RestoredFolder::below(parent, &entry, included));
+            if included {
+                self.others += 1;
+                if let Some(target) = &target
+                    && let Err(error) = target.handle()
+                {
+                    self.run.problem(path, "make the folder", &error);
+                    return Ok(None);
+                }
+            }
+            return Ok(Some(OpenFolder { entries, target, path_len: path.len(), kept }));
+        }
+        if included {
+            self.restore_entry(folder.target.as_ref(), entry, path)?;
+        }
+        Ok(None)
+    }
+
+    fn restore_entry(
+        &mut self,
+        parent: Option<&Arc<RestoredFolder>>,
+        entry: Entry,
+        path: &[u8],
+    ) -> Result<(), Error> {
+        let Some(parent) = parent else {
+            match entry.node {
+                Node::File { len_bytes, .. } => {
+                    self.run.files.fetch_add(1, Ordering::Relaxed);
+                    self.run.bytes.fetch_add(len_bytes, Ordering::Relaxed);
+                }
+                _ => self.others += 1,
+            }
+            return Ok(());
+        };
+        let handle = match parent.handle() {
+            Ok(handle) => handle,
+            Err(error) => {
+                self.run.problem(path, "make its folder", &error);
+                return Ok(());
+            }
+        };
+        if self.keeps_existing(&handle, &entry) {
+            self.skipped += 1;
+            return Ok(());
+        }
+        if let Some(group) = entry.metadata.link_group
+            && self.planner.defer_link(group, parent, &entry.name, path)
+        {
+            self.others += 1;
+            return Ok(());
+        }
+        if let Node::File { .. } = entry.node {
+            let file = FileWriter::new(Arc::clone(parent), entry, path.to_vec());
+            return self.planner.add_file(file, self.cache);
+        }
+        self.others += 1;
+        self.make_special(&handle, &entry, path);
+        Ok(())
+    }
+
+    fn keeps_existing(&self, handle: &TargetFolder, entry: &Entry) -> bool {
+        let overwrite = self.run.options.overwrite;
+        if overwrite == Overwrite::Always {
+            return false;
+        }
+        let Ok(Some(existing)) = handle.existing(&entry.name) else { return false };
+        let is_newer = existing.modified >= entry.metadata.modified;
+        match (overwrite, &entry.node) {
+            (Overwrite::Never, _) => true,
+            (Overwrite::IfNewer, _) => is_newer,
+            (Overwrite::IfChanged, Node::File { len_bytes, .. }) => {
+                existing.kind == FileKind::File
+                    && existing.len_bytes == *len_bytes
+                    && existing.modified == entry.metadata.modified
+            }
+            _ => false,
+        }
+    }
+
+    fn make_special(&self, handle: &TargetFolder, entry: &Entry, path: &[u8]) {
+        let name = &entry.name;
+        let (kind, made) = match &entry.node {
+            Node::Symlink { target } => (FileKind::Symlink, handle.symlink(name, target)),
+            Node::Fifo => (FileKind::Fifo, handle.fifo(name)),
+            Node::BlockDevice { major, minor } => {
+                (FileKind::BlockDevice, handle.device(name, FileKind::BlockDevice, *major, *minor))
+            }
+            Node::CharDevice { major, minor } => {
+                (FileKind::CharDevice, handle.device(name, FileKind::CharDevice, *major, *minor))
+            }
+            Node::File { .. } | Node::Folder { .. } => unreachable!("files and folders are handled before"),
+        };
+        match made {
+            Ok(()) => {
+                let problems = handle.apply(name, kind, &entry.metadata, &self.run.owners);
+                self.run.metadata_problems(path, problems);
+            }
+            Err(error) => self.run.problem(path, "make", &error),
+        }
+    }
+}

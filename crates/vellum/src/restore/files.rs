@@ -1,0 +1,100 @@
+//! Files that are being restored: opened by their first chunk, completed by their last, from any thread.
+
+use super::Run;
+use super::plan::RestoredFolder;
+use crate::platform::TargetFile;
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use vellum_format::tree::{Entry, Node};
+
+/// One file on its way back.
+pub(super) struct FileWriter {
+    folder: Arc<RestoredFolder>,
+    entry: Entry,
+    path: Vec<u8>,
+    target: Mutex<Option<Arc<TargetFile>>>,
+    written: AtomicU64,
+    failed: AtomicBool,
+}
+
+impl FileWriter {
+    pub(super) fn new(folder: Arc<RestoredFolder>, entry: Entry, path: Vec<u8>) -> Self {
+        let (target, written, failed) = (Mutex::default(), AtomicU64::new(0), AtomicBool::new(false));
+        Self { folder, entry, path, target, written, failed }
+    }
+
+    pub(super) fn node(&self) -> &Node {
+        &self.entry.node
+    }
+
+    pub(super) fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Tells once, and removes what was written.
+    pub(super) fn fail(&self, run: &Run<'_>, doing: &'static str, reason: &impl ToString) {
+        if !self.failed.swap(true, Ordering::SeqCst) {
+            run.problem(&self.path, doing, reason);
+        }
+        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    pub(super) fn complete_empty(&self, run: &Run<'_>) {
+        match self.open() {
+            Ok(_) => self.complete(run),
+            Err(error) => self.fail(run, "create", &error),
+        }
+    }
+
+    /// Writes a chunk; the one that completes the file applies its metadata.
+    pub(super) fn write(&self, run: &Run<'_>, offset: u64, bytes: &[u8]) {
+        let sparse = run.options.sparse || matches!(self.entry.node, Node::File { sparse: true, .. });
+        let written = self.open().and_then(|target| match sparse {
+            true => target.write_at_sparse(offset, bytes),
+            false => target.write_at(offset, bytes),
+        });
+        if let Err(error) = written {
+            return self.fail(run, "write", &error);
+        }
+        let len = bytes.len() as u64;
+        run.context.progress.add_done(0, len);
+        let total = self.written.fetch_add(len, Ordering::AcqRel) + len;
+        if total == self.len_bytes() && !self.has_failed() {
+            self.complete(run);
+        }
+    }
+
+    fn complete(&self, run: &Run<'_>) {
+        let target = self.target.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(target) = target.and_then(Arc::into_inner) else {
+            return self.fail(run, "write", &"it was completed twice");
+        };
+        match target.finish(&self.entry.metadata, &run.owners) {
+            Ok(problems) => {
+                run.metadata_problems(&self.path, problems);
+                run.files.fetch_add(1, Ordering::Relaxed);
+                run.bytes.fetch_add(self.len_bytes(), Ordering::Relaxed);
+                run.context.progress.add_done(1, 0);
+            }
+            Err(error) => self.fail(run, "write", &error),
+        }
+    }
+
+    fn open(&self) -> io::Result<Arc<TargetFile>> {
+        let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(open) = &*target {
+            return Ok(Arc::clone(open));
+        }
+        let created = Arc::new(self.folder.handle()?.create_file(&self.entry.name, self.len_bytes())?);
+        *target = Some(Arc::clone(&created));
+        Ok(created)
+    }
+
+    fn len_bytes(&self) -> u64 {
+        match self.entry.node {
+            Node::File { len_bytes, .. } => len_bytes,
+            _ => 0,
+        }
+    }
+}

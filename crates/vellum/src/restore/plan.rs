@@ -1,0 +1,278 @@
+//! Which chunks go where: collected over a window of files, done in the order of the packs.
+
+use super::Run;
+use super::files::FileWriter;
+use crate::content::ChunkIter;
+use crate::platform::TargetFolder;
+use crate::Error;
+use rayon::prelude::*;
+use std::collections::HashMap;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use vellum_format::content::{ChunkKind, ChunkRef};
+use vellum_format::tree::{Entry, EntryName, LinkGroup, Metadata, Node};
+use vellum_repository::{FrameCache, FrameReader, Place, RepositoryError};
+
+/// A window is worked off when it holds this many chunks, bytes, files or folders.
+const WINDOW_CHUNKS_MAX: usize = 1 << 16;
+const WINDOW_LEN_BYTES_MAX: u64 = 1 << 30;
+const WINDOW_FILES_MAX: usize = 1 << 14;
+const WINDOW_FOLDERS_MAX: usize = 512;
+
+/// A folder of the target, made when the first thing is put into it, and closed when nothing is open in it any more,
+/// so that the number of open handles does not grow with the snapshot.
+pub(super) struct RestoredFolder {
+    parent: Option<Arc<RestoredFolder>>,
+    name: Option<EntryName>,
+    metadata: Option<Metadata>,
+    state: Mutex<FolderState>,
+}
+
+enum FolderState {
+    Unmade,
+    Open(Arc<TargetFolder>),
+    Closed,
+}
+
+impl RestoredFolder {
+    pub(super) fn root(handle: TargetFolder, metadata: Option<Metadata>) -> Arc<Self> {
+        let state = Mutex::new(FolderState::Open(Arc::new(handle)));
+        Arc::new(Self { parent: None, name: None, metadata, state })
+    }
+
+    /// A folder below another; its metadata is restored only when it is itself wanted.
+    pub(super) fn below(parent: &Arc<Self>, entry: &Entry, is_wanted: bool) -> Arc<Self> {
+        Arc::new(Self {
+            parent: Some(Arc::clone(parent)),
+            name: Some(entry.name.clone()),
+            metadata: is_wanted.then(|| entry.metadata.clone()),
+            state: Mutex::new(FolderState::Unmade),
+        })
+    }
+
+    /// The open folder, made now if it was not, or opened again.
+    pub(super) fn handle(&self) -> io::Result<Arc<TargetFolder>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let FolderState::Open(handle) = &*state {
+            return Ok(Arc::clone(handle));
+        }
+        let (parent, name) = self.parent.as_ref().zip(self.name.as_ref()).expect("the root is never closed");
+        let parent = parent.handle()?;
+        if matches!(*state, FolderState::Closed) {
+            return Ok(Arc::new(parent.open_child(name)?));
+        }
+        let handle = Arc::new(parent.enter_or_create(name)?);
+        *state = FolderState::Open(Arc::clone(&handle));
+        Ok(handle)
+    }
+
+    pub(super) fn is_made(&self) -> bool {
+        !matches!(*self.state.lock().unwrap_or_else(PoisonError::into_inner), FolderState::Unmade)
+    }
+
+    /// Applies the metadata: nothing will be put into the folder any more.
+    fn complete(&self, run: &Run<'_>, path: &[u8]) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let FolderState::Open(handle) = &*state else { return };
+        if let Some(metadata) = &self.metadata {
+            run.metadata_problems(path, handle.apply_self(metadata, &run.owners));
+        }
+        if self.parent.is_some() {
+            *state = FolderState::Closed;
+        }
+    }
+}
+
+/// One chunk of one file.
+struct PlannedChunk {
+    place: Place,
+    chunk: ChunkRef,
+    file: u32,
+    offset: u64,
+}
+
+/// A name that becomes another link of a restored inode.
+struct DeferredLink {
+    folder: Arc<RestoredFolder>,
+    name: EntryName,
+    path: Vec<u8>,
+    group: LinkGroup,
+}
+
+/// Collects work and does it window by window.
+pub(super) struct Planner<'a> {
+    run: &'a Run<'a>,
+    pool: rayon::ThreadPool,
+    chunks: Vec<PlannedChunk>,
+    files: Vec<Arc<FileWriter>>,
+    len_bytes: u64,
+    left_folders: Vec<(Arc<RestoredFolder>, Vec<u8>)>,
+    firsts: HashMap<LinkGroup, (Arc<RestoredFolder>, EntryName)>,
+    links: Vec<DeferredLink>,
+}
+
+impl<'a> Planner<'a> {
+    pub(super) fn new(run: &'a Run<'a>) -> Result<Self, Error> {
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(run.context.worker_count())
+            .build()
+            .map_err(|_| Error::WorkerPanicked)?;
+        Ok(Self {
+            run,
+            pool,
+            chunks: Vec::new(),
+            files: Vec::new(),
+            len_bytes: 0,
+            left_folders: Vec::new(),
+            firsts: HashMap::new(),
+            links: Vec::new(),
+        })
+    }
+
+    /// Whether the entry is a further name of an inode whose first name is restored; links are made at the end.
+    pub(super) fn defer_link(
+        &mut self,
+        group: LinkGroup,
+        folder: &Arc<RestoredFolder>,
+        name: &EntryName,
+        path: &[u8],
+    ) -> bool {
+        if !self.firsts.contains_key(&group) {
+            self.firsts.insert(group, (Arc::clone(folder), name.clone()));
+            return false;
+        }
+        let (folder, name, path) = (Arc::clone(folder), name.clone(), path.to_vec());
+        self.links.push(DeferredLink { folder, name, path, group });
+        true
+    }
+
+    /// Plans a file; it is complete at the latest when [`Planner::finish`] returns.
+    pub(super) fn add_file(&mut self, file: FileWriter, cache: &FrameCache) -> Result<(), Error> {
+        let Node::File { len_bytes, content, .. } = file.node().clone() else { return Ok(()) };
+        self.run.context.progress.add_total(1, len_bytes);
+        let file = Arc::new(file);
+        if len_bytes == 0 && content.chunks.is_empty() {
+            file.complete_empty(self.run);
+            return Ok(());
+        }
+        let mut number = self.add_to_window(&file);
+        let mut offset = 0;
+        for chunk in ChunkIter::new(self.run.repository, cache, &content) {
+            let planned = chunk.and_then(|chunk| {
+                let missing = || RepositoryError::ChunkMissing { id: self.run.repository.chunk_id(&chunk) };
+                Ok((chunk, self.locate(&chunk)?.ok_or_else(missing)?))
+            });
+            let (chunk, place) = match planned {
+                Ok(planned) => planned,
+                Err(error) => {
+                    file.fail(self.run, "read", &error);
+                    break;
+                }
+            };
+            self.chunks.push(PlannedChunk { place, chunk, file: number, offset });
+            offset += u64::from(chunk.len_bytes);
+            self.len_bytes += u64::from(chunk.len_bytes);
+            if self.chunks.len() >= WINDOW_CHUNKS_MAX || self.len_bytes >= WINDOW_LEN_BYTES_MAX {
+                self.work_off()?;
+                number = self.add_to_window(&file);
+            }
+        }
+        if offset != len_bytes && !file.has_failed() {
+            file.fail(self.run, "read", &"its chunks do not add up to its length");
+        }
+        if self.files.len() >= WINDOW_FILES_MAX { self.work_off() } else { Ok(()) }
+    }
+
+    fn add_to_window(&mut self, file: &Arc<FileWriter>) -> u32 {
+        self.files.push(Arc::clone(file));
+        u32::try_from(self.files.len() - 1).expect("a window has at most WINDOW_FILES_MAX files")
+    }
+
+    fn locate(&self, chunk: &ChunkRef) -> Result<Option<Place>, RepositoryError> {
+        if let Some(place) = self.run.repository.locate(chunk) {
+            return Ok(Some(place));
+        }
+        match self.run.repository.recover()? {
+            false => Ok(None),
+            true => Ok(self.run.repository.locate(chunk)),
+        }
+    }
+
+    /// A folder gets its metadata when everything planned so far, and so everything in it, is done.
+    pub(super) fn leave_folder(&mut self, folder: Arc<RestoredFolder>, path: &[u8]) -> Result<(), Error> {
+        self.left_folders.push((folder, path.to_vec()));
+        if self.left_folders.len() >= WINDOW_FOLDERS_MAX { self.work_off() } else { Ok(()) }
+    }
+
+    /// Does everything that is left.
+    pub(super) fn finish(&mut self) -> Result<(), Error> {
+        self.work_off()
+    }
+
+    fn work_off(&mut self) -> Result<(), Error> {
+        let mut chunks = std::mem::take(&mut self.chunks);
+        let files = std::mem::take(&mut self.files);
+        self.len_bytes = 0;
+        chunks.sort_unstable_by_key(|planned| (planned.place.frame, planned.file, planned.offset));
+        let frames: Vec<&[PlannedChunk]> = chunks.chunk_by(|a, b| a.place.frame == b.place.frame).collect();
+        let run = self.run;
+        let failure = Mutex::new(None);
+        self.pool.install(|| {
+            frames.par_iter().with_max_len(4).for_each_init(FrameReader::new, |reader, planned| {
+                if let Err(error) = run.context.check_cancelled().and_then(|()| restore_frame(run, reader, planned, &files)) {
+                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                }
+            });
+        });
+        if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            return Err(error);
+        }
+        // Links after the files that they name, folders after both: each changes the times of its folder.
+        for link in std::mem::take(&mut self.links) {
+            self.make_link(&link);
+        }
+        for (folder, path) in std::mem::take(&mut self.left_folders) {
+            folder.complete(self.run, &path);
+        }
+        Ok(())
+    }
+
+    fn make_link(&self, link: &DeferredLink) {
+        let (first_folder, first_name) = &self.firsts[&link.group];
+        let linked = first_folder.handle().and_then(|from| link.folder.handle()?.hard_link(&link.name, (&from, first_name)));
+        if let Err(error) = linked {
+            self.run.problem(&link.path, "link", &error);
+        }
+    }
+}
+
+/// Opens one frame and puts each of its planned chunks where it belongs.
+fn restore_frame(
+    run: &Run<'_>,
+    reader: &mut FrameReader,
+    planned: &[PlannedChunk],
+    files: &[Arc<FileWriter>],
+) -> Result<(), Error> {
+    let frame = match run.repository.open_frame(reader, planned[0].place.frame) {
+        Ok(frame) => Some(frame),
+        Err(RepositoryError::Damaged { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    for one in planned {
+        let file = &files[one.file as usize];
+        if file.has_failed() {
+            continue;
+        }
+        let bytes = frame.as_ref().and_then(|frame| run.repository.chunk_in(frame, &one.place, ChunkKind::Data, &one.chunk));
+        match bytes {
+            Some(bytes) => file.write(run, one.offset, bytes),
+            // A bad copy: any other copy will do, and if there is none, only this file is lost.
+            None => match run.repository.read_chunk(&FrameCache::new(1), ChunkKind::Data, &one.chunk) {
+                Ok(bytes) => file.write(run, one.offset, &bytes),
+                Err(error @ RepositoryError::Storage(_)) => return Err(error.into()),
+                Err(error) => file.fail(run, "read", &error),
+            },
+        }
+    }
+    Ok(())
+}
