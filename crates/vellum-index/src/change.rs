@@ -77,7 +77,7 @@ impl Index {
         });
         self.forget(&dropped);
         if dropped.iter().any(|segment| !segment.is_usable()) {
-            self.damaged_at_open.store(true, Ordering::Relaxed);
+            self.damage_removed.store(true, Ordering::Relaxed);
         }
         let loaded: BTreeSet<ObjectId> = self.loaded_catalogs().into_iter().collect();
         let names: BTreeSet<ObjectId> = dropped.iter().flat_map(|segment| &segment.catalogs).copied().collect();
@@ -104,6 +104,7 @@ impl Index {
         }
         let mut bytes = Vec::new();
         draft.write(id, &self.key, &mut bytes).map_err(|_| IndexError::Damaged { segment: id.to_string() })?;
+        bytes.shrink_to_fit();
         Segment::open(Source::Memory(bytes), id, serial, &self.key)
     }
 }

@@ -75,7 +75,8 @@ pub struct Index {
     persistence: Mutex<Persistence>,
     changing: Mutex<()>,
     next_serial: AtomicU64,
-    damaged_at_open: AtomicBool,
+    /// Whether damaged files were removed, when this was opened or since.
+    damage_removed: AtomicBool,
 }
 
 /// What lookups read.
@@ -104,7 +105,7 @@ impl Index {
             persistence: Mutex::new(Persistence::Disabled),
             changing: Mutex::default(),
             next_serial: AtomicU64::new(0),
-            damaged_at_open: AtomicBool::new(false),
+            damage_removed: AtomicBool::new(false),
         };
         let StateFolder::At(path) = folder else { return Ok(index) };
         let folder = Folder::create(path, &index.key)?;
@@ -120,7 +121,7 @@ impl Index {
         self.known = RwLock::new(Known { segments, absent_packs: HashSet::new() });
         self.values = RwLock::new(found.values);
         self.persistence = Mutex::new(Persistence::Kept);
-        self.damaged_at_open = AtomicBool::new(found.damaged);
+        self.damage_removed = AtomicBool::new(found.damaged);
         self.folder = Some(folder);
     }
 
@@ -139,7 +140,7 @@ impl Index {
     /// Whether files of this index were found missing or damaged, when it was opened or since.
     #[must_use]
     pub fn damage_seen(&self) -> bool {
-        self.damaged_at_open.load(Ordering::Relaxed) || !self.known().segments.iter().all(|segment| segment.is_usable())
+        self.damage_removed.load(Ordering::Relaxed) || !self.known().segments.iter().all(|segment| segment.is_usable())
     }
 
     /// A value that [`Index::state_put`] stored in this run or an earlier one.

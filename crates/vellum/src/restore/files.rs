@@ -41,8 +41,8 @@ impl FileWriter {
     }
 
     pub(super) fn complete_empty(&self, run: &Run<'_>) {
-        match self.open() {
-            Ok(_) => self.complete(run),
+        match self.open().map(drop) {
+            Ok(()) => self.complete(run),
             Err(error) => self.fail(run, "create", &error),
         }
     }

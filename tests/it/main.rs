@@ -1,0 +1,4 @@
+//! Integration tests, one binary. A module belongs here when it needs more than one crate.
+
+mod round_trip;
+mod support;

@@ -1,0 +1,42 @@
+//! What goes in comes out: contents and metadata, over several snapshots, through every way of forgetting.
+
+use crate::support::{backup, check, create, open, restore};
+use std::sync::Arc;
+use vellum::storage::{LocalStorage, MemoryStorage};
+use vellum::{KeyFile, LocalState, SnapshotRef};
+use vellum_testkit::trees::{self, TreeOptions, assert_same_tree};
+
+#[test]
+fn trees_come_back_as_they_were_through_many_changes() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let source = scratch.path().join("source");
+    let state = LocalState::At(scratch.path().join("state"));
+    let key = KeyFile::generate().expect("randomness");
+    let storage = Arc::new(LocalStorage::create(scratch.path().join("repository")).expect("a new storage"));
+    let repository = create(storage, &key, &state);
+    trees::build(&source, 1, TreeOptions::default());
+    for round in 0..4 {
+        let report = backup(&repository, &source);
+        assert!(report.problems.is_empty(), "{:?}", report.problems);
+        let target = scratch.path().join(format!("target-{round}"));
+        let restored = restore(&repository, &SnapshotRef::Latest(0), &source, &target);
+        assert!(restored.problems.is_empty(), "{:?}", restored.problems);
+        assert_same_tree(&source, &target);
+        trees::mutate(&source, round, 20);
+    }
+    assert_eq!(check(&repository).findings, []);
+}
+
+#[test]
+fn equal_data_is_stored_once_across_sessions_and_devices() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let source = scratch.path().join("source");
+    trees::build(&source, 2, TreeOptions::default());
+    let key = KeyFile::generate().expect("randomness");
+    let storage = Arc::new(MemoryStorage::new());
+    let first = create(Arc::<MemoryStorage>::clone(&storage), &key, &LocalState::None);
+    assert!(backup(&first, &source).summary.chunks_new > 0);
+    let second = open(storage, &key, &LocalState::None);
+    let report = backup(&second, &source);
+    assert_eq!((report.summary.chunks_new, report.summary.files_unchanged), (0, 0), "all read, nothing stored");
+}
