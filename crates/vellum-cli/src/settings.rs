@@ -110,7 +110,7 @@ pub(crate) struct CredentialSources {
 /// What a run goes by.
 #[derive(Debug)]
 pub(crate) struct Settings {
-    location: Option<Location>,
+    address: Option<OsString>,
     /// How to unlock.
     pub(crate) credentials: CredentialSources,
     /// Where local state is kept.
@@ -130,14 +130,13 @@ impl Settings {
             let hint = "leave -P and VELLUM_PROFILE out; every flag has a variable meanwhile";
             return Err(Failure::comes_later("the configuration file with its profiles", hint));
         }
-        let address = global.repository.as_ref().or(variables.repository.as_ref());
         let threads = match (global.threads, &variables.threads) {
             (Some(threads), _) => Some(threads),
             (None, Some(text)) => Some(threads_variable(text)?),
             (None, None) => None,
         };
         Ok(Self {
-            location: address.map(Location::parse).transpose()?,
+            address: global.repository.clone().or_else(|| variables.repository.clone()),
             credentials: credential_sources(global, verb, variables)?,
             local_state: local_state(global, variables),
             threads,
@@ -147,20 +146,21 @@ impl Settings {
     }
 
     /// The repository's place.
-    pub(crate) fn location(&self) -> Result<&Location, Failure> {
-        self.location.as_ref().ok_or_else(|| {
+    pub(crate) fn location(&self) -> Result<Location, Failure> {
+        let address = self.address.as_ref().ok_or_else(|| {
             Failure::usage(
                 "no repository was named",
                 "this command works on a repository and does not know which",
                 "give its path with -r PATH, or set VELLUM_REPOSITORY",
             )
-        })
+        })?;
+        Ok(Location::parse(address)?)
     }
 
     /// The repository's folder, if it is a local one.
     pub(crate) fn repository_folder(&self) -> Option<PathBuf> {
-        match &self.location {
-            Some(Location::Local(path)) => crate::paths::absolute(path).ok(),
+        match self.location() {
+            Ok(Location::Local(path)) => crate::paths::absolute(&path).ok(),
             _ => None,
         }
     }
@@ -268,12 +268,12 @@ mod tests {
             ..Variables::default()
         };
         let settings = resolve("vellum snapshots", &variables).unwrap();
-        assert_eq!(settings.location().unwrap(), &Location::Local("/variable".into()));
+        assert_eq!(settings.location().unwrap(), Location::Local("/variable".into()));
         assert_eq!(settings.credentials.key_file, Some("/variable-key".into()));
         assert_eq!((settings.threads, settings.credentials.password), (Some(7), None));
         let line = "vellum snapshots -r /flag --password-command cmd --threads 2 --no-cache";
         let settings = resolve(line, &variables).unwrap();
-        assert_eq!(settings.location().unwrap(), &Location::Local("/flag".into()));
+        assert_eq!(settings.location().unwrap(), Location::Local("/flag".into()));
         assert_eq!(settings.credentials.key_file, None);
         assert_eq!(settings.credentials.password, Some(PasswordSource::Command("cmd".into())));
         assert_eq!(settings.threads, Some(2));
@@ -286,12 +286,13 @@ mod tests {
             "vellum snapshots --password-file a --password-command b",
             "vellum snapshots --password-file a --key-file b",
             "vellum snapshots -P work",
-            "vellum snapshots -r s3://bucket",
         ] {
             let failure = resolve(line, &Variables::default()).unwrap_err();
             assert_eq!(failure.exit_code, crate::exit_code::ExitCode::Usage, "{line}");
         }
         assert!(resolve("vellum init --password-file a --key-file b", &Variables::default()).is_ok());
+        let settings = resolve("vellum snapshots -r s3://bucket", &Variables::default()).unwrap();
+        assert_eq!(settings.location().unwrap_err().exit_code, crate::exit_code::ExitCode::Usage);
         let variables = Variables { threads: some("many"), ..Variables::default() };
         assert!(resolve("vellum snapshots", &variables).is_err());
     }

@@ -151,10 +151,7 @@ pub fn unlock(
     }
 }
 
-fn ring_key(
-    manifest: &KeyManifest,
-    credential: &Credential<'_>,
-) -> Result<(RingKey, FixedBytes<8>), UnlockError> {
+fn ring_key(manifest: &KeyManifest, credential: &Credential<'_>) -> Result<(RingKey, FixedBytes<8>), UnlockError> {
     let kind = credential.slot_kind();
     let mut slots_tried = 0;
     let mut obstacle = None;
@@ -249,7 +246,16 @@ impl KeyManifestDraft {
     /// [`RandomError`] when the operating system has no random numbers.
     pub fn first(repository: RepositoryId, config: ObjectId, ring: OwnerRing) -> Result<Self, RandomError> {
         let ring_key = RingKey::generate()?;
-        Ok(Self { repository, generation: 1, previous: None, config, slots: Vec::new(), ring, ring_key, unlocked_by: None })
+        Ok(Self {
+            repository,
+            generation: 1,
+            previous: None,
+            config,
+            slots: Vec::new(),
+            ring,
+            ring_key,
+            unlocked_by: None,
+        })
     }
 
     /// The owner's secrets, for instance to start new epochs.

@@ -38,5 +38,7 @@ pub const CHUNK_LEN_BYTES_MAX: u32 = 16 << 20;
 pub const ENTRY_LEN_BYTES_MAX: usize = 16 << 20;
 /// Bytes of one name in a tree; Linux allows 255, others a little more.
 pub const ENTRY_NAME_LEN_BYTES_MAX: usize = 4096;
+/// Folders below each other in one tree; deeper ones are told and left out.
+pub const TREE_DEPTH_MAX: usize = 16_384;
 /// Levels of chunk lists above the data of one file or folder.
 pub const CONTENT_DEPTH_MAX: u8 = 8;

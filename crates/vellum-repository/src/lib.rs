@@ -49,6 +49,6 @@ pub fn random_bytes<const N: usize>() -> Result<[u8; N], RepositoryError> {
 }
 
 pub use vellum_crypto::{Credential, KeyFile, RecoveryKey};
-pub use vellum_format::key_manifest::Argon2idParameters;
 pub use vellum_format as format;
+pub use vellum_format::key_manifest::Argon2idParameters;
 pub use vellum_storage as storage;

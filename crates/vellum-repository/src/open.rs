@@ -71,11 +71,7 @@ impl Locked {
     ///
     /// # Errors
     /// [`RepositoryError::WrongCredential`], [`RepositoryError::NoSuchSlot`], or what contradicts what.
-    pub fn unlock(
-        self,
-        credential: &Credential<'_>,
-        local_state: &LocalState,
-    ) -> Result<Repository, RepositoryError> {
+    pub fn unlock(self, credential: &Credential<'_>, local_state: &LocalState) -> Result<Repository, RepositoryError> {
         let Self { storage, config, config_id } = self;
         let (key_manifest, signed) = newest_key_manifest(&*storage)?;
         let name = ObjectName::new(ObjectKind::Key, key_manifest);
@@ -200,11 +196,7 @@ struct Found {
     names: usize,
 }
 
-fn read_undamaged(
-    storage: &dyn Storage,
-    kinds: [ObjectKind; 2],
-    len_bytes_max: u64,
-) -> Result<Found, RepositoryError> {
+fn read_undamaged(storage: &dyn Storage, kinds: [ObjectKind; 2], len_bytes_max: u64) -> Result<Found, RepositoryError> {
     let mut names: Vec<ObjectName> = Vec::new();
     for kind in kinds {
         storage.list(kind, &mut |object| names.push(object.name))?;

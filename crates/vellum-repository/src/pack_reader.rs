@@ -64,12 +64,7 @@ fn decode_header(bytes: &[u8], len: u64, class: &Class, scope: RepositoryId) -> 
     }
 }
 
-fn open_trailer(
-    class: &Class,
-    header: &PackHeader,
-    sealed: &[u8],
-    trailer_at: u64,
-) -> Result<PackTrailer, String> {
+fn open_trailer(class: &Class, header: &PackHeader, sealed: &[u8], trailer_at: u64) -> Result<PackTrailer, String> {
     let plain = class
         .keys
         .open_trailer(header, sealed)

@@ -16,9 +16,7 @@ use vellum_crypto::EpochKeys;
 use vellum_format::catalog::{self, Catalog};
 use vellum_format::content::{ChunkKind, Content};
 use vellum_format::snapshot::{self, Root, SnapshotManifest, Summary, Timestamp};
-use vellum_format::{
-    Bytes, ChunkId, ObjectId, ObjectKind, ObjectName, RepositoryId, SealedHeader, limits, padme_len,
-};
+use vellum_format::{Bytes, ChunkId, ObjectId, ObjectKind, ObjectName, RepositoryId, SealedHeader, limits, padme_len};
 
 /// Packs after which a long session writes a catalog, so that an interrupted one need not store them again.
 const CHECKPOINT_PACKS: usize = 32;

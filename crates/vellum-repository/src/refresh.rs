@@ -158,11 +158,7 @@ impl Repository {
         let bytes = self.read_object(&name, limits::CATALOG_LEN_BYTES_MAX)?;
         let (header, sealed) = SealedHeader::split("catalog", catalog::MAGIC, &bytes)
             .map_err(|error| RepositoryError::damaged(name, &error))?;
-        let plain = self
-            .class()
-            .keys
-            .open_catalog(&header, sealed)
-            .map_err(|_| RepositoryError::sealed_wrong(name))?;
+        let plain = self.class().keys.open_catalog(&header, sealed).map_err(|_| RepositoryError::sealed_wrong(name))?;
         Catalog::decode(&plain).map_err(|error| RepositoryError::damaged(name, &error))
     }
 

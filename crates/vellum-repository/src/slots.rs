@@ -33,7 +33,8 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::KeysContradict`] when a signed slot does not decode.
     pub fn slots(&self) -> Result<Vec<SlotSummary>, RepositoryError> {
-        let contradict = |error: vellum_format::FormatError| RepositoryError::KeysContradict { detail: error.to_string() };
+        let contradict =
+            |error: vellum_format::FormatError| RepositoryError::KeysContradict { detail: error.to_string() };
         let summarize = |slot: &vellum_format::key_manifest::Slot| {
             let header = SlotHeader::decode(&slot.header).map_err(contradict)?;
             let id = format!("{:?}", header.slot);

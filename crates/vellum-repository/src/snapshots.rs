@@ -56,11 +56,8 @@ impl Repository {
         let bytes = self.read_object(&name, limits::SNAPSHOT_LEN_BYTES_MAX)?;
         let damaged = |error| RepositoryError::damaged(name, &error);
         let (header, sealed) = SealedHeader::split("snapshot", snapshot::MAGIC, &bytes).map_err(damaged)?;
-        let plain = self
-            .class()
-            .keys
-            .open_snapshot(&header, sealed)
-            .map_err(|_| RepositoryError::sealed_wrong(name))?;
+        let plain =
+            self.class().keys.open_snapshot(&header, sealed).map_err(|_| RepositoryError::sealed_wrong(name))?;
         let signed = SignedSnapshot::decode(&plain).map_err(damaged)?;
         let manifest = vellum_crypto::verify_snapshot(&signed, self.id(), &self.config().owner)
             .map_err(|error| RepositoryError::Damaged { object: name, reason: error.to_string() })?;

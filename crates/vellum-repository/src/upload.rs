@@ -29,12 +29,8 @@ struct Shared {
 impl Uploader {
     pub(crate) fn start(storage: Arc<dyn Storage>, threads: usize) -> Self {
         let (sender, receiver) = bounded(WAITING_MAX);
-        let shared = Arc::new(Shared {
-            storage,
-            stored: Mutex::default(),
-            failure: Mutex::default(),
-            bytes: AtomicU64::new(0),
-        });
+        let shared =
+            Arc::new(Shared { storage, stored: Mutex::default(), failure: Mutex::default(), bytes: AtomicU64::new(0) });
         let spawn = |_| {
             let (receiver, shared) = (receiver.clone(), Arc::clone(&shared));
             std::thread::spawn(move || shared.run(&receiver))

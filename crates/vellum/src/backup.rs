@@ -261,8 +261,7 @@ fn store(
     let workers = run.context.worker_count();
     let (jobs, queue) = crossbeam_channel::bounded(2 * workers);
     let panicked = std::thread::scope(|scope| {
-        let handles: Vec<_> =
-            (0..workers).map(|_| scope.spawn(|| worker::work(run, session, &queue))).collect();
+        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(|| worker::work(run, session, &queue))).collect();
         if let Err(error) = walk::walk(run, options, roots, cache, session, &top, jobs) {
             run.fail(error);
         }

@@ -312,7 +312,12 @@ fn choose(packs: Vec<(ObjectId, u64)>, which: ReadData) -> Result<Vec<(ObjectId,
             let mut random = Random::new()?;
             let mut keyed: Vec<(u64, (ObjectId, u64))> = packs.into_iter().map(|pack| (random.next(), pack)).collect();
             keyed.sort_unstable();
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a count of packs, rounded up")]
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                clippy::cast_precision_loss,
+                reason = "a count of packs, rounded up"
+            )]
             let count = (keyed.len() as f64 * percent.clamp(0.0, 100.0) / 100.0).ceil() as usize;
             keyed.into_iter().take(count).map(|(_, pack)| pack).collect()
         }

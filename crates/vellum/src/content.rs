@@ -28,12 +28,7 @@ impl ContentBuilder {
         self.push_at(0, chunk, writer)
     }
 
-    fn push_at(
-        &mut self,
-        level: usize,
-        chunk: &ChunkRef,
-        writer: &mut FrameWriter<'_>,
-    ) -> Result<(), RepositoryError> {
+    fn push_at(&mut self, level: usize, chunk: &ChunkRef, writer: &mut FrameWriter<'_>) -> Result<(), RepositoryError> {
         if level == self.levels.len() {
             self.levels.push(Level::default());
         }
@@ -46,12 +41,7 @@ impl ContentBuilder {
     }
 
     /// Cuts list chunks off a level while at least `keep` bytes are pending.
-    fn cut_lists(
-        &mut self,
-        level: usize,
-        keep: usize,
-        writer: &mut FrameWriter<'_>,
-    ) -> Result<(), RepositoryError> {
+    fn cut_lists(&mut self, level: usize, keep: usize, writer: &mut FrameWriter<'_>) -> Result<(), RepositoryError> {
         let pending = std::mem::take(&mut self.levels[level].pending);
         self.levels[level].was_cut = true;
         let mut rest = &pending[..];

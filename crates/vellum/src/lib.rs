@@ -13,7 +13,7 @@
 //! use vellum::storage::LocalStorage;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let storage = Arc::new(LocalStorage::open("/mnt/backup".as_ref())?);
+//! let storage = Arc::new(LocalStorage::open("/mnt/backup")?);
 //! let repository = vellum::Locked::open(storage)?
 //!     .unlock(&Credential::Password(b"a long sentence"), &LocalState::At("/var/cache/vellum".into()))?;
 //! let context = Context::default();
@@ -52,6 +52,7 @@ pub use tree_reader::{TreeWalk, WalkedEntry, open_path};
 pub use vellum_format as format;
 pub use vellum_repository::storage;
 pub use vellum_repository::{
-    Argon2idParameters, CreateOptions, Created, Credential, FrameCache, FrameWriter, KeyFile, LocalState, Locked, NewSlot, RecoveryKey,
-    Repository, RepositoryError, Session, SessionOptions, SlotSummary, Snapshot, SnapshotDraft, Snapshots,
+    Argon2idParameters, CreateOptions, Created, Credential, FrameCache, FrameWriter, KeyFile, LocalState, Locked,
+    NewSlot, RecoveryKey, Repository, RepositoryError, Session, SessionOptions, SlotSummary, Snapshot, SnapshotDraft,
+    Snapshots,
 };

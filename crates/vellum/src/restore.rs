@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use vellum_format::content::Content;
+use vellum_format::limits::TREE_DEPTH_MAX;
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
 use vellum_repository::{FrameCache, Repository};
 
@@ -149,10 +150,13 @@ pub fn restore(
         problems: Mutex::default(),
         metadata_problems: Mutex::default(),
     };
-    let mut restorer = Restorer { run: &run, cache: &cache, planner: Planner::new(&run)?, others: 0, skipped: 0, deleted: 0 };
+    let mut restorer =
+        Restorer { run: &run, cache: &cache, planner: Planner::new(&run)?, others: 0, skipped: 0, deleted: 0 };
     let root = match options.dry_run {
         true => None,
-        false => Some(TargetFolder::create_root(target).map_err(|source| Error::Target { path: target.into(), source })?),
+        false => {
+            Some(TargetFolder::create_root(target).map_err(|source| Error::Target { path: target.into(), source })?)
+        }
     };
     let verified = start.content.clone();
     restorer.restore_all(root.as_ref(), start)?;
@@ -230,6 +234,9 @@ struct Restorer<'a> {
     deleted: u64,
 }
 
+/// Folders above each other that are held open; those above are opened again when they are needed.
+const HANDLES_MAX: usize = 64;
+
 /// A folder that the walk is in.
 struct OpenFolder<'a> {
     entries: Box<dyn Iterator<Item = Result<Entry, vellum_repository::RepositoryError>> + 'a>,
@@ -268,7 +275,16 @@ impl<'a> Restorer<'a> {
                     path.push(b'/');
                     path.extend_from_slice(entry.name.as_bytes());
                     if let Some(below) = self.enter(folder, entry, &path)? {
+                        if open.len() >= TREE_DEPTH_MAX {
+                            self.run.problem(&path, "enter", &"it is too deep in its tree");
+                            continue;
+                        }
                         open.push(below);
+                        if let Some(above) = open.len().checked_sub(HANDLES_MAX)
+                            && let Some(target) = &open[above].target
+                        {
+                            target.close();
+                        }
                     }
                 }
             }
@@ -313,7 +329,12 @@ impl<'a> Restorer<'a> {
     }
 
     /// Handles one entry and returns the folder to go into, if it is one.
-    fn enter(&mut self, folder: &mut OpenFolder<'a>, entry: Entry, path: &[u8]) -> Result<Option<OpenFolder<'a>>, Error> {
+    fn enter(
+        &mut self,
+        folder: &mut OpenFolder<'a>,
+        entry: Entry,
+        path: &[u8],
+    ) -> Result<Option<OpenFolder<'a>>, Error> {
         if let Some(kept) = &mut folder.kept {
             kept.insert(entry.name.clone());
         }
@@ -342,12 +363,7 @@ impl<'a> Restorer<'a> {
         Ok(None)
     }
 
-    fn restore_entry(
-        &mut self,
-        parent: Option<&Arc<RestoredFolder>>,
-        entry: Entry,
-        path: &[u8],
-    ) -> Result<(), Error> {
+    fn restore_entry(&mut self, parent: Option<&Arc<RestoredFolder>>, entry: Entry, path: &[u8]) -> Result<(), Error> {
         let Some(parent) = parent else {
             match entry.node {
                 Node::File { len_bytes, .. } => {

@@ -4,6 +4,7 @@ use crate::Error;
 use crate::content::ChunkIter;
 use std::collections::VecDeque;
 use vellum_format::content::{ChunkKind, Content};
+use vellum_format::limits::TREE_DEPTH_MAX;
 use vellum_format::tree::{Entry, EntryName, Node, TreeDecoder};
 use vellum_repository::{FrameCache, Repository, RepositoryError, Snapshot};
 
@@ -93,6 +94,10 @@ impl Iterator for TreeWalk<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(folder) = self.descend.take() {
+            if self.open.len() >= TREE_DEPTH_MAX {
+                let reason = "folders lie too deep below each other".to_owned();
+                return Some(Err((self.path.clone(), RepositoryError::TreeDamaged { reason })));
+            }
             let entries = FolderEntries::new(self.repository, self.cache, &folder);
             self.open.push((entries, self.path.len()));
         }
@@ -133,10 +138,7 @@ pub fn open_path(
     snapshot: &Snapshot,
     path: &[u8],
 ) -> Result<Option<Entry>, Error> {
-    let missing = || Error::NoSuchPath {
-        path: path.escape_ascii().to_string(),
-        snapshot: snapshot.id.short(),
-    };
+    let missing = || Error::NoSuchPath { path: path.escape_ascii().to_string(), snapshot: snapshot.id.short() };
     let mut content = root_content(snapshot)?;
     let mut found: Option<Entry> = None;
     for component in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".") {

@@ -94,7 +94,8 @@ impl FileCache {
         let (catalog_count, rest) = table.split_first_chunk::<4>()?;
         let catalogs_len = usize::try_from(u32::from_le_bytes(*catalog_count)).ok()?.checked_mul(ObjectId::LEN)?;
         let (catalogs, places) = rest.split_at_checked(catalogs_len)?;
-        let catalogs = catalogs.chunks_exact(ObjectId::LEN).filter_map(|id| Some(ObjectId::from_bytes(id.try_into().ok()?)));
+        let catalogs =
+            catalogs.chunks_exact(ObjectId::LEN).filter_map(|id| Some(ObjectId::from_bytes(id.try_into().ok()?)));
         let is_complete = repository.holds_all(catalogs);
         let places = places.chunks_exact(PLACE_LEN).flatten().copied().collect();
         Some(Self { file, key: folder_key(repository), places, is_complete })

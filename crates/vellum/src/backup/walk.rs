@@ -14,6 +14,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use vellum_format::limits::TREE_DEPTH_MAX;
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
 use vellum_repository::{FrameWriter, Session};
 
@@ -76,14 +77,18 @@ impl Store<'_> {
     }
 }
 
+/// Folders above each other that are held open; those above are opened again on the way back, so that a walk of any
+/// depth needs few handles.
+const HANDLES_MAX: usize = 64;
+
 /// A folder that the walk is in.
 struct OpenFolder {
-    handle: Arc<SourceFolder>,
+    handle: Option<Arc<SourceFolder>>,
+    stat: Stat,
     names: std::vec::IntoIter<EntryName>,
     builder: SharedFolder,
     cached: CachedFolder,
     path_len: usize,
-    device: u64,
     /// On the way to roots: which names are wanted, and what below them.
     wanted: Option<std::collections::BTreeMap<EntryName, RootNode>>,
 }
@@ -106,11 +111,13 @@ impl<'a, 's> Walker<'a, 's> {
 
     fn walk(&mut self, roots: &Roots, top: &SharedFolder) -> Result<(), Error> {
         let root = Path::new("/");
-        let handle = SourceFolder::open_root(root).map_err(|source| Error::SourceMissing { path: root.into(), source })?;
+        let handle =
+            SourceFolder::open_root(root).map_err(|source| Error::SourceMissing { path: root.into(), source })?;
         let mut path = Vec::new();
-        let mut open = vec![self.open_folder(handle, Arc::clone(top), &path, Some(&roots.top)).map_err(|source| {
-            Error::SourceMissing { path: root.into(), source }
-        })?];
+        let mut open = vec![
+            self.open_folder(handle, Arc::clone(top), &path, Some(&roots.top))
+                .map_err(|source| Error::SourceMissing { path: root.into(), source })?,
+        ];
         while let Some(folder) = open.last_mut() {
             self.run.context.check_cancelled()?;
             if self.run.has_failed() {
@@ -118,25 +125,52 @@ impl<'a, 's> Walker<'a, 's> {
             }
             path.truncate(folder.path_len);
             let Some(name) = folder.names.next() else {
-                let folder = open.pop().expect("it was just there");
-                self.release(&folder.builder)?;
+                let left = open.pop().expect("it was just there");
+                self.release(&left.builder)?;
+                if let Some(above) = open.last_mut() {
+                    self.reopen(above, left.handle.as_deref(), &path[..above.path_len]);
+                }
                 continue;
             };
             path.push(b'/');
             path.extend_from_slice(name.as_bytes());
             if let Some(below) = self.visit(folder, name, &path)? {
+                if open.len() >= TREE_DEPTH_MAX {
+                    self.run.problem(&path, "enter", &"it is too deep in its tree");
+                    self.release(&below.builder)?;
+                    continue;
+                }
                 open.push(below);
+                if let Some(above) = open.len().checked_sub(HANDLES_MAX) {
+                    open[above].handle = None;
+                }
             }
         }
         self.run.context.progress.scan_finished.store(true, Ordering::Relaxed);
         Ok(())
     }
 
+    /// Opens a folder again whose handle was given up, from the one below it.
+    fn reopen(&self, above: &mut OpenFolder, below: Option<&SourceFolder>, path: &[u8]) {
+        if above.handle.is_some() {
+            return;
+        }
+        match below.ok_or_else(|| io::ErrorKind::NotFound.into()).and_then(|below| below.open_parent(&above.stat)) {
+            Ok(handle) => above.handle = Some(Arc::new(handle)),
+            Err(error) => {
+                // It was moved away while the walk was below it: what was not visited yet is lost, and told.
+                self.run.problem(path, "go back to", &error);
+                above.names = Vec::new().into_iter();
+            }
+        }
+    }
+
     /// Handles one name and returns the folder to go into, if it is one.
     fn visit(&mut self, folder: &OpenFolder, name: EntryName, path: &[u8]) -> Result<Option<OpenFolder>, Error> {
         let node = folder.wanted.as_ref().and_then(|wanted| wanted.get(&name)).cloned();
         let is_named = node.is_some();
-        let stat = match folder.handle.stat(&name) {
+        let Some(handle) = &folder.handle else { return Ok(None) };
+        let stat = match handle.stat(&name) {
             Ok(stat) => stat,
             Err(source) if is_named => return Err(missing_root(path, source)),
             Err(error) => {
@@ -147,32 +181,33 @@ impl<'a, 's> Walker<'a, 's> {
         if !is_named && self.excludes.excludes(path, &stat) {
             return Ok(None);
         }
+        let leads_to_root = node.as_ref().is_some_and(|node| !node.is_root);
         match stat.kind {
-            FileKind::Folder => self.visit_folder(folder, &name, path, node),
-            FileKind::File => self.visit_file(folder, name, path, &stat).map(|()| None),
+            _ if leads_to_root => self.visit_folder(folder, handle, &name, path, node),
+            FileKind::Folder => self.visit_folder(folder, handle, &name, path, node),
+            FileKind::File => self.visit_file(folder, handle, name, path, &stat).map(|()| None),
             FileKind::Socket | FileKind::Unknown => {
                 self.run.context.tell(&Event::Notice { path, text: "sockets are not saved" });
                 Ok(None)
             }
-            _ => self.visit_other(folder, name, path, &stat).map(|()| None),
+            _ => self.visit_other(folder, handle, name, path, &stat).map(|()| None),
         }
     }
 
     fn visit_folder(
         &mut self,
         folder: &OpenFolder,
+        handle: &SourceFolder,
         name: &EntryName,
         path: &[u8],
         node: Option<RootNode>,
     ) -> Result<Option<OpenFolder>, Error> {
         let is_named = node.is_some();
-        let opened = folder.handle.open_child(name).or_else(|error| match (is_named, error.raw_os_error()) {
+        let opened = match &node {
             // On the way to a root a link may stand: the user named the path through it.
-            (true, Some(code)) if code == rustix::io::Errno::LOOP.raw_os_error() => {
-                SourceFolder::open_root(Path::new(std::ffi::OsStr::new(&*String::from_utf8_lossy(path))))
-            }
-            _ => Err(error),
-        });
+            Some(node) if !node.is_root => SourceFolder::open_root(&path_buf(path)),
+            _ => handle.open_child(name),
+        };
         let entered = opened.and_then(|handle| {
             let stat = handle.stat_self()?;
             let xattrs = handle.xattrs_self()?;
@@ -191,13 +226,14 @@ impl<'a, 's> Walker<'a, 's> {
         }
         self.run.counts.folders.fetch_add(1, Ordering::Relaxed);
         let builder = FolderBuilder::child(&folder.builder, path.to_vec(), name.clone(), metadata);
-        let other_file_system = self.excludes.one_file_system && !is_named && stat.device != folder.device;
+        let other_file_system = self.excludes.one_file_system && !is_named && stat.device != folder.stat.device;
         if other_file_system {
             self.release(&builder)?;
             return Ok(None);
         }
         match self.open_folder(handle, Arc::clone(&builder), path, node.as_ref()) {
             Ok(open) => Ok(Some(open)),
+            Err(source) if is_named => Err(missing_root(path, source)),
             Err(error) => {
                 self.run.problem(path, "list", &error);
                 self.release(&builder)?;
@@ -213,7 +249,7 @@ impl<'a, 's> Walker<'a, 's> {
         path: &[u8],
         node: Option<&RootNode>,
     ) -> io::Result<OpenFolder> {
-        let device = handle.stat_self()?.device;
+        let stat = handle.stat_self()?;
         let wanted = node.filter(|node| !node.is_root).map(|node| node.children.clone());
         let names = match &wanted {
             Some(wanted) => wanted.keys().cloned().collect(),
@@ -227,11 +263,18 @@ impl<'a, 's> Walker<'a, 's> {
         };
         let cached = self.cache.map(|cache| cache.folder(self.run.repository, path)).unwrap_or_default();
         let path_len = path.len();
-        let handle = Arc::new(handle);
-        Ok(OpenFolder { handle, names: names.into_iter(), builder, cached, path_len, device, wanted })
+        let handle = Some(Arc::new(handle));
+        Ok(OpenFolder { handle, stat, names: names.into_iter(), builder, cached, path_len, wanted })
     }
 
-    fn visit_file(&mut self, folder: &OpenFolder, name: EntryName, path: &[u8], stat: &Stat) -> Result<(), Error> {
+    fn visit_file(
+        &mut self,
+        folder: &OpenFolder,
+        handle: &Arc<SourceFolder>,
+        name: EntryName,
+        path: &[u8],
+        stat: &Stat,
+    ) -> Result<(), Error> {
         self.run.context.progress.add_total(1, stat.len_bytes);
         if let Some(entry) = folder.cached.unchanged(&name, stat)
             && let Node::File { content, .. } = &entry.node
@@ -258,7 +301,7 @@ impl<'a, 's> Walker<'a, 's> {
         };
         store.batch_len_bytes = store.batch_len_bytes.saturating_add(stat.len_bytes);
         store.batch.push(FileJob {
-            folder: Arc::clone(&folder.handle),
+            folder: Arc::clone(handle),
             builder: Arc::clone(&folder.builder),
             slot: folder.builder.reserve(),
             name,
@@ -273,12 +316,19 @@ impl<'a, 's> Walker<'a, 's> {
         Ok(())
     }
 
-    fn visit_other(&mut self, folder: &OpenFolder, name: EntryName, path: &[u8], stat: &Stat) -> Result<(), Error> {
+    fn visit_other(
+        &mut self,
+        folder: &OpenFolder,
+        handle: &SourceFolder,
+        name: EntryName,
+        path: &[u8],
+        stat: &Stat,
+    ) -> Result<(), Error> {
         self.run.counts.others.fetch_add(1, Ordering::Relaxed);
         if let Some(entry) = folder.cached.unchanged(&name, stat) {
             return self.finish_entry(&folder.builder, entry.clone(), stat);
         }
-        match self.read_other(folder, &name, stat) {
+        match self.read_other(handle, &name, stat) {
             Ok((node, metadata)) => self.finish_entry(&folder.builder, Entry { name, node, metadata }, stat),
             Err(error) => {
                 self.run.problem(path, "read", &error);
@@ -287,15 +337,15 @@ impl<'a, 's> Walker<'a, 's> {
         }
     }
 
-    fn read_other(&self, folder: &OpenFolder, name: &EntryName, stat: &Stat) -> io::Result<(Node, Metadata)> {
+    fn read_other(&self, handle: &SourceFolder, name: &EntryName, stat: &Stat) -> io::Result<(Node, Metadata)> {
         let (major, minor) = (stat.device_major, stat.device_minor);
         let node = match stat.kind {
-            FileKind::Symlink => Node::Symlink { target: folder.handle.read_link(name)? },
+            FileKind::Symlink => Node::Symlink { target: handle.read_link(name)? },
             FileKind::BlockDevice => Node::BlockDevice { major, minor },
             FileKind::CharDevice => Node::CharDevice { major, minor },
             _ => Node::Fifo,
         };
-        let xattrs = folder.handle.xattrs(name, stat.kind)?;
+        let xattrs = handle.xattrs(name, stat.kind)?;
         Ok((node, metadata_of(stat, xattrs, &self.names)))
     }
 

@@ -4,7 +4,7 @@ use super::file_cache::CacheRecord;
 use super::folder::Finished;
 use super::{Run, SharedFolder};
 use crate::content::ContentBuilder;
-use crate::platform::{SourceFile, SourceFolder, Stat, metadata_of, OwnerNames};
+use crate::platform::{OwnerNames, SourceFile, SourceFolder, Stat, metadata_of};
 use crate::{Error, Event, FileChange};
 use crossbeam_channel::Receiver;
 use std::io;

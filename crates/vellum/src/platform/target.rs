@@ -63,14 +63,6 @@ impl TargetFolder {
         Ok(Self::new(folder::open_to_change(self.handle(), name, open_real)?))
     }
 
-    /// Opens the folder above this one, so that a restore of any depth needs few handles.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::NotFound`] when the folder above is no longer the `expected` one.
-    pub(crate) fn open_parent(&self, expected: &Stat) -> io::Result<Self> {
-        Ok(Self::new(folder::open_parent(self.handle(), expected)?))
-    }
-
     /// The names of all entries, sorted by their bytes.
     pub(crate) fn names(&self) -> io::Result<Vec<EntryName>> {
         // A handle of its own, because copies of this folder share the position in it.
@@ -84,11 +76,6 @@ impl TargetFolder {
             Err(Errno::NOENT) => Ok(None),
             stat => Ok(Some(stat?)),
         }
-    }
-
-    /// What the kernel says about this folder.
-    pub(crate) fn stat_self(&self) -> io::Result<Stat> {
-        Ok(folder::stat_handle(self.handle())?)
     }
 
     /// Starts a regular file of this length, as [`TargetFile`] says.

@@ -2,13 +2,13 @@
 
 use super::Run;
 use super::files::FileWriter;
+use crate::Error;
 use crate::content::ChunkIter;
 use crate::platform::TargetFolder;
-use crate::Error;
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::io;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vellum_format::content::{ChunkKind, ChunkRef};
 use vellum_format::tree::{Entry, EntryName, LinkGroup, Metadata, Node};
 use vellum_repository::{FrameCache, FrameReader, Place, RepositoryError};
@@ -52,34 +52,62 @@ impl RestoredFolder {
 
     /// The open folder, made now if it was not, or opened again.
     pub(super) fn handle(&self) -> io::Result<Arc<TargetFolder>> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let FolderState::Open(handle) = &*state {
+        if let FolderState::Open(handle) = &*self.state() {
             return Ok(Arc::clone(handle));
         }
-        let (parent, name) = self.parent.as_ref().zip(self.name.as_ref()).expect("the root is never closed");
-        let parent = parent.handle()?;
-        if matches!(*state, FolderState::Closed) {
-            return Ok(Arc::new(parent.open_child(name)?));
+        let mut closed = vec![self];
+        let mut handle = loop {
+            let above = closed.last().and_then(|folder| folder.parent.as_deref()).expect("the root is never closed");
+            if let FolderState::Open(handle) = &*above.state() {
+                break Arc::clone(handle);
+            }
+            closed.push(above);
+        };
+        for folder in closed.into_iter().rev() {
+            handle = folder.open_in(&handle)?;
         }
-        let handle = Arc::new(parent.enter_or_create(name)?);
-        *state = FolderState::Open(Arc::clone(&handle));
         Ok(handle)
     }
 
+    fn open_in(&self, parent: &TargetFolder) -> io::Result<Arc<TargetFolder>> {
+        let name = self.name.as_ref().expect("the root is never closed");
+        let mut state = self.state();
+        match &*state {
+            FolderState::Open(handle) => Ok(Arc::clone(handle)),
+            FolderState::Closed => Ok(Arc::new(parent.open_child(name)?)),
+            FolderState::Unmade => {
+                let handle = Arc::new(parent.enter_or_create(name)?);
+                *state = FolderState::Open(Arc::clone(&handle));
+                Ok(handle)
+            }
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, FolderState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     pub(super) fn is_made(&self) -> bool {
-        !matches!(*self.state.lock().unwrap_or_else(PoisonError::into_inner), FolderState::Unmade)
+        !matches!(*self.state(), FolderState::Unmade)
+    }
+
+    /// Gives the handle up; it is opened again when it is needed.
+    pub(super) fn close(&self) {
+        let mut state = self.state();
+        if self.parent.is_some() && matches!(*state, FolderState::Open(_)) {
+            *state = FolderState::Closed;
+        }
     }
 
     /// Applies the metadata: nothing will be put into the folder any more.
     fn complete(&self, run: &Run<'_>, path: &[u8]) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let FolderState::Open(handle) = &*state else { return };
-        if let Some(metadata) = &self.metadata {
-            run.metadata_problems(path, handle.apply_self(metadata, &run.owners));
+        if let (true, Some(metadata)) = (self.is_made(), &self.metadata) {
+            match self.handle() {
+                Ok(handle) => run.metadata_problems(path, handle.apply_self(metadata, &run.owners)),
+                Err(error) => run.problem(path, "finish the folder", &error),
+            }
         }
-        if self.parent.is_some() {
-            *state = FolderState::Closed;
-        }
+        self.close();
     }
 }
 
@@ -219,7 +247,9 @@ impl<'a> Planner<'a> {
         let failure = Mutex::new(None);
         self.pool.install(|| {
             frames.par_iter().with_max_len(4).for_each_init(FrameReader::new, |reader, planned| {
-                if let Err(error) = run.context.check_cancelled().and_then(|()| restore_frame(run, reader, planned, &files)) {
+                if let Err(error) =
+                    run.context.check_cancelled().and_then(|()| restore_frame(run, reader, planned, &files))
+                {
                     failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
                 }
             });
@@ -239,7 +269,8 @@ impl<'a> Planner<'a> {
 
     fn make_link(&self, link: &DeferredLink) {
         let (first_folder, first_name) = &self.firsts[&link.group];
-        let linked = first_folder.handle().and_then(|from| link.folder.handle()?.hard_link(&link.name, (&from, first_name)));
+        let linked =
+            first_folder.handle().and_then(|from| link.folder.handle()?.hard_link(&link.name, (&from, first_name)));
         if let Err(error) = linked {
             self.run.problem(&link.path, "link", &error);
         }
@@ -263,7 +294,8 @@ fn restore_frame(
         if file.has_failed() {
             continue;
         }
-        let bytes = frame.as_ref().and_then(|frame| run.repository.chunk_in(frame, &one.place, ChunkKind::Data, &one.chunk));
+        let bytes =
+            frame.as_ref().and_then(|frame| run.repository.chunk_in(frame, &one.place, ChunkKind::Data, &one.chunk));
         match bytes {
             Some(bytes) => file.write(run, one.offset, bytes),
             // A bad copy: any other copy will do, and if there is none, only this file is lost.

@@ -1,6 +1,7 @@
 //! Metadata on its way through a snapshot's entry and back.
 
 use super::*;
+use crate::platform::metadata::MetadataPart;
 use rustix::fs::{XattrFlags, lsetxattr};
 use vellum_format::tree::LinkGroup;
 

@@ -1,6 +1,7 @@
 //! Nothing outside the target is written or removed, whatever stands in it.
 
 use super::*;
+use crate::platform::metadata::MetadataPart;
 use std::io::ErrorKind;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 
@@ -39,8 +40,8 @@ fn a_link_in_the_place_of_a_folder_becomes_a_real_folder() {
 fn a_file_in_the_place_of_a_folder_becomes_a_folder() {
     let places = Places::new();
     std::fs::hard_link(outside(&places), places.path("target/folder")).unwrap();
-    let folder = places.target().enter_or_create(&name("folder")).unwrap();
-    assert_eq!(folder.stat_self().unwrap().mode, 0o700);
+    places.target().enter_or_create(&name("folder")).unwrap();
+    assert_eq!(places.target().existing(&name("folder")).unwrap().unwrap().mode, 0o700);
     assert_untouched(&places);
 }
 
@@ -125,7 +126,9 @@ fn a_swapped_folder_is_not_followed() {
     folder.remove(&name("precious")).unwrap();
     assert_untouched(&places);
     let inner = folder.enter_or_create(&name("inner")).unwrap();
-    let expected = folder.stat_self().unwrap();
+    assert_eq!(inner.names().unwrap(), []);
+    let above = SourceFolder::open_root(&places.path("target/moved")).unwrap();
+    let (expected, inner) = (above.stat_self().unwrap(), above.open_child(&name("inner")).unwrap());
     std::fs::rename(places.path("target/moved/inner"), places.path("target/inner")).unwrap();
     assert_eq!(inner.open_parent(&expected).unwrap_err().kind(), ErrorKind::NotFound);
 }

@@ -1,0 +1,115 @@
+//! One run of the command: its settings and output, and how it gets at the repository.
+
+use crate::exit_code::ExitCode;
+use crate::output::Output;
+use crate::passphrase::{self, Password};
+use crate::report::Failure;
+use crate::settings::{CredentialSources, Settings};
+use crate::signals::Signals;
+use std::sync::Arc;
+use vellum::storage::{Location, Storage};
+use vellum::{Context, Credential, KeyFile, LocalState, Locked, RecoveryKey, Repository, RepositoryError};
+
+/// One run of the command.
+pub(crate) struct Invocation {
+    /// What it goes by.
+    pub(crate) settings: Settings,
+    /// Where it tells.
+    pub(crate) output: Arc<Output>,
+}
+
+/// What a user has shown to unlock.
+pub(crate) enum OwnedCredential {
+    /// A password, or a recovery key in its place.
+    Password(Password),
+    /// A key file.
+    KeyFile(KeyFile),
+    /// A recovery key.
+    RecoveryKey(RecoveryKey),
+}
+
+impl OwnedCredential {
+    /// Gets what the user has chosen, asking for a password where nothing else was given.
+    pub(crate) fn obtain(sources: &CredentialSources) -> Result<Self, Failure> {
+        match (&sources.key_file, &sources.password) {
+            (Some(path), _) => passphrase::read_key_file(path).map(Self::KeyFile),
+            (None, Some(source)) => passphrase::read(source).map(Self::Password),
+            (None, None) => unreachable!("settings name at least one way to unlock"),
+        }
+    }
+
+    /// As the engine takes it.
+    pub(crate) fn as_credential(&self) -> Credential<'_> {
+        match self {
+            Self::Password(password) => Credential::Password(password),
+            Self::KeyFile(key) => Credential::KeyFile(key),
+            Self::RecoveryKey(key) => Credential::RecoveryKey(key),
+        }
+    }
+}
+
+impl Invocation {
+    /// Opens and unlocks the repository for something short.
+    pub(crate) fn open(&self) -> Result<Repository, Failure> {
+        let storage = self.open_storage()?;
+        let credential = OwnedCredential::obtain(&self.settings.credentials)?;
+        unlock(&storage, &credential, &self.settings.local_state)
+    }
+
+    /// Opens and unlocks the repository for an operation that can be stopped; the context hears of signals.
+    pub(crate) fn open_for_operation(&self) -> Result<(Repository, Context), Failure> {
+        let storage = self.open_storage()?;
+        let credential = OwnedCredential::obtain(&self.settings.credentials)?;
+        let signals = install_signals()?;
+        let repository = unlock(&storage, &credential, &self.settings.local_state)?;
+        Ok((repository, self.context(&signals)))
+    }
+
+    /// What an operation goes by; from now on a signal asks it to stop.
+    pub(crate) fn context(&self, signals: &Signals) -> Context {
+        Context { cancel: signals.begin(), threads: self.settings.threads, ..Context::default() }
+    }
+
+    /// Opens the storage of a repository and sees that there is one, before any password is asked for.
+    pub(crate) fn open_storage(&self) -> Result<Arc<dyn Storage>, Failure> {
+        let storage = open(&self.settings.location()?)?;
+        Locked::open(Arc::clone(&storage))?;
+        Ok(storage)
+    }
+}
+
+/// Handles signals from now on.
+pub(crate) fn install_signals() -> Result<Signals, Failure> {
+    Signals::install().map_err(|error| {
+        Failure::new(
+            ExitCode::Failed,
+            "system",
+            format!("signals cannot be handled: {error}"),
+            "Ctrl-C could not stop this run cleanly, so nothing was done",
+            "try again, and look into the system's log if it stays so",
+        )
+    })
+}
+
+fn open(location: &Location) -> Result<Arc<dyn Storage>, Failure> {
+    Ok(Arc::from(location.open()?))
+}
+
+/// Unlocks; what no password slot takes is tried as a recovery key, if it is one to the last symbol.
+pub(crate) fn unlock(
+    storage: &Arc<dyn Storage>,
+    credential: &OwnedCredential,
+    local_state: &LocalState,
+) -> Result<Repository, Failure> {
+    let unlock = |credential: Credential<'_>| Locked::open(Arc::clone(storage))?.unlock(&credential, local_state);
+    let result = unlock(credential.as_credential());
+    let is_refused =
+        matches!(result, Err(RepositoryError::WrongCredential { .. } | RepositoryError::NoSuchSlot { .. }));
+    if let OwnedCredential::Password(password) = credential
+        && is_refused
+        && let Some(key) = passphrase::as_recovery_key(password)
+    {
+        return Ok(unlock(Credential::RecoveryKey(&key))?);
+    }
+    Ok(result?)
+}

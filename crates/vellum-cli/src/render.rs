@@ -1,0 +1,5 @@
+//! How results look: text for people, JSON for programs, progress on a terminal.
+
+pub(crate) mod human;
+pub(crate) mod json;
+pub(crate) mod progress;

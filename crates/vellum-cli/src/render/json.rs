@@ -1,0 +1,528 @@
+//! Results for programs: every shape of line that `--json` prints. Stable; fields are added, never changed.
+//!
+//! Paths and names are text. What is no UTF-8, or holds control characters, is escaped as `\xNN`, and a field of the
+//! same name with `_bytes` has it in hex.
+
+use crate::exit_code::ExitCode;
+use crate::paths::{hex, printable};
+use crate::report::Failure;
+use crate::time::rfc3339;
+use serde::Serialize;
+use std::borrow::Cow;
+use std::time::Duration;
+use vellum::format::tree::{Entry, Node};
+use vellum::{BackupReport, CheckReport, FileChange, Finding, Problem, RepositoryStats, RestoreReport, SlotSummary, Snapshot};
+
+/// One line.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub(crate) enum Line<'a> {
+    /// The run failed.
+    Error(ErrorLine<'a>),
+    /// Something is not as it should be, and the run goes on.
+    Warning { message: &'a str },
+    /// A source or target entry with which something went wrong.
+    Problem(ProblemLine<'a>),
+    /// Metadata of a restored entry that this system did not take; its content is right.
+    MetadataProblem(ProblemLine<'a>),
+    /// A file that a backup took (with `-v`).
+    File { change: &'static str, #[serde(flatten)] path: PathField<'a>, size: u64 },
+    /// `init`
+    Initialized { id: String, location: String, owner_fingerprint: String, recovery_key: &'a str, slots: Vec<String> },
+    /// `backup`
+    #[serde(rename = "summary")]
+    Backup(BackupLine<'a>),
+    /// `restore`
+    #[serde(rename = "summary")]
+    Restore(RestoreLine),
+    /// `check`
+    #[serde(rename = "summary")]
+    Check(CheckLine),
+    /// `try`
+    #[serde(rename = "summary")]
+    Try(TryLine<'a>),
+    /// `try`, one of its steps
+    Step { step: &'static str, files: u64, bytes: u64, seconds: f64, bytes_per_second: f64 },
+    /// `snapshots`
+    Snapshot(SnapshotLine<'a>),
+    /// `ls`
+    Entry(EntryLine<'a>),
+    /// `check`: one thing that is wrong
+    Finding(FindingLine<'a>),
+    /// `key list`
+    Slot(SlotLine<'a>),
+    /// `key add`
+    SlotAdded { id: &'a str, kind: &'a str, label: &'a str, #[serde(skip_serializing_if = "Option::is_none")] key_file: Option<String> },
+    /// `key remove`
+    SlotRemoved { id: &'a str },
+    /// `key passwd`
+    SlotReplaced { id: &'a str, replaced: Option<&'a str> },
+    /// `recovery show`
+    Recovery { exists: bool, created: Option<String>, slot: Option<&'a str>, #[serde(skip_serializing_if = "Option::is_none")] recovery_key: Option<&'a str> },
+    /// `recovery check`
+    RecoveryCheck { opens: bool, id: String },
+    /// `stats`
+    Stats(StatsLine),
+    /// `cat`: the type is what is shown
+    #[serde(untagged)]
+    Value(&'a serde_json::Value),
+}
+
+impl<'a> Line<'a> {
+    /// The line without its end.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("lines have text keys and finite numbers")
+    }
+
+    /// The run failed.
+    pub(crate) fn error(failure: &'a Failure) -> Self {
+        Self::Error(ErrorLine {
+            code: failure.code,
+            exit_code: failure.exit_code as u8,
+            message: &failure.message,
+            meaning: &failure.meaning,
+            hint: &failure.hint,
+        })
+    }
+
+    /// A problem with an entry.
+    pub(crate) fn problem(problem: &'a Problem) -> Self {
+        Self::Problem(ProblemLine::new(problem))
+    }
+
+    /// A file that a backup took.
+    pub(crate) fn file(path: &'a [u8], change: FileChange, size: u64) -> Self {
+        let change = match change {
+            FileChange::New => "new",
+            FileChange::Changed => "changed",
+            FileChange::Unchanged => "unchanged",
+        };
+        Self::File { change, path: PathField::new(path), size }
+    }
+}
+
+/// Why the run failed.
+#[derive(Serialize)]
+pub(crate) struct ErrorLine<'a> {
+    code: &'static str,
+    exit_code: u8,
+    message: &'a str,
+    meaning: &'a str,
+    hint: &'a str,
+}
+
+/// A path, with its bytes when they are no plain text.
+#[derive(Serialize)]
+pub(crate) struct PathField<'a> {
+    path: Cow<'a, str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    path_bytes: Option<String>,
+}
+
+impl<'a> PathField<'a> {
+    /// A path's fields.
+    pub(crate) fn new(path: &'a [u8]) -> Self {
+        let text = printable(path);
+        let path_bytes = (text.as_bytes() != path).then(|| hex(path));
+        Self { path: text, path_bytes }
+    }
+}
+
+/// An entry with which something went wrong.
+#[derive(Serialize)]
+pub(crate) struct ProblemLine<'a> {
+    #[serde(flatten)]
+    path: PathField<'a>,
+    doing: &'static str,
+    reason: &'a str,
+}
+
+impl<'a> ProblemLine<'a> {
+    /// A problem's fields.
+    pub(crate) fn new(problem: &'a Problem) -> Self {
+        Self { path: PathField::new(&problem.path), doing: problem.doing, reason: &problem.reason }
+    }
+}
+
+/// What a backup did. Names as in restic where the meaning is the same.
+#[derive(Serialize)]
+pub(crate) struct BackupLine<'a> {
+    snapshot_id: Option<String>,
+    dry_run: bool,
+    skipped: bool,
+    files_new: u64,
+    files_changed: u64,
+    files_unmodified: u64,
+    dirs: u64,
+    others: u64,
+    data_blobs: u64,
+    data_added: u64,
+    data_stored: u64,
+    total_files_processed: u64,
+    total_bytes_processed: u64,
+    total_duration: f64,
+    backup_start: String,
+    errors: u64,
+    problems: Vec<Cow<'a, str>>,
+}
+
+impl<'a> BackupLine<'a> {
+    /// A report's fields; problems are named again up to a hundred.
+    pub(crate) fn new(report: &'a BackupReport, start: String, took: Duration, dry_run: bool) -> Self {
+        let summary = &report.summary;
+        Self {
+            snapshot_id: report.snapshot.map(|id| id.to_string()),
+            dry_run,
+            skipped: report.snapshot.is_none() && !dry_run,
+            files_new: summary.files_new,
+            files_changed: summary.files_changed,
+            files_unmodified: summary.files_unchanged,
+            dirs: summary.folders,
+            others: summary.others,
+            data_blobs: summary.chunks_new,
+            data_added: summary.bytes_new,
+            data_stored: summary.bytes_stored,
+            total_files_processed: summary.files,
+            total_bytes_processed: summary.bytes,
+            total_duration: took.as_secs_f64(),
+            backup_start: start,
+            errors: summary.errors,
+            problems: report.problems.iter().take(100).map(|problem| printable(&problem.path)).collect(),
+        }
+    }
+}
+
+/// What a restore did.
+#[derive(Serialize)]
+pub(crate) struct RestoreLine {
+    snapshot_id: Option<String>,
+    dry_run: bool,
+    files_restored: u64,
+    bytes_restored: u64,
+    others_restored: u64,
+    skipped: u64,
+    deleted: u64,
+    errors: usize,
+    metadata_problems: usize,
+    total_duration: f64,
+}
+
+impl RestoreLine {
+    /// A report's fields.
+    pub(crate) fn new(report: &RestoreReport, took: Duration, dry_run: bool) -> Self {
+        Self {
+            snapshot_id: report.snapshot.map(|id| id.to_string()),
+            dry_run,
+            files_restored: report.files,
+            bytes_restored: report.bytes,
+            others_restored: report.others,
+            skipped: report.skipped,
+            deleted: report.deleted,
+            errors: report.problems.len(),
+            metadata_problems: report.metadata_problems.len(),
+            total_duration: took.as_secs_f64(),
+        }
+    }
+}
+
+/// What a check saw.
+#[derive(Serialize)]
+pub(crate) struct CheckLine {
+    num_errors: u64,
+    snapshots: u64,
+    folders: u64,
+    packs: u64,
+    packs_read: u64,
+    packs_unlisted: u64,
+    bytes_read: u64,
+    files_tested: u64,
+    total_duration: f64,
+}
+
+impl CheckLine {
+    /// A report's fields.
+    pub(crate) fn new(report: &CheckReport, took: Duration) -> Self {
+        Self {
+            num_errors: report.finding_count,
+            snapshots: report.snapshots,
+            folders: report.folders,
+            packs: report.packs,
+            packs_read: report.packs_read,
+            packs_unlisted: report.packs_unlisted,
+            bytes_read: report.bytes_read,
+            files_tested: report.files_tested,
+            total_duration: took.as_secs_f64(),
+        }
+    }
+}
+
+/// One thing that is wrong.
+#[derive(Serialize)]
+pub(crate) struct FindingLine<'a> {
+    object: Option<String>,
+    kind: Option<&'static str>,
+    snapshot: Option<String>,
+    #[serde(flatten)]
+    path: Option<PathField<'a>>,
+    reason: &'a str,
+}
+
+impl<'a> FindingLine<'a> {
+    /// A finding's fields; `path` is absolute.
+    pub(crate) fn new(finding: &'a Finding, path: Option<&'a [u8]>) -> Self {
+        Self {
+            object: finding.object.map(|object| object.to_string()),
+            kind: finding.object.map(|object| object.kind.noun()),
+            snapshot: finding.path.as_ref().map(|(snapshot, _)| snapshot.to_string()),
+            path: path.map(PathField::new),
+            reason: &finding.reason,
+        }
+    }
+}
+
+/// What a try told at its end.
+#[derive(Serialize)]
+pub(crate) struct TryLine<'a> {
+    /// Whether everything came back as it was.
+    pub(crate) ok: bool,
+    /// Files compared.
+    pub(crate) files_compared: u64,
+    /// Bytes compared.
+    pub(crate) bytes_compared: u64,
+    /// Paths that differ, up to a hundred.
+    pub(crate) differences: Vec<Cow<'a, str>>,
+    /// Entries that were changed while the try ran.
+    pub(crate) changed_meanwhile: u64,
+    /// Source entries that could not be read.
+    pub(crate) errors: u64,
+    /// Bytes in the source's files.
+    pub(crate) source_bytes: u64,
+    /// Bytes left after deduplication.
+    pub(crate) unique_bytes: u64,
+    /// Bytes of the repository.
+    pub(crate) repository_bytes: u64,
+    /// Kinds of the slots that could read it.
+    pub(crate) readable_by: Vec<String>,
+}
+
+/// A snapshot.
+#[derive(Serialize)]
+pub(crate) struct SnapshotLine<'a> {
+    id: String,
+    short_id: String,
+    time: String,
+    host: Cow<'a, str>,
+    username: &'a str,
+    paths: Vec<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    paths_bytes: Vec<String>,
+    tags: &'a [String],
+    program_version: &'a str,
+    summary: SnapshotSummaryLine,
+}
+
+#[derive(Serialize)]
+struct SnapshotSummaryLine {
+    files_new: u64,
+    files_changed: u64,
+    files_unmodified: u64,
+    dirs: u64,
+    others: u64,
+    data_blobs: u64,
+    data_added: u64,
+    data_stored: u64,
+    total_files_processed: u64,
+    total_bytes_processed: u64,
+    errors: u64,
+}
+
+impl<'a> SnapshotLine<'a> {
+    /// A snapshot's fields.
+    pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
+        let manifest = &snapshot.manifest;
+        let summary = &manifest.summary;
+        let is_plain = manifest.paths.iter().all(|path| printable(&path.0).as_bytes() == path.0);
+        Self {
+            id: snapshot.id.to_string(),
+            short_id: snapshot.id.short(),
+            time: rfc3339(manifest.time),
+            host: printable(&manifest.host.0),
+            username: &manifest.user,
+            paths: manifest.paths.iter().map(|path| printable(&path.0)).collect(),
+            paths_bytes: manifest.paths.iter().filter(|_| !is_plain).map(|path| hex(&path.0)).collect(),
+            tags: &manifest.tags,
+            program_version: &manifest.program,
+            summary: SnapshotSummaryLine {
+                files_new: summary.files_new,
+                files_changed: summary.files_changed,
+                files_unmodified: summary.files_unchanged,
+                dirs: summary.folders,
+                others: summary.others,
+                data_blobs: summary.chunks_new,
+                data_added: summary.bytes_new,
+                data_stored: summary.bytes_stored,
+                total_files_processed: summary.files,
+                total_bytes_processed: summary.bytes,
+                errors: summary.errors,
+            },
+        }
+    }
+}
+
+/// An entry of a snapshot.
+#[derive(Serialize)]
+pub(crate) struct EntryLine<'a> {
+    #[serde(flatten)]
+    path: PathField<'a>,
+    kind: &'static str,
+    size: Option<u64>,
+    mode: u32,
+    uid: u32,
+    gid: u32,
+    user: Cow<'a, str>,
+    group: Cow<'a, str>,
+    mtime: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target: Option<Cow<'a, str>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    target_bytes: Option<String>,
+}
+
+impl<'a> EntryLine<'a> {
+    /// An entry's fields.
+    pub(crate) fn new(path: &'a [u8], entry: &'a Entry) -> Self {
+        let metadata = &entry.metadata;
+        let target = match &entry.node {
+            Node::Symlink { target } => Some(target),
+            _ => None,
+        };
+        let text = target.map(|target| printable(target));
+        let is_plain = target.map(Vec::as_slice) == text.as_ref().map(|text| text.as_bytes());
+        Self {
+            path: PathField::new(path),
+            kind: kind(&entry.node),
+            size: match entry.node {
+                Node::File { len_bytes, .. } => Some(len_bytes),
+                _ => None,
+            },
+            mode: metadata.mode,
+            uid: metadata.uid,
+            gid: metadata.gid,
+            user: printable(&metadata.user),
+            group: printable(&metadata.group),
+            mtime: rfc3339(metadata.modified),
+            target_bytes: target.filter(|_| !is_plain).map(|target| hex(target)),
+            target: text,
+        }
+    }
+}
+
+/// An entry's kind in one word.
+pub(crate) fn kind(node: &Node) -> &'static str {
+    match node {
+        Node::File { .. } => "file",
+        Node::Folder { .. } => "dir",
+        Node::Symlink { .. } => "symlink",
+        Node::BlockDevice { .. } => "blockdev",
+        Node::CharDevice { .. } => "chardev",
+        Node::Fifo => "fifo",
+    }
+}
+
+/// A way to unlock.
+#[derive(Serialize)]
+pub(crate) struct SlotLine<'a> {
+    id: &'a str,
+    kind: &'a str,
+    role: &'a str,
+    label: &'a str,
+    created: String,
+    current: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    argon2id: Option<CostLine>,
+}
+
+#[derive(Serialize)]
+struct CostLine {
+    memory_kib: u32,
+    passes: u32,
+    lanes: u32,
+}
+
+impl<'a> SlotLine<'a> {
+    /// A slot's fields.
+    pub(crate) fn new(slot: &'a SlotSummary) -> Self {
+        Self {
+            id: &slot.id,
+            kind: &slot.kind,
+            role: &slot.role,
+            label: &slot.label,
+            created: rfc3339(slot.created),
+            current: slot.is_current,
+            argon2id: slot.argon2id.map(|(memory_kib, passes, lanes)| CostLine { memory_kib, passes, lanes }),
+        }
+    }
+}
+
+/// What a repository holds.
+#[derive(Serialize)]
+pub(crate) struct StatsLine {
+    snapshots_count: u64,
+    total_file_count: u64,
+    total_restore_size: u64,
+    total_blob_count: u64,
+    packs: u64,
+    total_size: u64,
+}
+
+impl StatsLine {
+    /// The fields of these figures.
+    pub(crate) fn new(stats: &RepositoryStats) -> Self {
+        Self {
+            snapshots_count: stats.snapshots,
+            total_file_count: stats.files,
+            total_restore_size: stats.restore_bytes,
+            total_blob_count: stats.chunks,
+            packs: stats.packs,
+            total_size: stats.stored_bytes,
+        }
+    }
+}
+
+/// What a command line that does not parse prints.
+pub(crate) fn usage_failure(message: &str) -> Failure {
+    Failure {
+        exit_code: ExitCode::Usage,
+        code: "usage",
+        message: message.to_owned(),
+        meaning: "the command line cannot be understood; nothing was done".into(),
+        hint: "see `vellum --help`, or `vellum VERB --help`".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_have_a_type_and_escape_what_is_no_text() {
+        let text = |line: Line<'_>| String::from_utf8(line.encode()).unwrap();
+        assert_eq!(text(Line::Warning { message: "a\nb" }), r#"{"type":"warning","message":"a\nb"}"#);
+        assert_eq!(
+            text(Line::file(b"/a\xff", FileChange::New, 3)),
+            r#"{"type":"file","change":"new","path":"/a\\xff","path_bytes":"2f61ff","size":3}"#
+        );
+        let stats = Line::Stats(StatsLine::new(&RepositoryStats::default()));
+        assert!(text(stats).starts_with(r#"{"type":"stats","snapshots_count":0"#));
+        let value = serde_json::json!({ "type": "config" });
+        assert_eq!(text(Line::Value(&value)), r#"{"type":"config"}"#);
+    }
+
+    #[test]
+    fn restore_and_check_end_with_a_summary() {
+        let restore = Line::Restore(RestoreLine::new(&RestoreReport::default(), Duration::ZERO, true));
+        assert!(restore.encode().starts_with(br#"{"type":"summary","snapshot_id":null,"dry_run":true"#));
+        let check = Line::Check(CheckLine::new(&CheckReport::default(), Duration::ZERO));
+        assert!(check.encode().starts_with(br#"{"type":"summary","num_errors":0"#));
+    }
+}
