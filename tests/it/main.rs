@@ -1,4 +1,6 @@
 //! Integration tests, one binary. A module belongs here when it needs more than one crate.
 
+mod call_budget;
+mod golden;
 mod round_trip;
 mod support;

@@ -40,16 +40,24 @@ pub(crate) fn from_bytes(bytes: &[u8]) -> PathBuf {
 pub(crate) fn printable(bytes: &[u8]) -> Cow<'_, str> {
     match std::str::from_utf8(bytes) {
         Ok(text) if !text.chars().any(char::is_control) => Cow::Borrowed(text),
-        _ => Cow::Owned(escaped(bytes)),
+        _ => Cow::Owned(escaped(bytes, char::is_control)),
     }
 }
 
-fn escaped(bytes: &[u8]) -> String {
+/// A name or path for programs: text as it is, bytes that are none as `\xNN`.
+pub(crate) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) => Cow::Borrowed(text),
+        Err(_) => Cow::Owned(escaped(bytes, |_| false)),
+    }
+}
+
+fn escaped(bytes: &[u8], is_hidden: fn(char) -> bool) -> String {
     use std::fmt::Write as _;
     let mut text = String::with_capacity(bytes.len() + 8);
     for chunk in bytes.utf8_chunks() {
         for character in chunk.valid().chars() {
-            match character.is_control() {
+            match is_hidden(character) {
                 true => character.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| push_hex(&mut text, byte)),
                 false => text.push(character),
             }
@@ -93,5 +101,7 @@ mod tests {
         assert_eq!(printable("/ä/b c".as_bytes()), "/ä/b c");
         assert_eq!(printable(b"a\xffb"), "a\\xffb");
         assert_eq!(printable(b"a\x1b[2Jb\n"), "a\\x1b[2Jb\\x0a");
+        assert_eq!(text(b"a\nb"), "a\nb");
+        assert_eq!(text(b"a\n\xff"), "a\n\\xff");
     }
 }

@@ -19,6 +19,12 @@ impl Index {
         names.into_iter().collect()
     }
 
+    /// Segments that a lookup may have to ask.
+    #[must_use]
+    pub fn segment_count(&self) -> usize {
+        self.known().segments.len()
+    }
+
     /// Adds catalogs, the newest last, as one segment. Those that are loaded already are skipped.
     ///
     /// It takes 48 bytes of memory per chunk beside the catalogs, so a large repository is added in several calls;

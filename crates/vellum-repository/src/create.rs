@@ -3,7 +3,7 @@
 use crate::RepositoryError;
 use crate::class::PRIVATE;
 use crate::local_state::LocalState;
-use crate::open::{Locked, Repository};
+use crate::open::{Locked, Repository, remove_older_key_manifests};
 use crate::pack_writer::random;
 use std::sync::Arc;
 use vellum_crypto::{Credential, KeyManifestDraft, OwnerRing, RecoveryKey};
@@ -117,6 +117,8 @@ impl Repository {
             }
             return Err(RepositoryError::AlreadyExists { location: storage.location() });
         }
+        // Keys of an earlier `init` that was interrupted unlock nothing any more.
+        remove_older_key_manifests(&*storage, key_name.id)?;
         let locked = Locked::open(storage)?;
         let repository = locked.unlock(&Credential::RecoveryKey(&recovery_key), local_state)?;
         Ok(Created { repository, recovery_key })

@@ -28,6 +28,7 @@ pub struct Locked {
 pub struct Repository {
     storage: Arc<dyn Storage>,
     config: RepositoryConfig,
+    config_id: ObjectId,
     unlocked: Unlocked,
     key_manifest: ObjectId,
     class: Class,
@@ -73,7 +74,7 @@ impl Locked {
     /// [`RepositoryError::WrongCredential`], [`RepositoryError::NoSuchSlot`], or what contradicts what.
     pub fn unlock(self, credential: &Credential<'_>, local_state: &LocalState) -> Result<Repository, RepositoryError> {
         let Self { storage, config, config_id } = self;
-        let (key_manifest, signed) = newest_key_manifest(&*storage)?;
+        let (key_manifest, signed) = newest_key_manifest(&*storage, config_id)?;
         let name = ObjectName::new(ObjectKind::Key, key_manifest);
         let expected =
             Expected { repository: config.repository, owner: config.owner, config: config_id, generation_min: 0 };
@@ -87,6 +88,7 @@ impl Locked {
         Ok(Repository {
             storage,
             config,
+            config_id,
             unlocked,
             key_manifest,
             class,
@@ -154,6 +156,10 @@ impl Repository {
         self.index.set_absent_packs(packs);
     }
 
+    pub(crate) fn config_id(&self) -> ObjectId {
+        self.config_id
+    }
+
     pub(crate) fn class(&self) -> &Class {
         &self.class
     }
@@ -215,16 +221,23 @@ fn read_undamaged(storage: &dyn Storage, kinds: [ObjectKind; 2], len_bytes_max: 
     Ok(Found { objects, names: names.len() })
 }
 
-/// The undamaged key manifest of the highest generation.
-pub(crate) fn newest_key_manifest(storage: &dyn Storage) -> Result<(ObjectId, SignedKeyManifest), RepositoryError> {
+/// The undamaged key manifest of the highest generation for a config. Others are left by an interrupted `init`.
+pub(crate) fn newest_key_manifest(
+    storage: &dyn Storage,
+    config: ObjectId,
+) -> Result<(ObjectId, SignedKeyManifest), RepositoryError> {
     let kinds = [ObjectKind::Key, ObjectKind::KeyMirror];
     let found = read_undamaged(storage, kinds, limits::KEY_MANIFEST_LEN_BYTES_MAX)?;
     let mut newest: Option<(u64, ObjectId, SignedKeyManifest)> = None;
     for (id, bytes) in found.objects {
-        let decoded = SignedKeyManifest::decode(&bytes)
-            .and_then(|signed| Ok((KeyManifest::decode(&signed.manifest)?.generation, signed)));
-        let (generation, signed) =
+        let decoded =
+            SignedKeyManifest::decode(&bytes).and_then(|signed| Ok((KeyManifest::decode(&signed.manifest)?, signed)));
+        let (manifest, signed) =
             decoded.map_err(|error| RepositoryError::damaged(ObjectName::new(ObjectKind::Key, id), &error))?;
+        if manifest.config != config {
+            continue;
+        }
+        let generation = manifest.generation;
         // Of two with one generation the smaller name wins, so that every client takes the same.
         let key = (generation, std::cmp::Reverse(id));
         if newest.as_ref().is_none_or(|(best, best_id, _)| key > (*best, std::cmp::Reverse(*best_id))) {

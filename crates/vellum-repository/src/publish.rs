@@ -184,14 +184,6 @@ impl<'repository> Session<'repository> {
 
     /// Appends a frame to the open pack of its kind; a pack that is full is finished and stored by this thread.
     pub(crate) fn store_frame(&self, frame: SealedFrame, sealed: &[u8]) -> Result<(), RepositoryError> {
-        let result = self.try_store_frame(frame, sealed);
-        if result.is_err() {
-            self.poison();
-        }
-        result
-    }
-
-    fn try_store_frame(&self, frame: SealedFrame, sealed: &[u8]) -> Result<(), RepositoryError> {
         let pack_len_bytes = self.repository.config().pack_len_bytes;
         let full = {
             let mut pack = self.pack(frame.kind);
@@ -305,9 +297,32 @@ impl Repository {
     /// Starts a backup's writing. Any number of sessions, here and on other machines, may write at once.
     ///
     /// # Errors
-    /// [`RepositoryError::Randomness`].
+    /// [`RepositoryError::Randomness`], or [`RepositoryError::Storage`] when a copy of the config or the keys was
+    /// missing and could not be put back.
     pub fn begin(&self, options: &SessionOptions) -> Result<Session<'_>, RepositoryError> {
+        self.restore_copies()?;
         Session::begin(self, options)
+    }
+
+    /// Puts back whichever copy of the config and of the keys is missing (I6: both are there twice).
+    fn restore_copies(&self) -> Result<(), RepositoryError> {
+        let pairs = [
+            (self.config_id(), ObjectKind::Config, ObjectKind::ConfigMirror, limits::CONFIG_LEN_BYTES_MAX),
+            (self.key_manifest(), ObjectKind::Key, ObjectKind::KeyMirror, limits::KEY_MANIFEST_LEN_BYTES_MAX),
+        ];
+        for (id, first, second, len_bytes_max) in pairs {
+            let has_first = self.names(first)?.contains_key(&id);
+            let has_second = self.names(second)?.contains_key(&id);
+            let (from, to) = match (has_first, has_second) {
+                (true, false) => (first, second),
+                (false, true) => (second, first),
+                _ => continue,
+            };
+            if let Ok(bytes) = self.read_object(&ObjectName::new(from, id), len_bytes_max) {
+                self.storage().put(&ObjectName::new(to, id), &bytes)?;
+            }
+        }
+        Ok(())
     }
 
     fn seal_catalog(&self, catalog: &Catalog) -> Result<Vec<u8>, RepositoryError> {

@@ -82,7 +82,16 @@ impl<'session> FrameWriter<'session> {
         [ChunkKind::Data, ChunkKind::Tree, ChunkKind::List].into_iter().try_for_each(|kind| self.close(kind))
     }
 
+    /// A frame that cannot be stored takes its chunks with it, and others may rely on them: nothing is published.
     fn close(&mut self, kind: ChunkKind) -> Result<(), RepositoryError> {
+        let result = self.try_close(kind);
+        if result.is_err() {
+            self.session.poison();
+        }
+        result
+    }
+
+    fn try_close(&mut self, kind: ChunkKind) -> Result<(), RepositoryError> {
         let frame = &mut self.open[slot(kind)];
         if frame.chunks.is_empty() {
             return Ok(());

@@ -12,6 +12,9 @@ use vellum_storage::StorageError;
 /// Catalogs that are opened before they become one segment.
 const BATCH: usize = 64;
 
+/// Segments of the index beyond which they are made anew: each costs every lookup a read.
+const SEGMENTS_MAX: usize = 24;
+
 /// What a refresh found.
 #[derive(Debug, Default)]
 pub struct Refreshed {
@@ -67,6 +70,10 @@ impl Repository {
         self.storage().list(ObjectKind::Catalog, &mut |object| {
             present.insert(object.name.id);
         })?;
+        if self.index().segment_count() > SEGMENTS_MAX {
+            // Every backup adds a segment; reading all catalogs again makes few of many.
+            drop(self.index().retain_catalogs(&BTreeSet::new()));
+        }
         // What became unloaded with a vanished catalog is read again below, with everything else that is missing.
         drop(self.index().retain_catalogs(&present));
         drop(self.index().drop_damaged());

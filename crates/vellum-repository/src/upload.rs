@@ -43,7 +43,11 @@ impl Uploader {
     pub(crate) fn submit(&self, pack: FinishedPack) -> Result<(), RepositoryError> {
         self.take_failure()?;
         let sender = self.sender.as_ref().ok_or(RepositoryError::SessionPoisoned)?;
-        sender.send(pack).map_err(|_| RepositoryError::SessionPoisoned)
+        match sender.send(pack) {
+            Ok(()) => Ok(()),
+            // The threads have ended: tell why, if nobody has heard it yet.
+            Err(_) => self.take_failure().and(Err(RepositoryError::SessionPoisoned)),
+        }
     }
 
     /// Waits for every pack.

@@ -125,9 +125,12 @@ impl Run<'_> {
         }
     }
 
-    /// Keeps the first error that ends the run.
+    /// Keeps the first error that ends the run; one that only says that there was another gives way to it.
     pub(crate) fn fail(&self, error: Error) {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if matches!(*failure, None | Some(Error::Repository(RepositoryError::SessionPoisoned))) {
+            *failure = Some(error);
+        }
     }
 
     pub(crate) fn has_failed(&self) -> bool {

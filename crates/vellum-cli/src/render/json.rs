@@ -1,10 +1,10 @@
 //! Results for programs: every shape of line that `--json` prints. Stable; fields are added, never changed.
 //!
-//! Paths and names are text. What is no UTF-8, or holds control characters, is escaped as `\xNN`, and a field of the
-//! same name with `_bytes` has it in hex.
+//! Paths and names are text. In what is no UTF-8 the bytes that are none are escaped as `\xNN`, and a further field
+//! with `_bytes` in its name has the whole in hex.
 
 use crate::exit_code::ExitCode;
-use crate::paths::{hex, printable};
+use crate::paths::{hex, text};
 use crate::report::Failure;
 use crate::time::rfc3339;
 use serde::Serialize;
@@ -122,9 +122,7 @@ pub(crate) struct PathField<'a> {
 impl<'a> PathField<'a> {
     /// A path's fields.
     pub(crate) fn new(path: &'a [u8]) -> Self {
-        let text = printable(path);
-        let path_bytes = (text.as_bytes() != path).then(|| hex(path));
-        Self { path: text, path_bytes }
+        Self { path: text(path), path_bytes: std::str::from_utf8(path).err().map(|_| hex(path)) }
     }
 }
 
@@ -187,7 +185,7 @@ impl<'a> BackupLine<'a> {
             total_duration: took.as_secs_f64(),
             backup_start: start,
             errors: summary.errors,
-            problems: report.problems.iter().take(100).map(|problem| printable(&problem.path)).collect(),
+            problems: report.problems.iter().take(100).map(|problem| text(&problem.path)).collect(),
         }
     }
 }
@@ -341,15 +339,15 @@ impl<'a> SnapshotLine<'a> {
     pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
         let manifest = &snapshot.manifest;
         let summary = &manifest.summary;
-        let is_plain = manifest.paths.iter().all(|path| printable(&path.0).as_bytes() == path.0);
+        let is_text = manifest.paths.iter().all(|path| std::str::from_utf8(&path.0).is_ok());
         Self {
             id: snapshot.id.to_string(),
             short_id: snapshot.id.short(),
             time: rfc3339(manifest.time),
-            host: printable(&manifest.host.0),
+            host: text(&manifest.host.0),
             username: &manifest.user,
-            paths: manifest.paths.iter().map(|path| printable(&path.0)).collect(),
-            paths_bytes: manifest.paths.iter().filter(|_| !is_plain).map(|path| hex(&path.0)).collect(),
+            paths: manifest.paths.iter().map(|path| text(&path.0)).collect(),
+            paths_bytes: manifest.paths.iter().filter(|_| !is_text).map(|path| hex(&path.0)).collect(),
             tags: &manifest.tags,
             program_version: &manifest.program,
             summary: SnapshotSummaryLine {
@@ -396,8 +394,6 @@ impl<'a> EntryLine<'a> {
             Node::Symlink { target } => Some(target),
             _ => None,
         };
-        let text = target.map(|target| printable(target));
-        let is_plain = target.map(Vec::as_slice) == text.as_ref().map(|text| text.as_bytes());
         Self {
             path: PathField::new(path),
             kind: kind(&entry.node),
@@ -408,11 +404,11 @@ impl<'a> EntryLine<'a> {
             mode: metadata.mode,
             uid: metadata.uid,
             gid: metadata.gid,
-            user: printable(&metadata.user),
-            group: printable(&metadata.group),
+            user: text(&metadata.user),
+            group: text(&metadata.group),
             mtime: rfc3339(metadata.modified),
-            target_bytes: target.filter(|_| !is_plain).map(|target| hex(target)),
-            target: text,
+            target: target.map(|target| text(target)),
+            target_bytes: target.filter(|target| std::str::from_utf8(target).is_err()).map(|target| hex(target)),
         }
     }
 }
@@ -506,16 +502,16 @@ mod tests {
 
     #[test]
     fn lines_have_a_type_and_escape_what_is_no_text() {
-        let text = |line: Line<'_>| String::from_utf8(line.encode()).unwrap();
-        assert_eq!(text(Line::Warning { message: "a\nb" }), r#"{"type":"warning","message":"a\nb"}"#);
+        let encoded = |line: Line<'_>| String::from_utf8(line.encode()).unwrap();
+        assert_eq!(encoded(Line::Warning { message: "a\nb" }), r#"{"type":"warning","message":"a\nb"}"#);
         assert_eq!(
-            text(Line::file(b"/a\xff", FileChange::New, 3)),
+            encoded(Line::file(b"/a\xff", FileChange::New, 3)),
             r#"{"type":"file","change":"new","path":"/a\\xff","path_bytes":"2f61ff","size":3}"#
         );
         let stats = Line::Stats(StatsLine::new(&RepositoryStats::default()));
-        assert!(text(stats).starts_with(r#"{"type":"stats","snapshots_count":0"#));
+        assert!(encoded(stats).starts_with(r#"{"type":"stats","snapshots_count":0"#));
         let value = serde_json::json!({ "type": "config" });
-        assert_eq!(text(Line::Value(&value)), r#"{"type":"config"}"#);
+        assert_eq!(encoded(Line::Value(&value)), r#"{"type":"config"}"#);
     }
 
     #[test]

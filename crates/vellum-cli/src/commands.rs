@@ -1,0 +1,37 @@
+//! One module a verb: resolve what it needs, call the engine, render what came of it.
+
+mod backup;
+mod cat;
+mod check;
+mod completions;
+mod init;
+mod key;
+mod ls;
+mod recovery;
+mod restore;
+mod snapshots;
+mod stats;
+mod try_out;
+
+use crate::args::Verb;
+use crate::exit_code::ExitCode;
+use crate::invocation::Invocation;
+use crate::report::Failure;
+
+/// Runs a verb.
+pub(crate) fn run(invocation: &Invocation, verb: &Verb) -> Result<ExitCode, Failure> {
+    match verb {
+        Verb::Try(args) => try_out::run(invocation, args),
+        Verb::Init(args) => init::run(invocation, args),
+        Verb::Backup(args) => backup::run(invocation, args),
+        Verb::Restore(args) => restore::run(invocation, args),
+        Verb::Snapshots(args) => snapshots::run(invocation, args),
+        Verb::Ls(args) => ls::run(invocation, args),
+        Verb::Check(args) => check::run(invocation, args),
+        Verb::Key(verb) => key::run(invocation, verb),
+        Verb::Recovery(verb) => recovery::run(invocation, verb),
+        Verb::Stats(args) => stats::run(invocation, args),
+        Verb::Cat(verb) => cat::run(invocation, verb),
+        Verb::Completions(args) => Ok(completions::run(invocation, args)),
+    }
+}

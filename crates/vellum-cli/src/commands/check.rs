@@ -1,0 +1,50 @@
+//! `vellum check`
+
+use crate::args::CheckArgs;
+use crate::exit_code::ExitCode;
+use crate::invocation::Invocation;
+use crate::render::human;
+use crate::render::json::{CheckLine, FindingLine, Line};
+use crate::render::progress::ProgressDisplay;
+use crate::report::Failure;
+use std::time::Instant;
+use vellum::{CheckOptions, Finding, ReadData};
+
+/// Looks for damage and names what it costs.
+pub(super) fn run(invocation: &Invocation, args: &CheckArgs) -> Result<ExitCode, Failure> {
+    let mut options = CheckOptions::default();
+    options.read_data = match (args.read_data, args.sample) {
+        (true, _) => ReadData::All,
+        (false, Some(sample)) => sample,
+        (false, None) => ReadData::None,
+    };
+    options.restore_test = args.restore_test;
+    let (repository, context) = invocation.open_for_operation()?;
+    let output = &invocation.output;
+    let start = Instant::now();
+    let progress = ProgressDisplay::start(output, &context.progress, "checking", "pack");
+    let result = vellum::check(&repository, &options, &context);
+    drop(progress);
+    let report = result?;
+    for finding in &report.findings {
+        let path = absolute_path(finding);
+        match output.is_json {
+            true => output.json(&Line::Finding(FindingLine::new(finding, path.as_deref()))),
+            false => output.result(&human::finding(finding, path.as_deref())),
+        }
+    }
+    let untold = report.finding_count.saturating_sub(report.findings.len() as u64);
+    if untold > 0 {
+        output.note(&format!("{untold} further findings repeat these, or are too many to name"));
+    }
+    match output.is_json {
+        true => output.json(&Line::Check(CheckLine::new(&report, start.elapsed()))),
+        false => output.summary(&human::check(&report, start.elapsed())),
+    }
+    Ok(if report.finding_count == 0 { ExitCode::Complete } else { ExitCode::Damage })
+}
+
+/// The path that a finding costs, as it was backed up.
+fn absolute_path(finding: &Finding) -> Option<Vec<u8>> {
+    finding.path.as_ref().map(|(_, path)| [b"/", path.strip_prefix(b"/").unwrap_or(path)].concat())
+}

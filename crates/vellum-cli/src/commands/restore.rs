@@ -1,0 +1,98 @@
+//! `vellum restore`
+
+use crate::args::{OverwriteChoice, RestoreArgs};
+use crate::exit_code::ExitCode;
+use crate::invocation::Invocation;
+use crate::output::Output;
+use crate::paths::absolute;
+use crate::render::human;
+use crate::render::json::{Line, ProblemLine, RestoreLine};
+use crate::render::progress::ProgressDisplay;
+use crate::report::Failure;
+use crate::selection::{self, pattern_failure};
+use std::time::Instant;
+use vellum::{Filter, Overwrite, Problem, RestoreOptions, SnapshotRef};
+
+/// Problems that are told one by one to people.
+const PROBLEMS_TOLD_MAX: usize = 100;
+/// As [`PROBLEMS_TOLD_MAX`], of metadata only.
+const METADATA_PROBLEMS_TOLD_MAX: usize = 20;
+
+/// Restores a snapshot or a folder of it.
+pub(super) fn run(invocation: &Invocation, args: &RestoreArgs) -> Result<ExitCode, Failure> {
+    let mut options = options(invocation, args)?;
+    let target = absolute(&args.target).map_err(|error| Failure::file("find", &args.target, &error))?;
+    let (repository, context) = invocation.open_for_operation()?;
+    let output = &invocation.output;
+    let chosen = selection::choose(&repository, &args.snapshot.snapshot, &options.filter, output)?;
+    options.filter = vellum::SnapshotFilter::default();
+    let reference = SnapshotRef::Id(chosen.snapshot.id.to_string());
+    let start = Instant::now();
+    let progress = ProgressDisplay::start(output, &context.progress, "restoring", "file");
+    let result = vellum::restore(&repository, &reference, &target, &options, &context);
+    drop(progress);
+    let report = result?;
+    tell(output, &report.problems, PROBLEMS_TOLD_MAX, Line::Problem);
+    tell(output, &report.metadata_problems, METADATA_PROBLEMS_TOLD_MAX, Line::MetadataProblem);
+    match output.is_json {
+        true => output.json(&Line::Restore(RestoreLine::new(&report, start.elapsed(), args.dry_run))),
+        false => output.summary(&human::restore(&report, start.elapsed(), args.dry_run)),
+    }
+    if report.problems.is_empty() {
+        return Ok(chosen.exit_code());
+    }
+    Err(Failure::new(
+        ExitCode::Damage,
+        "restore_incomplete",
+        format!("{} could not be restored as they were", crate::units::count(report.problems.len() as u64, "entry")),
+        "they are named above; everything else was restored and is right",
+        "where objects are damaged see `vellum check --read-data`; other snapshots may have these files undamaged",
+    ))
+}
+
+fn options(invocation: &Invocation, args: &RestoreArgs) -> Result<RestoreOptions, Failure> {
+    let mut options = RestoreOptions::default();
+    options.subfolder = args.snapshot.path.clone();
+    options.filter = selection::filter(&args.filter)?;
+    options.include = patterns(&args.include)?;
+    options.exclude = patterns(&args.exclude)?;
+    options.overwrite = match args.overwrite {
+        OverwriteChoice::Always => Overwrite::Always,
+        OverwriteChoice::IfChanged => Overwrite::IfChanged,
+        OverwriteChoice::IfNewer => Overwrite::IfNewer,
+        OverwriteChoice::Never => Overwrite::Never,
+    };
+    options.delete = args.delete;
+    options.verify = args.verify;
+    options.dry_run = args.dry_run;
+    options.sparse = args.sparse;
+    options.numeric_owner = args.numeric_owner;
+    options.repository_folder = invocation.settings.repository_folder();
+    Ok(options)
+}
+
+fn patterns(texts: &[String]) -> Result<Filter, Failure> {
+    let mut filter = Filter::default();
+    for text in texts {
+        filter.add(text, false).map_err(|error| pattern_failure(&error))?;
+    }
+    Ok(filter)
+}
+
+fn tell<'a>(
+    output: &Output,
+    problems: &'a [Problem],
+    told_max: usize,
+    line: impl Fn(ProblemLine<'a>) -> Line<'a>,
+) {
+    if output.is_json {
+        problems.iter().for_each(|problem| output.json(&line(ProblemLine::new(problem))));
+        return;
+    }
+    for problem in problems.iter().take(told_max) {
+        output.warn(&human::problem(problem));
+    }
+    if problems.len() > told_max {
+        output.warn(&format!("{} more like these", problems.len() - told_max));
+    }
+}

@@ -1,0 +1,280 @@
+//! Results for people: plain text, one thing a line.
+
+use crate::paths::printable;
+use crate::time::local;
+use crate::units::{count, duration, rate, size};
+use std::fmt::Write as _;
+use std::time::Duration;
+use vellum::format::tree::{Entry, Node};
+use vellum::{BackupReport, CheckReport, Finding, Problem, Repository, RepositoryStats, RestoreReport, SlotSummary, Snapshot};
+
+/// Rows with their columns aligned; the last column is not padded.
+pub(crate) fn table(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
+    let mut text = String::new();
+    for row in rows {
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(&widths) {
+            let padding = width - cell.chars().count();
+            line.push_str(cell);
+            line.push_str(&" ".repeat(padding + 2));
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// What went wrong with an entry, in one line.
+pub(crate) fn problem(problem: &Problem) -> String {
+    format!("cannot {} {}: {}", problem.doing, printable(&problem.path), problem.reason)
+}
+
+/// What `init` made.
+pub(crate) fn initialized(repository: &Repository, recovery_key: &str) -> String {
+    format!(
+        "repository        {}\n\
+         location          {}\n\
+         owner fingerprint {}\n\
+         recovery key      {recovery_key}\n\n\
+         Write the recovery key down and keep it apart from this machine. It opens the repository when the password\n\
+         or key file is lost. It is stored nowhere and not shown again; `vellum recovery check` tests what you wrote.\n",
+        repository.id(),
+        repository.storage().location(),
+        repository.owner_fingerprint(),
+    )
+}
+
+/// What a backup did.
+pub(crate) fn backup(report: &BackupReport, took: Duration, dry_run: bool) -> String {
+    let summary = &report.summary;
+    let mut text = format!(
+        "files    {} new, {} changed, {} unchanged\nentries  {}, {} other\nread     {} in {} ({})\n",
+        summary.files_new,
+        summary.files_changed,
+        summary.files_unchanged,
+        count(summary.folders, "folder"),
+        summary.others,
+        size(summary.bytes),
+        duration(took),
+        rate(summary.bytes, took),
+    );
+    if dry_run {
+        text.push_str("dry run: nothing was stored\n");
+        return text;
+    }
+    put(&mut text, format_args!("added    {}, {} stored\n", size(summary.bytes_new), size(summary.bytes_stored)));
+    match report.snapshot {
+        Some(id) => put(&mut text, format_args!("snapshot {} saved\n", id.short())),
+        None => text.push_str("nothing differs from the last snapshot; no new one was made\n"),
+    }
+    text
+}
+
+/// What a restore did.
+pub(crate) fn restore(report: &RestoreReport, took: Duration, dry_run: bool) -> String {
+    let verb = if dry_run { "would restore" } else { "restored" };
+    let mut text = format!(
+        "{verb} {}, {}, and {} in {} ({})\n",
+        count(report.files, "file"),
+        size(report.bytes),
+        count(report.others, "other entry"),
+        duration(took),
+        rate(report.bytes, took),
+    );
+    if report.skipped > 0 {
+        put(&mut text, format_args!("left {} as they were\n", count(report.skipped, "entry")));
+    }
+    if report.deleted > 0 {
+        put(&mut text, format_args!("removed {}\n", count(report.deleted, "entry")));
+    }
+    text
+}
+
+/// Snapshots, one a line.
+pub(crate) fn snapshots(snapshots: &[&Snapshot]) -> String {
+    let header = ["ID", "Time", "Host", "Tags", "Files", "Size", "Paths"].map(str::to_owned).to_vec();
+    let row = |snapshot: &&Snapshot| {
+        let manifest = &snapshot.manifest;
+        let paths: Vec<_> = manifest.paths.iter().map(|path| printable(&path.0)).collect();
+        vec![
+            snapshot.id.short(),
+            local(manifest.time),
+            printable(&manifest.host.0).into_owned(),
+            printable(manifest.tags.join(",").as_bytes()).into_owned(),
+            manifest.summary.files.to_string(),
+            size(manifest.summary.bytes),
+            paths.join(" "),
+        ]
+    };
+    let rows: Vec<_> = std::iter::once(header).chain(snapshots.iter().map(row)).collect();
+    let shown = count(snapshots.len() as u64, "snapshot");
+    match snapshots.is_empty() {
+        true => format!("{shown}\n"),
+        false => format!("{}{shown}\n", table(&rows)),
+    }
+}
+
+/// An entry of a snapshot in one line.
+pub(crate) fn entry(path: &[u8], entry: &Entry, is_long: bool) -> String {
+    let path = printable(path);
+    if !is_long {
+        return path.into_owned();
+    }
+    let metadata = &entry.metadata;
+    let owner = |name: &[u8], number: u32| match name {
+        [] => number.to_string(),
+        name => printable(name).into_owned(),
+    };
+    let user = owner(&metadata.user, metadata.uid);
+    let group = owner(&metadata.group, metadata.gid);
+    let size = match &entry.node {
+        Node::File { len_bytes, .. } => len_bytes.to_string(),
+        Node::BlockDevice { major, minor } | Node::CharDevice { major, minor } => format!("{major},{minor}"),
+        _ => "0".to_owned(),
+    };
+    let mode = mode(&entry.node, metadata.mode);
+    let line = format!("{mode} {user:<8} {group:<8} {size:>12} {} {path}", local(metadata.modified));
+    match &entry.node {
+        Node::Symlink { target } => format!("{line} -> {}", printable(target)),
+        _ => line,
+    }
+}
+
+/// As `ls -l` shows it.
+fn mode(node: &Node, mode: u32) -> String {
+    let kind = match node {
+        Node::File { .. } => '-',
+        Node::Folder { .. } => 'd',
+        Node::Symlink { .. } => 'l',
+        Node::BlockDevice { .. } => 'b',
+        Node::CharDevice { .. } => 'c',
+        Node::Fifo => 'p',
+    };
+    let mut text = String::from(kind);
+    for (shift, special, lower, upper) in [(6, 0o4000, 's', 'S'), (3, 0o2000, 's', 'S'), (0, 0o1000, 't', 'T')] {
+        let bits = mode >> shift & 0o7;
+        text.push(if bits & 4 != 0 { 'r' } else { '-' });
+        text.push(if bits & 2 != 0 { 'w' } else { '-' });
+        text.push(match (bits & 1 != 0, mode & special != 0) {
+            (true, true) => lower,
+            (false, true) => upper,
+            (true, false) => 'x',
+            (false, false) => '-',
+        });
+    }
+    text
+}
+
+/// One thing that is wrong, in one line; `path` is absolute.
+pub(crate) fn finding(finding: &Finding, path: Option<&[u8]>) -> String {
+    let object = finding.object.map(|object| format!("{object}: ")).unwrap_or_default();
+    let costs = match (&finding.path, path) {
+        (Some((snapshot, _)), Some(path)) => format!("; it costs {} in snapshot {}", printable(path), snapshot.short()),
+        _ => String::new(),
+    };
+    format!("damage: {object}{}{costs}", finding.reason)
+}
+
+/// What a check saw.
+pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
+    let mut text = format!(
+        "checked {}, {}, {} in {}\n",
+        count(report.snapshots, "snapshot"),
+        count(report.folders, "folder"),
+        count(report.packs, "pack"),
+        duration(took),
+    );
+    if report.packs_read > 0 {
+        put(
+            &mut text,
+            format_args!(
+                "read and verified {}, {} ({})\n",
+                count(report.packs_read, "pack"),
+                size(report.bytes_read),
+                rate(report.bytes_read, took)
+            ),
+        );
+    }
+    if report.files_tested > 0 {
+        put(&mut text, format_args!("read {} as a restore would\n", count(report.files_tested, "file")));
+    }
+    if report.packs_unlisted > 0 {
+        let packs = count(report.packs_unlisted, "pack");
+        put(&mut text, format_args!("{packs} of interrupted or running backups, in no catalog; harmless\n"));
+    }
+    match report.finding_count {
+        0 => text.push_str("no damage was found\n"),
+        findings => put(&mut text, format_args!("damage was found: {}\n", count(findings, "finding"))),
+    }
+    text
+}
+
+/// Ways to unlock, one a line.
+pub(crate) fn slots(slots: &[SlotSummary]) -> String {
+    let header = ["ID", "Kind", "Created", "Label", ""].map(str::to_owned).to_vec();
+    let row = |slot: &SlotSummary| {
+        let current = if slot.is_current { "(in use)" } else { "" };
+        let label = printable(slot.label.as_bytes()).into_owned();
+        vec![slot.id.clone(), slot.kind.clone(), local(slot.created), label, current.to_owned()]
+    };
+    table(&std::iter::once(header).chain(slots.iter().map(row)).collect::<Vec<_>>())
+}
+
+/// What a repository holds.
+pub(crate) fn stats(stats: &RepositoryStats) -> String {
+    let row = |name: &str, value: String| vec![name.to_owned(), value];
+    #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
+    let ratio = stats.restore_bytes as f64 / stats.stored_bytes.max(1) as f64;
+    table(&[
+        row("snapshots", stats.snapshots.to_string()),
+        row("files in them", stats.files.to_string()),
+        row("restored size", size(stats.restore_bytes)),
+        row("chunks", stats.chunks.to_string()),
+        row("packs", stats.packs.to_string()),
+        row("stored size", size(stats.stored_bytes)),
+        row("ratio", format!("{ratio:.1} : 1")),
+    ])
+}
+
+fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {
+    text.write_fmt(arguments).expect("writing to a string does not fail");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vellum::format::content::Content;
+
+    #[test]
+    fn modes_look_as_in_ls() {
+        let file = Node::File { len_bytes: 0, content: Content::empty(), sparse: false };
+        let folder = Node::Folder { content: Content::empty() };
+        for (node, bits, text) in [
+            (&file, 0o644, "-rw-r--r--"),
+            (&file, 0o4755, "-rwsr-xr-x"),
+            (&file, 0o2640, "-rw-r-S---"),
+            (&folder, 0o1777, "drwxrwxrwt"),
+            (&folder, 0o1776, "drwxrwxrwT"),
+        ] {
+            assert_eq!(mode(node, bits), text);
+        }
+    }
+
+    #[test]
+    fn tables_align() {
+        let rows = [vec!["a".to_owned(), "b".to_owned()], vec!["äöü".to_owned(), "c".to_owned()]];
+        assert_eq!(table(&rows), "a    b\näöü  c\n");
+    }
+
+    #[test]
+    fn findings_name_object_and_cost() {
+        let object = vellum::format::ObjectName::of(vellum::format::ObjectKind::Pack, b"x");
+        let id = vellum::format::ObjectId::of(b"snapshot");
+        let damage = Finding { object: Some(object), path: Some((id, b"a".to_vec())), reason: "it is missing".into() };
+        let text = finding(&damage, Some(b"/a"));
+        assert!(text.contains(&object.to_string()) && text.contains("/a in snapshot") && !text.contains('\n'));
+    }
+}

@@ -1,0 +1,85 @@
+//! What operations may cost, counted in storage calls: a promise that no clock can make.
+
+use crate::support::{backup, create, open};
+use std::sync::Arc;
+use vellum::format::ObjectKind;
+use vellum::storage::MemoryStorage;
+use vellum::{KeyFile, LocalState};
+use vellum_testkit::trees::{self, TreeOptions};
+use vellum_testkit::{Operation, RecordingStorage};
+
+struct Scene {
+    scratch: tempfile::TempDir,
+    storage: Arc<RecordingStorage<MemoryStorage>>,
+    key: KeyFile,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        trees::build(&scratch.path().join("source"), 3, TreeOptions::default());
+        let storage = Arc::new(RecordingStorage::new(MemoryStorage::new()));
+        Self { scratch, storage, key: KeyFile::generate().expect("randomness") }
+    }
+
+    fn source(&self) -> std::path::PathBuf {
+        self.scratch.path().join("source")
+    }
+
+    fn state(&self) -> LocalState {
+        LocalState::At(self.scratch.path().join("state"))
+    }
+
+    fn puts(&self, kind: ObjectKind) -> usize {
+        self.storage.count_of(Operation::Put, kind)
+    }
+}
+
+/// The file cache trusts no entry that is younger than the clock's resolution.
+fn let_the_clock_settle() {
+    std::thread::sleep(std::time::Duration::from_millis(150));
+}
+
+#[test]
+fn a_backup_writes_its_packs_one_catalog_and_one_snapshot() {
+    let scene = Scene::new();
+    let repository = create(Arc::<RecordingStorage<_>>::clone(&scene.storage), &scene.key, &scene.state());
+    scene.storage.clear();
+    let report = backup(&repository, &scene.source());
+    assert_eq!((scene.puts(ObjectKind::Catalog), scene.puts(ObjectKind::Snapshot)), (1, 1));
+    let packs = scene.puts(ObjectKind::Pack);
+    let least = report.summary.bytes_stored.div_ceil(1 << 20);
+    assert!(packs as u64 <= least + 2, "packs are full but for the last of each sort: {packs} for {least} MiB");
+    assert_eq!(
+        scene.storage.count(Operation::Get) + scene.storage.count(Operation::GetRange),
+        0,
+        "a backup reads nothing"
+    );
+    assert_eq!(scene.storage.count(Operation::Delete), 0, "a backup deletes nothing");
+}
+
+#[test]
+fn an_unchanged_backup_reads_no_file_and_writes_one_object() {
+    let scene = Scene::new();
+    let_the_clock_settle();
+    let repository = create(Arc::<RecordingStorage<_>>::clone(&scene.storage), &scene.key, &scene.state());
+    let first = backup(&repository, &scene.source());
+    drop(repository);
+    let repository = open(Arc::<RecordingStorage<_>>::clone(&scene.storage), &scene.key, &scene.state());
+    scene.storage.clear();
+    let second = backup(&repository, &scene.source());
+    assert_eq!(second.summary.files_unchanged, first.summary.files, "every file was taken over without reading");
+    assert_eq!(scene.storage.count(Operation::Put), 1, "the snapshot is all that is new");
+    assert_eq!(scene.puts(ObjectKind::Snapshot), 1);
+    assert_eq!(scene.storage.count_of(Operation::Get, ObjectKind::Catalog), 0, "the index knows the catalog already");
+}
+
+#[test]
+fn opening_costs_a_handful_of_calls() {
+    let scene = Scene::new();
+    drop(create(Arc::<RecordingStorage<_>>::clone(&scene.storage), &scene.key, &scene.state()));
+    scene.storage.clear();
+    drop(open(Arc::<RecordingStorage<_>>::clone(&scene.storage), &scene.key, &scene.state()));
+    let calls = scene.storage.calls().len();
+    assert!(calls <= 8, "{calls} calls to open");
+}
