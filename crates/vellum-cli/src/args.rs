@@ -13,7 +13,7 @@ use vellum::format::snapshot::Timestamp;
 
 /// Deduplicating, encrypted backups.
 #[derive(Debug, Parser)]
-#[command(name = "vellum", version, about, long_about = None, propagate_version = true, after_long_help = AFTER_HELP)]
+#[command(name = "vellum", version, after_long_help = AFTER_HELP)]
 pub(crate) struct Cli {
     #[command(flatten)]
     pub(crate) global: GlobalArgs,
@@ -507,7 +507,8 @@ mod tests {
 
     #[test]
     fn global_flags_stand_anywhere() {
-        for line in ["vellum --json -r /r snapshots", "vellum snapshots -r /r --json", "vellum -r /r snapshots --json"] {
+        for line in ["vellum --json -r /r snapshots", "vellum snapshots -r /r --json", "vellum -r /r snapshots --json"]
+        {
             let cli = parse(line).unwrap();
             assert!(cli.global.json && cli.global.repository.as_deref() == Some("/r".as_ref()), "{line}");
         }

@@ -59,7 +59,8 @@ fn run(cli: &Cli, variables: &Variables) -> ExitCode {
 /// Help, the version, or what is wrong with the command line.
 fn unparsed(error: &clap::Error, variables: &Variables) -> ExitCode {
     let is_error = error.use_stderr();
-    let asks_for_json = std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
+    let asks_for_json =
+        std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
     if is_error && (asks_for_json || variables.wants_json()) {
         let output = Output::new(&GlobalArgs { json: true, ..GlobalArgs::default() }, variables);
         let text = error.to_string();

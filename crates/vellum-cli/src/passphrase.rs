@@ -41,7 +41,11 @@ fn prompt_twice() -> Result<Password, Failure> {
     let password = prompt("new password: ")?;
     match prompt("new password again: ")? == password {
         true => Ok(password),
-        false => Err(Failure::usage("the two passwords differ", "one of them was mistyped; nothing was changed", "run it again")),
+        false => Err(Failure::usage(
+            "the two passwords differ",
+            "one of them was mistyped; nothing was changed",
+            "run it again",
+        )),
     }
 }
 
@@ -211,7 +215,7 @@ mod tests {
         let key = make_key_file(&path).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         assert!(read_key_file(&path).unwrap() == key);
-        assert_eq!(make_key_file(&path).unwrap_err().exit_code, ExitCode::Failed);
+        assert_eq!(make_key_file(&path).err().unwrap().exit_code, ExitCode::Failed);
         std::fs::write(&path, "no key").unwrap();
         assert_eq!(read_key_file(&path).err().unwrap().exit_code, ExitCode::WrongCredential);
     }

@@ -84,8 +84,7 @@ impl SnapshotPath {
 
 /// One leading slash, no empty or `.` components.
 fn clean(path: &[u8]) -> Vec<u8> {
-    let parts: Vec<&[u8]> =
-        path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
+    let parts: Vec<&[u8]> = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".").collect();
     [b"/", &parts.join(&b'/')[..]].concat()
 }
 

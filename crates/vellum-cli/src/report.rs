@@ -2,7 +2,6 @@
 
 use crate::exit_code::ExitCode;
 use std::borrow::Cow;
-use std::error::Error as _;
 use std::io;
 use vellum::storage::StorageError;
 use vellum::{Error, RepositoryError};
@@ -194,7 +193,7 @@ fn engine_words(error: &Error) -> Words {
 }
 
 fn repository_words(error: &RepositoryError) -> Words {
-    use ExitCode::{Damage, Failed, NoRepository, Usage, WrongCredential};
+    use ExitCode::{Damage, Failed, Usage, WrongCredential};
     match error {
         RepositoryError::Storage(error) => storage_words(error),
         RepositoryError::NoRepository { .. } => NO_REPOSITORY,
@@ -223,17 +222,23 @@ fn repository_words(error: &RepositoryError) -> Words {
             "this repository cannot be unlocked that way",
             "unlock it in another way: --password-file, --key-file, or the recovery key in the password's place",
         ),
+        RepositoryError::UnusableSlot { .. } => (
+            Failed,
+            "unusable_slot",
+            "this way to unlock is there but cannot be used by this version or on this machine",
+            "unlock in another way, free some memory, or use a newer version of Vellum",
+        ),
+        RepositoryError::KeyChange(_) => (
+            Failed,
+            "key_change",
+            "the key slots are as they were",
+            "`vellum key list` shows every slot; a label is at most a few words long",
+        ),
         RepositoryError::KeysContradict { .. } => (
             Damage,
             "keys_contradict",
             "an object was tampered with or comes from another repository; it was not used",
             "compare the folders `config` and `keys` with a copy of the repository that you trust",
-        ),
-        RepositoryError::KeyDerivation { .. } => (
-            Failed,
-            "key_derivation",
-            "turning the password into a key needs memory that this machine did not give",
-            "free some memory, or unlock with a key file",
         ),
         RepositoryError::KeysMissing { .. } | RepositoryError::UnusableChunker { .. } => (
             Usage,
@@ -251,7 +256,7 @@ fn repository_words(error: &RepositoryError) -> Words {
             "this machine's memory or processor returned wrong bytes; nothing of them was stored",
             "test the memory of this machine before you trust it with backups",
         ),
-        RepositoryError::LocalState(_) => (
+        RepositoryError::LocalState(_) | RepositoryError::FrameForgotten => (
             Failed,
             "local_state",
             "the cache on this machine cannot be used; the repository is not concerned",
@@ -260,12 +265,9 @@ fn repository_words(error: &RepositoryError) -> Words {
         RepositoryError::ConcurrentKeyChange => {
             (Failed, "concurrent_key_change", "two changes of keys met, and this one stepped back", "run it again")
         }
-        RepositoryError::Slot { .. } => (
-            Failed,
-            "slot",
-            "the key slots are as they were",
-            "`vellum key list` shows every slot with its id",
-        ),
+        RepositoryError::Slot { .. } => {
+            (Failed, "slot", "the key slots are as they were", "`vellum key list` shows every slot with its id")
+        }
         RepositoryError::Randomness(_) | RepositoryError::Compression(_) => (
             Failed,
             "system",
@@ -382,11 +384,7 @@ mod tests {
                 ExitCode::WrongCredential,
                 "wrong_credential",
             ),
-            (
-                RepositoryError::NoRepository { location: "/r".into() }.into(),
-                ExitCode::NoRepository,
-                "no_repository",
-            ),
+            (RepositoryError::NoRepository { location: "/r".into() }.into(), ExitCode::NoRepository, "no_repository"),
             (StorageError::PathMissing { path: "/r".into() }.into(), ExitCode::NoRepository, "no_repository"),
             (RepositoryError::Damaged { object, reason: "x".into() }.into(), ExitCode::Damage, "damaged"),
             (

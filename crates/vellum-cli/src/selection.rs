@@ -14,9 +14,10 @@ use vellum::{Error, FilterError, Repository, RepositoryError, Snapshot, Snapshot
 /// The filter that flags describe.
 pub(crate) fn filter(args: &FilterArgs) -> Result<SnapshotFilter, Failure> {
     let split = |tags: &String| tags.split(',').filter(|tag| !tag.is_empty()).map(str::to_owned).collect();
-    let paths = args.path.iter().map(|path| {
-        absolute_bytes(path).map_err(|error| Failure::file("find the current folder for", path, &error))
-    });
+    let paths = args
+        .path
+        .iter()
+        .map(|path| absolute_bytes(path).map_err(|error| Failure::file("find the current folder for", path, &error)));
     Ok(SnapshotFilter {
         hosts: args.host.iter().map(|host| host.as_bytes().to_vec()).collect(),
         tags: args.tag.iter().map(split).collect(),
@@ -74,5 +75,9 @@ pub(crate) fn root_content(snapshot: &Snapshot) -> Result<Content, Failure> {
 
 /// Why a pattern cannot be used.
 pub(crate) fn pattern_failure(error: &FilterError) -> Failure {
-    Failure::usage(error.to_string(), "a pattern does not parse; nothing was done", "correct it, or quote what is not meant as a pattern with `\\`")
+    Failure::usage(
+        error.to_string(),
+        "a pattern does not parse; nothing was done",
+        "correct it, or quote what is not meant as a pattern with `\\`",
+    )
 }

@@ -175,15 +175,15 @@ fn threads_variable(text: &OsStr) -> Result<usize, Failure> {
     let threads = text.to_str().ok_or_else(|| "it must be a number from 1".to_owned()).and_then(parse_threads);
     threads.map_err(|reason| {
         let message = format!("VELLUM_THREADS cannot be used: {reason}");
-        Failure::usage(message, "the number of worker threads is not known", "set it to a number such as 4, or unset it")
+        Failure::usage(
+            message,
+            "the number of worker threads is not known",
+            "set it to a number such as 4, or unset it",
+        )
     })
 }
 
-fn credential_sources(
-    global: &GlobalArgs,
-    verb: &Verb,
-    variables: &Variables,
-) -> Result<CredentialSources, Failure> {
+fn credential_sources(global: &GlobalArgs, verb: &Verb, variables: &Variables) -> Result<CredentialSources, Failure> {
     let is_init = matches!(verb, Verb::Init(_));
     let (key_flag, new_key_file) = match verb {
         Verb::Key(KeyVerb::Add(_)) => (None, global.key_file.clone()),
@@ -198,7 +198,8 @@ fn credential_sources(
     if key_flag.is_some() && password_flag.is_some() && !is_init {
         return Err(conflict("--key-file and a password"));
     }
-    let key_variable = variables.key_file.as_ref().map(PathBuf::from).filter(|path| Some(path) != new_key_file.as_ref());
+    let key_variable =
+        variables.key_file.as_ref().map(PathBuf::from).filter(|path| Some(path) != new_key_file.as_ref());
     let key_file = key_flag.clone().or(key_variable.filter(|_| password_flag.is_none()));
     let password = password_flag.or_else(|| password_variable(variables));
     let password = match &key_file {

@@ -79,12 +79,7 @@ fn patterns(texts: &[String]) -> Result<Filter, Failure> {
     Ok(filter)
 }
 
-fn tell<'a>(
-    output: &Output,
-    problems: &'a [Problem],
-    told_max: usize,
-    line: impl Fn(ProblemLine<'a>) -> Line<'a>,
-) {
+fn tell<'a>(output: &Output, problems: &'a [Problem], told_max: usize, line: impl Fn(ProblemLine<'a>) -> Line<'a>) {
     if output.is_json {
         problems.iter().for_each(|problem| output.json(&line(ProblemLine::new(problem))));
         return;

@@ -6,7 +6,9 @@ use crate::units::{count, duration, rate, size};
 use std::fmt::Write as _;
 use std::time::Duration;
 use vellum::format::tree::{Entry, Node};
-use vellum::{BackupReport, CheckReport, Finding, Problem, Repository, RepositoryStats, RestoreReport, SlotSummary, Snapshot};
+use vellum::{
+    BackupReport, CheckReport, Finding, Problem, Repository, RepositoryStats, RestoreReport, SlotSummary, Snapshot,
+};
 
 /// Rows with their columns aligned; the last column is not padded.
 pub(crate) fn table(rows: &[Vec<String>]) -> String {

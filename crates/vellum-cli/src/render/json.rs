@@ -11,7 +11,9 @@ use serde::Serialize;
 use std::borrow::Cow;
 use std::time::Duration;
 use vellum::format::tree::{Entry, Node};
-use vellum::{BackupReport, CheckReport, FileChange, Finding, Problem, RepositoryStats, RestoreReport, SlotSummary, Snapshot};
+use vellum::{
+    BackupReport, CheckReport, FileChange, Finding, Problem, RepositoryStats, RestoreReport, SlotSummary, Snapshot,
+};
 
 /// One line.
 #[derive(Serialize)]
@@ -26,7 +28,12 @@ pub(crate) enum Line<'a> {
     /// Metadata of a restored entry that this system did not take; its content is right.
     MetadataProblem(ProblemLine<'a>),
     /// A file that a backup took (with `-v`).
-    File { change: &'static str, #[serde(flatten)] path: PathField<'a>, size: u64 },
+    File {
+        change: &'static str,
+        #[serde(flatten)]
+        path: PathField<'a>,
+        size: u64,
+    },
     /// `init`
     Initialized { id: String, location: String, owner_fingerprint: String, recovery_key: &'a str, slots: Vec<String> },
     /// `backup`
@@ -52,13 +59,25 @@ pub(crate) enum Line<'a> {
     /// `key list`
     Slot(SlotLine<'a>),
     /// `key add`
-    SlotAdded { id: &'a str, kind: &'a str, label: &'a str, #[serde(skip_serializing_if = "Option::is_none")] key_file: Option<String> },
+    SlotAdded {
+        id: &'a str,
+        kind: &'a str,
+        label: &'a str,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        key_file: Option<String>,
+    },
     /// `key remove`
     SlotRemoved { id: &'a str },
     /// `key passwd`
     SlotReplaced { id: &'a str, replaced: Option<&'a str> },
     /// `recovery show`
-    Recovery { exists: bool, created: Option<String>, slot: Option<&'a str>, #[serde(skip_serializing_if = "Option::is_none")] recovery_key: Option<&'a str> },
+    Recovery {
+        exists: bool,
+        created: Option<String>,
+        slot: Option<&'a str>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        recovery_key: Option<&'a str>,
+    },
     /// `recovery check`
     RecoveryCheck { opens: bool, id: String },
     /// `stats`

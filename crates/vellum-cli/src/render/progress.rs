@@ -21,7 +21,12 @@ pub(crate) struct ProgressDisplay {
 
 impl ProgressDisplay {
     /// Starts to draw, if the output wants it. `noun` is what is counted, such as `file`.
-    pub(crate) fn start(output: &Arc<Output>, progress: &Arc<Progress>, verb: &'static str, noun: &'static str) -> Self {
+    pub(crate) fn start(
+        output: &Arc<Output>,
+        progress: &Arc<Progress>,
+        verb: &'static str,
+        noun: &'static str,
+    ) -> Self {
         let ends = Arc::new(AtomicBool::new(false));
         let thread = output.draws_progress().then(|| {
             let bar = ProgressBar::new(0).with_style(style(SPINNER)).with_prefix(verb);

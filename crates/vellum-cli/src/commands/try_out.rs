@@ -1,0 +1,193 @@
+//! `vellum try`: everything once, in a temporary folder that is gone afterwards.
+
+mod compare;
+mod workspace;
+
+use crate::args::TryArgs;
+use crate::exit_code::ExitCode;
+use crate::invocation::{Invocation, install_signals};
+use crate::paths::{absolute, text};
+use crate::render::json::{Line, TryLine};
+use crate::render::progress::ProgressDisplay;
+use crate::render::{human, trial};
+use crate::report::Failure;
+use crate::time::now;
+use crate::units::bytes_per_second;
+use compare::Comparison;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+use trial::{Step, Trial};
+use vellum::{
+    BackupOptions, BackupReport, Context, CreateOptions, Credential, KeyFile, LocalState, NewSlot, Progress,
+    Repository, RestoreOptions, RestoreReport, SnapshotRef,
+};
+use workspace::Workspace;
+
+/// Problems that are told one by one.
+const PROBLEMS_TOLD_MAX: usize = 20;
+
+/// Backs up twice, restores, compares, and tells what it took.
+pub(super) fn run(invocation: &Invocation, args: &TryArgs) -> Result<ExitCode, Failure> {
+    let paths = args.paths.iter().map(Path::new);
+    let paths = paths.map(|path| absolute(path).map_err(|error| Failure::file("find", path, &error)));
+    let paths: Vec<PathBuf> = paths.collect::<Result<_, _>>()?;
+    let signals = install_signals()?;
+    let context = invocation.context(&signals);
+    let workspace = Workspace::create()?;
+    let tried = try_in(invocation, &workspace, paths, &context).map_err(|failure| workspace.explain(failure));
+    let removed = workspace.remove();
+    let trial = tried?;
+    removed?;
+    tell(invocation, &trial);
+    match (trial.is_right(), trial.first.summary.errors) {
+        (false, _) => Err(different()),
+        (true, 0) => Ok(ExitCode::Complete),
+        (true, _) => Ok(ExitCode::SourceIncomplete),
+    }
+}
+
+fn different() -> Failure {
+    Failure::new(
+        ExitCode::Failed,
+        "different",
+        "what was restored is not what was backed up",
+        "the entries are named above; this must never happen, unless the disk or memory of this machine is faulty",
+        "test this machine's memory and disk, run it again, and report it if it stays so",
+    )
+}
+
+fn try_in(
+    invocation: &Invocation,
+    workspace: &Workspace,
+    paths: Vec<PathBuf>,
+    context: &Context,
+) -> Result<Trial, Failure> {
+    let run = Run { invocation, context };
+    let repository = create(workspace)?;
+    let mut options = BackupOptions::new(paths);
+    options.host = invocation.settings.host.clone();
+    options.user = invocation.settings.user.clone();
+    options.repository_folder = Some(workspace.repository());
+    let begun = SystemTime::now();
+    let (first, first_took) = run.back_up("backing up", &repository, &mut options)?;
+    let (second, second_took) = run.back_up("backing up again", &repository, &mut options)?;
+    let (restored, restore_took) = run.restore(&repository, workspace)?;
+    let unsaved: BTreeSet<PathBuf> =
+        first.problems.iter().chain(&second.problems).map(vellum::Problem::path_buf).collect();
+    let start = Instant::now();
+    let mut comparison = Comparison::new(begun, context.cancel.clone(), unsaved);
+    for path in &options.paths {
+        comparison.compare(path, &workspace.restored_path(path))?;
+    }
+    let steps = vec![
+        Step::new("first backup", first.summary.files, first.summary.bytes, first_took),
+        Step::new("second backup", second.summary.files, second.summary.bytes, second_took),
+        Step::new("restore", restored.files, restored.bytes, restore_took),
+        Step::new("comparison", comparison.files, comparison.bytes, start.elapsed()),
+    ];
+    let repository_bytes = vellum::stats(&repository, &[], context)?.stored_bytes;
+    let slots = repository.slots()?;
+    Ok(Trial {
+        steps,
+        first,
+        second,
+        restored,
+        differences: comparison.differences,
+        changed: comparison.changed,
+        repository_bytes,
+        slots,
+    })
+}
+
+/// A repository that a random key opens: there is no password to be slow about.
+fn create(workspace: &Workspace) -> Result<Repository, Failure> {
+    let key = KeyFile::generate().map_err(|error| {
+        let meaning = "the operating system gave no random numbers; nothing was done";
+        Failure::new(ExitCode::Failed, "system", error.to_string(), meaning, "try again")
+    })?;
+    let slot = NewSlot { credential: Credential::KeyFile(&key), label: "try", argon2id: None, now: now() };
+    let storage = vellum::storage::Location::Local(workspace.repository()).create()?;
+    let local_state = LocalState::At(workspace.cache());
+    let created = Repository::create(Arc::from(storage), &CreateOptions::new(now()), &[slot], &local_state)?;
+    Ok(created.repository)
+}
+
+struct Run<'a> {
+    invocation: &'a Invocation,
+    context: &'a Context,
+}
+
+impl Run<'_> {
+    /// A context with counters of its own, and whatever draws them.
+    fn step(&self, verb: &'static str) -> (Context, ProgressDisplay) {
+        let context = Context { progress: Arc::new(Progress::default()), ..self.context.clone() };
+        let display = ProgressDisplay::start(&self.invocation.output, &context.progress, verb, "file");
+        (context, display)
+    }
+
+    fn back_up(
+        &self,
+        verb: &'static str,
+        repository: &Repository,
+        options: &mut BackupOptions,
+    ) -> Result<(BackupReport, Duration), Failure> {
+        options.time = now();
+        let (context, _display) = self.step(verb);
+        let start = Instant::now();
+        let report = vellum::backup(repository, options, &context)?;
+        Ok((report, start.elapsed()))
+    }
+
+    fn restore(&self, repository: &Repository, workspace: &Workspace) -> Result<(RestoreReport, Duration), Failure> {
+        let (context, _display) = self.step("restoring");
+        let start = Instant::now();
+        let latest = SnapshotRef::Latest(0);
+        let report = vellum::restore(repository, &latest, &workspace.restored(), &RestoreOptions::default(), &context)?;
+        Ok((report, start.elapsed()))
+    }
+}
+
+fn tell(invocation: &Invocation, trial: &Trial) {
+    let output = &invocation.output;
+    for problem in trial.first.problems.iter().chain(&trial.restored.problems).take(PROBLEMS_TOLD_MAX) {
+        match output.is_json {
+            true => output.json(&Line::problem(problem)),
+            false => output.warn(&human::problem(problem)),
+        }
+    }
+    if !output.is_json {
+        for (path, reason) in trial.differences.iter().take(PROBLEMS_TOLD_MAX) {
+            output.warn(&format!("{} came back different: {reason}", crate::paths::printable_path(path)));
+        }
+        return output.result(&trial::table(trial));
+    }
+    for step in &trial.steps {
+        output.json(&Line::Step {
+            step: step.name,
+            files: step.files,
+            bytes: step.bytes,
+            seconds: step.took.as_secs_f64(),
+            bytes_per_second: bytes_per_second(step.bytes, step.took),
+        });
+    }
+    let compared = trial.steps.last();
+    output.json(&Line::Try(TryLine {
+        ok: trial.is_right(),
+        files_compared: compared.map_or(0, |step| step.files),
+        bytes_compared: compared.map_or(0, |step| step.bytes),
+        differences: trial
+            .differences
+            .iter()
+            .take(100)
+            .map(|(path, _)| text(path.as_os_str().as_encoded_bytes()))
+            .collect(),
+        changed_meanwhile: trial.changed,
+        errors: trial.first.summary.errors,
+        source_bytes: trial.first.summary.bytes,
+        unique_bytes: trial.first.summary.bytes_new,
+        repository_bytes: trial.repository_bytes,
+        readable_by: trial.slots.iter().map(|slot| slot.kind.clone()).collect(),
+    }));
+}
