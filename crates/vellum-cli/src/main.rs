@@ -28,6 +28,7 @@ use clap::Parser as _;
 use exit_code::ExitCode;
 use invocation::Invocation;
 use output::Output;
+use report::Failure;
 use settings::{Settings, Variables};
 use std::sync::Arc;
 
@@ -63,13 +64,22 @@ fn unparsed(error: &clap::Error, variables: &Variables) -> ExitCode {
         std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
     if is_error && (asks_for_json || variables.wants_json()) {
         let output = Output::new(&GlobalArgs { json: true, ..GlobalArgs::default() }, variables);
-        let text = error.to_string();
-        let message = text.lines().next().unwrap_or_default();
-        output.failure(&render::json::usage_failure(message.strip_prefix("error: ").unwrap_or(message)));
+        output.failure(&unparsed_failure(&error.to_string()));
         drop(output.finish());
     } else {
         // Nobody is left to tell when the terminal is gone.
         drop(error.print());
     }
     if is_error { ExitCode::Usage } else { ExitCode::Complete }
+}
+
+/// The first paragraph of what the parser says, as one line.
+fn unparsed_failure(text: &str) -> Failure {
+    let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let message = lines.join(" ");
+    Failure::usage(
+        message.strip_prefix("error: ").unwrap_or(&message),
+        "the command line cannot be understood; nothing was done",
+        "see `vellum --help`, or `vellum VERB --help`",
+    )
 }

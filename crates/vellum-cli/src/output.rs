@@ -126,6 +126,12 @@ impl Output {
     }
 
     fn tell(&self, text: &str) {
+        let mut stream = self.stream();
+        if stream.failure.is_none() {
+            // What was said before must stand before.
+            stream.failure = stream.stdout.flush().err();
+        }
+        drop(stream);
         // There is nobody left to tell when standard error fails.
         self.around_bar(|| drop(writeln!(io::stderr(), "{text}")));
     }

@@ -97,7 +97,12 @@ impl From<Error> for Failure {
             }
             error => engine_words(error),
         };
-        Self::of_words(told(&error), words)
+        let message = match &error {
+            Error::SourceMissing { path, source } => format!("cannot back up {}: {source}", path.display()),
+            Error::Target { path, source } => format!("cannot restore into {}: {source}", path.display()),
+            other => told(other),
+        };
+        Self::of_words(message, words)
     }
 }
 

@@ -240,7 +240,20 @@ fn local_state(global: &GlobalArgs, variables: &Variables) -> LocalState {
 
 fn user_name(variables: &Variables) -> String {
     let name = variables.user.as_ref().map(|user| String::from_utf8_lossy(user.as_bytes()).into_owned());
-    name.unwrap_or_else(|| rustix::process::geteuid().as_raw().to_string())
+    name.unwrap_or_else(|| {
+        let number = rustix::process::geteuid().as_raw().to_string();
+        let accounts = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+        account_name(&accounts, &number).map_or(number, str::to_owned)
+    })
+}
+
+/// The name of the account with this number.
+fn account_name<'a>(accounts: &'a str, number: &str) -> Option<&'a str> {
+    accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next().filter(|name| !name.is_empty())?;
+        (fields.nth(1) == Some(number)).then_some(name)
+    })
 }
 
 #[cfg(test)]
@@ -322,6 +335,14 @@ mod tests {
         assert_eq!(at("vellum snapshots", &xdg), Some("/xdg/vellum".into()));
         let relative = Variables { xdg_cache_home: some("xdg"), ..Variables::default() };
         assert_eq!(at("vellum snapshots", &relative), None);
+    }
+
+    #[test]
+    fn accounts_are_found_by_number() {
+        let accounts = "root:x:0:0:root:/root:/bin/sh\nbroken\nme:x:1000:1000::/home/me:/bin/sh\n";
+        assert_eq!(account_name(accounts, "1000"), Some("me"));
+        assert_eq!(account_name(accounts, "0"), Some("root"));
+        assert_eq!(account_name(accounts, "7"), None);
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub(super) fn run(invocation: &Invocation, args: &RestoreArgs) -> Result<ExitCod
     Err(Failure::new(
         ExitCode::Damage,
         "restore_incomplete",
-        format!("{} could not be restored as they were", crate::units::count(report.problems.len() as u64, "entry")),
+        format!("{} could not be restored right", crate::units::count(report.problems.len() as u64, "entry")),
         "they are named above; everything else was restored and is right",
         "where objects are damaged see `vellum check --read-data`; other snapshots may have these files undamaged",
     ))

@@ -41,11 +41,13 @@ pub(super) fn run(invocation: &Invocation, args: &TryArgs) -> Result<ExitCode, F
     let trial = tried?;
     removed?;
     tell(invocation, &trial);
-    match (trial.is_right(), trial.first.summary.errors) {
-        (false, _) => Err(different()),
-        (true, 0) => Ok(ExitCode::Complete),
-        (true, _) => Ok(ExitCode::SourceIncomplete),
+    if !trial.differences.is_empty() {
+        return Err(different());
     }
+    if !trial.restored.problems.is_empty() {
+        return Err(workspace::restore_incomplete(trial.restored.problems.len() as u64));
+    }
+    Ok(if trial.first.summary.errors == 0 { ExitCode::Complete } else { ExitCode::SourceIncomplete })
 }
 
 fn different() -> Failure {
@@ -74,10 +76,10 @@ fn try_in(
     let (first, first_took) = run.back_up("backing up", &repository, &mut options)?;
     let (second, second_took) = run.back_up("backing up again", &repository, &mut options)?;
     let (restored, restore_took) = run.restore(&repository, workspace)?;
-    let unsaved: BTreeSet<PathBuf> =
-        first.problems.iter().chain(&second.problems).map(vellum::Problem::path_buf).collect();
+    let told = first.problems.iter().chain(&second.problems).chain(&restored.problems);
+    let told: BTreeSet<PathBuf> = told.map(vellum::Problem::path_buf).collect();
     let start = Instant::now();
-    let mut comparison = Comparison::new(begun, context.cancel.clone(), unsaved);
+    let mut comparison = Comparison::new(begun, context.cancel.clone(), told);
     for path in &options.paths {
         comparison.compare(path, &workspace.restored_path(path))?;
     }

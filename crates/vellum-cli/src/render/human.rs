@@ -53,20 +53,19 @@ pub(crate) fn initialized(repository: &Repository, recovery_key: &str) -> String
 pub(crate) fn backup(report: &BackupReport, took: Duration, dry_run: bool) -> String {
     let summary = &report.summary;
     let mut text = format!(
-        "files    {} new, {} changed, {} unchanged\nentries  {}, {} other\nread     {} in {} ({})\n",
+        "files    {} new, {} changed, {} unchanged\nentries  {}, {} other\n",
         summary.files_new,
         summary.files_changed,
         summary.files_unchanged,
         count(summary.folders, "folder"),
         summary.others,
-        size(summary.bytes),
-        duration(took),
-        rate(summary.bytes, took),
     );
     if dry_run {
-        text.push_str("dry run: nothing was stored\n");
+        put(&mut text, format_args!("total    {}\ndry run: nothing was read or stored\n", size(summary.bytes)));
         return text;
     }
+    let (time, speed) = (duration(took), rate(summary.bytes, took));
+    put(&mut text, format_args!("total    {} in {time} ({speed})\n", size(summary.bytes)));
     put(&mut text, format_args!("added    {}, {} stored\n", size(summary.bytes_new), size(summary.bytes_stored)));
     match report.snapshot {
         Some(id) => put(&mut text, format_args!("snapshot {} saved\n", id.short())),

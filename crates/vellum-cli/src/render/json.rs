@@ -3,7 +3,6 @@
 //! Paths and names are text. In what is no UTF-8 the bytes that are none are escaped as `\xNN`, and a further field
 //! with `_bytes` in its name has the whole in hex.
 
-use crate::exit_code::ExitCode;
 use crate::paths::{hex, text};
 use crate::report::Failure;
 use crate::time::rfc3339;
@@ -501,17 +500,6 @@ impl StatsLine {
             packs: stats.packs,
             total_size: stats.stored_bytes,
         }
-    }
-}
-
-/// What a command line that does not parse prints.
-pub(crate) fn usage_failure(message: &str) -> Failure {
-    Failure {
-        exit_code: ExitCode::Usage,
-        code: "usage",
-        message: message.to_owned(),
-        meaning: "the command line cannot be understood; nothing was done".into(),
-        hint: "see `vellum --help`, or `vellum VERB --help`".into(),
     }
 }
 

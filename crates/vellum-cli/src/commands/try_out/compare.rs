@@ -23,15 +23,15 @@ pub(super) struct Comparison {
     pub(super) changed: u64,
     begun: (i64, i64),
     cancel: CancelToken,
-    unsaved: BTreeSet<PathBuf>,
+    told: BTreeSet<PathBuf>,
 }
 
 impl Comparison {
-    /// Nothing was compared yet. `unsaved` are source paths that the backup could not read.
-    pub(super) fn new(begun: SystemTime, cancel: CancelToken, unsaved: BTreeSet<PathBuf>) -> Self {
+    /// Nothing was compared yet. `told` are source paths whose problems are known already.
+    pub(super) fn new(begun: SystemTime, cancel: CancelToken, told: BTreeSet<PathBuf>) -> Self {
         let begun = begun.duration_since(UNIX_EPOCH).unwrap_or_default();
         let begun = (i64::try_from(begun.as_secs()).unwrap_or(i64::MAX), begun.subsec_nanos().into());
-        Self { files: 0, bytes: 0, differences: Vec::new(), changed: 0, begun, cancel, unsaved }
+        Self { files: 0, bytes: 0, differences: Vec::new(), changed: 0, begun, cancel, told }
     }
 
     /// Compares what stands at two paths, and everything below.
@@ -41,7 +41,7 @@ impl Comparison {
             if self.cancel.is_cancelled() {
                 return Err(Error::Cancelled.into());
             }
-            if self.unsaved.contains(&source) {
+            if self.told.contains(&source) {
                 continue;
             }
             let Ok(metadata) = source.symlink_metadata() else {

@@ -96,6 +96,17 @@ impl Drop for Workspace {
     }
 }
 
+/// The temporary folder did not take everything back.
+pub(super) fn restore_incomplete(count: u64) -> Failure {
+    Failure::new(
+        ExitCode::Failed,
+        "restore_incomplete",
+        format!("{} could not be restored into the temporary folder", crate::units::count(count, "entry")),
+        format!("they are named above; most often {} is full", std::env::temp_dir().display()),
+        "set TMPDIR to a folder on a bigger disk, or try something smaller",
+    )
+}
+
 /// Makes every folder writable as far as possible; links are not followed.
 fn open_up(folder: &Path) {
     drop(std::fs::set_permissions(folder, std::fs::Permissions::from_mode(0o700)));

@@ -1,0 +1,67 @@
+//! Damage as the user meets it: named, exit 4, and only what needed the damaged bytes is lost.
+
+use crate::scene::Scene;
+use std::path::Path;
+
+fn flip(path: &Path, at: usize) {
+    use std::os::unix::fs::FileExt as _;
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(path).expect("our own object");
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, at as u64).expect("a byte");
+    file.write_all_at(&[byte[0] ^ 1], at as u64).expect("a byte");
+}
+
+#[test]
+fn a_damaged_pack_is_named_and_costs_only_the_files_in_it() {
+    let scene = Scene::with_repository();
+    std::fs::create_dir(scene.source()).expect("a source");
+    std::fs::write(scene.source().join("first"), vec![1; 100_000]).expect("a file");
+    scene.backup().expect_code(0);
+    let before = scene.objects("packs");
+    std::fs::write(scene.source().join("second"), vec![2; 100_000]).expect("a file");
+    scene.backup().expect_code(0);
+    let data: Vec<_> = scene.objects("packs").into_iter().filter(|pack| !before.contains(pack)).collect();
+    for pack in &data {
+        flip(pack, 100);
+    }
+    let checked = scene.run(["check", "--read-data"]).expect_code(4);
+    let name = data[0].file_name().expect("a name").to_string_lossy().into_owned();
+    let said = [checked.stdout, checked.stderr].concat();
+    assert!(said.contains(&name[..8]), "the pack is named:\n{said}");
+    let (restored, target) = scene.restore("latest~1", "old");
+    restored.expect_code(0);
+    assert_eq!(std::fs::read(target.join("first")).expect("the file"), vec![1; 100_000]);
+    let (restored, _) = scene.restore("latest", "new");
+    let restored = restored.expect_code(4);
+    assert!(!restored.stderr.is_empty());
+}
+
+#[test]
+fn a_lost_pack_is_stored_again_by_the_next_backup() {
+    let scene = Scene::with_source(21);
+    scene.backup().expect_code(0);
+    for pack in scene.objects("packs") {
+        std::fs::remove_file(pack).expect("our own pack");
+    }
+    scene.run(["check"]).expect_code(4);
+    scene.backup().expect_code(0);
+    let (restored, target) = scene.restore("latest", "target");
+    restored.expect_code(0);
+    vellum_testkit::trees::assert_same_tree(&scene.source(), &target);
+}
+
+#[test]
+fn config_and_keys_survive_the_loss_of_one_copy() {
+    let scene = Scene::with_source(22);
+    scene.backup().expect_code(0);
+    for kind in ["config", "keys"] {
+        let lost = &scene.objects(kind)[0];
+        std::fs::remove_file(lost).expect("our own object");
+        scene.run(["check"]).expect_code(4);
+        scene.backup().expect_code(0);
+        scene.run(["check", "--read-data"]).expect_code(0);
+    }
+    flip(&scene.objects("mirror/config")[0], 30);
+    scene.run(["check"]).expect_code(4);
+    scene.run(["snapshots"]).expect_code(0);
+}

@@ -1,0 +1,82 @@
+//! `kill -9` at random moments: what was acknowledged is there, the next backup works, check is clean.
+
+use crate::scene::Scene;
+use std::time::{Duration, Instant};
+use vellum_testkit::Random;
+use vellum_testkit::trees::{self, Manifest, TreeOptions, differences, manifest};
+
+/// Kills `rounds` backups, each at a moment of its own, and looks at everything after each.
+fn kill_backups(rounds: u64, seed: u64) {
+    let scene = Scene::with_repository();
+    trees::build(&scene.source(), seed, TreeOptions { file_count: 60, len_bytes_max: 300_000 });
+    let mut random = Random::new(seed);
+    let started = Instant::now();
+    scene.backup().expect_code(0);
+    let whole_run = started.elapsed();
+    let mut acknowledged: Vec<(String, Manifest)> = vec![(newest(&scene), manifest(&scene.source()))];
+    let mut killed = 0;
+    for round in 0..rounds {
+        trees::mutate(&scene.source(), seed.wrapping_mul(1000) + round, 15);
+        let mut child = scene.command().args(["backup", "--quiet"]).arg(scene.source()).spawn().expect("a backup");
+        let moments = u32::try_from(random.below(1000)).expect("below 1000");
+        std::thread::sleep(whole_run * moments / 700);
+        child.kill().expect("a child of ours");
+        let status = child.wait().expect("it ended");
+        match status.code() {
+            Some(0) => acknowledged.push((newest(&scene), manifest(&scene.source()))),
+            Some(code) => panic!("seed {seed}, round {round}: the backup failed with {code} before it was killed"),
+            None => killed += 1,
+        }
+        scene.run(["check", "--read-data"]).expect_code(0);
+        let (snapshot, expected) = random.pick(&acknowledged);
+        assert_restores(&scene, snapshot, expected, &format!("seed {seed}, round {round}"));
+    }
+    assert!(killed > 0, "no backup was hit: the moments are badly chosen");
+    scene.backup().expect_code(0);
+    let last = (newest(&scene), manifest(&scene.source()));
+    for (snapshot, expected) in acknowledged.iter().chain([&last]) {
+        assert_restores(&scene, snapshot, expected, &format!("seed {seed}, at the end"));
+    }
+}
+
+fn newest(scene: &Scene) -> String {
+    let snapshots = scene.run(["snapshots", "--json"]).expect_code(0).json();
+    snapshots.last().expect("an acknowledged snapshot")["id"].as_str().expect("an id").to_owned()
+}
+
+fn assert_restores(scene: &Scene, snapshot: &str, expected: &Manifest, when: &str) {
+    let (restored, target) = scene.restore(snapshot, "target");
+    restored.expect_code(0);
+    let found = differences(expected, &manifest(&target));
+    assert!(found.is_empty(), "{when}: snapshot {snapshot} differs: {found:?}");
+    std::fs::remove_dir_all(target).expect("our own folder");
+}
+
+#[test]
+fn killed_backups_lose_nothing_that_was_acknowledged() {
+    kill_backups(12, 1);
+}
+
+#[cfg(feature = "slow")]
+#[test]
+fn two_hundred_killed_backups_lose_nothing_that_was_acknowledged() {
+    kill_backups(200, 2);
+}
+
+#[test]
+fn an_interrupted_backup_stops_cleanly_and_keeps_its_work() {
+    let scene = Scene::with_repository();
+    std::fs::create_dir(scene.source()).expect("a source");
+    let data = Random::new(3).bytes(60_000_000);
+    std::fs::write(scene.source().join("large"), &data).expect("a file");
+    let mut child = scene.command().args(["backup", "--quiet"]).arg(scene.source()).spawn().expect("a backup");
+    std::thread::sleep(Duration::from_millis(60));
+    let id = child.id().to_string();
+    let sent = std::process::Command::new("kill").args(["-INT", &id]).status().expect("kill");
+    let code = child.wait().expect("it ended").code();
+    assert!(sent.success());
+    assert!(matches!(code, Some(130 | 0)), "{code:?}");
+    scene.run(["check", "--read-data"]).expect_code(0);
+    assert_eq!(scene.run(["snapshots", "--json"]).json().len(), usize::from(code == Some(0)));
+    scene.backup().expect_code(0);
+}

@@ -1,0 +1,9 @@
+//! The command as scripts and people meet it: verbs, exit codes, output. It stands here and not with the other
+//! integration tests because only here does cargo build the binary for them.
+
+mod contract;
+mod damage;
+mod keys;
+mod kill;
+mod scene;
+mod source;

@@ -1,0 +1,117 @@
+//! Sources that do not hold still or cannot be read: told, exit 3, the rest saved.
+
+use crate::scene::{Ran, Scene};
+use std::ffi::OsStr;
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+/// The command as a user who is not root: root ignores permissions.
+fn as_somebody(scene: &Scene) -> Command {
+    let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
+    if !is_root {
+        return scene.command();
+    }
+    let mut command = Command::new("setpriv");
+    scene.equip(&mut command);
+    // The binary may lie where nobody else may go, so it is copied to the scene.
+    let binary = scene.path("vellum");
+    std::fs::copy(env!("CARGO_BIN_EXE_vellum"), &binary).expect("a copy of the binary");
+    std::fs::set_permissions(&binary, Permissions::from_mode(0o755)).expect("our own file");
+    for open in ["repository", "cache", "source", "key"] {
+        let all = Command::new("chown").args(["-R", "65534:65534"]).arg(scene.path(open)).status();
+        assert!(all.is_ok_and(|status| status.success()), "{open} is handed over");
+    }
+    command.args(["--reuid=65534", "--regid=65534", "--clear-groups"]).arg(binary);
+    command
+}
+
+#[test]
+fn an_unreadable_file_is_named_and_the_rest_is_saved() {
+    let scene = Scene::with_repository();
+    std::fs::create_dir_all(scene.source().join("closed")).expect("folders");
+    std::fs::create_dir_all(scene.path("cache")).expect("folders");
+    std::fs::write(scene.source().join("readable"), b"fine").expect("a file");
+    std::fs::write(scene.source().join("secret"), b"hidden").expect("a file");
+    let mut command = as_somebody(&scene);
+    for closed in ["secret", "closed"] {
+        std::fs::set_permissions(scene.source().join(closed), Permissions::from_mode(0)).expect("our own file");
+    }
+    let backed_up = Ran::of(command.args(["--json", "backup"]).arg(scene.source())).expect_code(3);
+    assert!(backed_up.stderr.contains("secret") || backed_up.stdout.contains("secret"), "{}", backed_up.stderr);
+    let summary = backed_up.json().into_iter().find(|line| line["type"] == "summary").expect("a summary");
+    assert_eq!(summary["errors"].as_u64(), Some(2), "{summary}");
+    let (restored, target) = scene.restore("latest", "target");
+    restored.expect_code(0);
+    assert_eq!(std::fs::read(target.join("readable")).expect("the rest"), b"fine");
+    assert!(!target.join("secret").exists());
+}
+
+#[test]
+fn a_file_that_grows_while_it_is_read_is_told_or_whole() {
+    let scene = Scene::with_repository();
+    std::fs::create_dir(scene.source()).expect("a source");
+    let log = scene.source().join("log");
+    std::fs::write(&log, vec![b'x'; 30_000_000]).expect("a file");
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let backed_up = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut file = std::fs::OpenOptions::new().append(true).open(&log).expect("the log");
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                std::io::Write::write_all(&mut file, b"one more line\n").expect("an append");
+            }
+        });
+        let ran = scene.backup();
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        ran
+    });
+    let backed_up = backed_up.expect_code(3);
+    assert!(backed_up.stderr.contains("log") && backed_up.stderr.contains("changed"), "{}", backed_up.stderr);
+    let (restored, target) = scene.restore("latest", "target");
+    restored.expect_code(0);
+    let saved = std::fs::read(target.join("log")).expect("what was read");
+    let source = std::fs::read(&log).expect("the log");
+    assert!(saved.len() >= 30_000_000 && source.starts_with(&saved), "what is saved is a state that there was");
+}
+
+#[test]
+fn odd_sources_are_saved_or_told() {
+    let scene = Scene::with_repository();
+    std::fs::create_dir(scene.source()).expect("a source");
+    scene.backup().expect_code(0);
+    let socket = std::os::unix::net::UnixListener::bind(scene.source().join("socket")).expect("a socket");
+    std::os::unix::fs::symlink("source", scene.path("link")).expect("a link");
+    let with_socket = scene.run(["backup", "-v", "source", "link"]).expect_code(0);
+    assert!(with_socket.stderr.contains("socket"), "a socket is left out with a word:\n{}", with_socket.stderr);
+    drop(socket);
+    let target = scene.path("target");
+    scene.run([OsStr::new("restore"), OsStr::new("latest"), target.as_os_str()]).expect_code(0);
+    let below = target.join(scene.folder.path().strip_prefix("/").expect("an absolute path"));
+    assert_eq!(std::fs::read_link(below.join("link")).expect("the link itself").to_str(), Some("source"));
+    assert_eq!(std::fs::read_dir(below.join("source")).expect("the folder").count(), 0);
+}
+
+#[test]
+fn a_full_disk_fails_the_backup_and_harms_nothing() {
+    let scene = Scene::with_source(11);
+    scene.backup().expect_code(0);
+    std::fs::write(scene.source().join("large"), random(400_000)).expect("a file");
+    for blocks in [1, 20, 200, 600] {
+        let mut command = Command::new("sh");
+        scene.equip(&mut command);
+        // A file size limit stands for a full disk: the write fails in the middle of an object.
+        let script = format!("trap '' XFSZ; ulimit -f {blocks}; exec \"$0\" \"$@\"");
+        let full = Ran::of(command.args(["-c", &script, env!("CARGO_BIN_EXE_vellum"), "backup"]).arg(scene.source()));
+        let full = full.expect_code(1);
+        assert!(full.error_lines()[0].contains("space"), "{}", full.stderr);
+        scene.run(["check", "--read-data"]).expect_code(0);
+    }
+    scene.backup().expect_code(0);
+    let (restored, target) = scene.restore("latest", "target");
+    restored.expect_code(0);
+    vellum_testkit::trees::assert_same_tree(&scene.source(), &target);
+}
+
+fn random(len: usize) -> Vec<u8> {
+    vellum_testkit::Random::new(4).bytes(len)
+}
