@@ -1,6 +1,12 @@
 //! Integration tests, one binary. A module belongs here when it needs more than one crate.
 
 mod call_budget;
+mod crash;
+mod damage;
+mod docs;
+mod faults;
 mod golden;
+mod layering;
+mod local_state;
 mod round_trip;
 mod support;

@@ -1,13 +1,19 @@
 //! What several modules need: a repository in a moment, and the options that most tests share.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use vellum::format::ObjectId;
 use vellum::format::snapshot::Timestamp;
+use vellum::format::tree::{Entry, LinkGroup, Metadata, Node};
 use vellum::storage::Storage;
 use vellum::{
-    BackupOptions, BackupReport, CheckOptions, CheckReport, Context, CreateOptions, Credential, KeyFile, LocalState,
-    Locked, NewSlot, ReadData, Repository, RestoreOptions, RestoreReport, SnapshotRef,
+    BackupOptions, BackupReport, CheckOptions, CheckReport, Context, CreateOptions, Credential, FrameCache, KeyFile,
+    LocalState, Locked, NewSlot, ReadData, Repository, RestoreOptions, RestoreReport, Snapshot, SnapshotRef, TreeWalk,
 };
+use vellum_testkit::Random;
+use vellum_testkit::trees::{self, Manifest, TreeOptions};
 
 /// The time that tests live in: 2026-11-21T00:00:00Z.
 pub(crate) const NOW: Timestamp = Timestamp { seconds: 1_795_219_200, nanoseconds: 0 };
@@ -54,4 +60,181 @@ pub(crate) fn check(repository: &Repository) -> CheckReport {
     let mut options = CheckOptions::default();
     options.read_data = ReadData::All;
     vellum::check(repository, &options, &Context::default()).expect("a check")
+}
+
+/// One thread, for runs that have to do the same again.
+pub(crate) fn threads(count: usize) -> Context {
+    Context { threads: Some(count), ..Context::default() }
+}
+
+/// Backs one folder up; what could not be saved of a folder that holds still is a failure too.
+pub(crate) fn try_backup(repository: &Repository, source: &Path, context: &Context) -> Result<ObjectId, vellum::Error> {
+    let mut options = BackupOptions::new([source.to_owned()]);
+    options.time = NOW;
+    let report = vellum::backup(repository, &options, context)?;
+    assert!(report.problems.is_empty(), "a source that holds still is saved whole: {:?}", report.problems);
+    Ok(report.snapshot.expect("a backup that is no dry run makes a snapshot"))
+}
+
+/// Checks everything, every byte.
+pub(crate) fn try_check(repository: &Repository, context: &Context) -> Result<CheckReport, vellum::Error> {
+    let mut options = CheckOptions::default();
+    options.read_data = ReadData::All;
+    vellum::check(repository, &options, context)
+}
+
+/// What can be read of one folder of a snapshot, without restoring it.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct StoredTree {
+    /// As [`trees::manifest`] describes the restored folder.
+    pub(crate) manifest: Manifest,
+    /// What cannot be read.
+    pub(crate) problems: Vec<String>,
+}
+
+/// Reads a folder of a snapshot in memory, every byte of every file. What is damaged is a problem, never an error.
+pub(crate) fn stored_tree(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    source: &Path,
+) -> Result<StoredTree, vellum::Error> {
+    let cache = FrameCache::new(16);
+    let root = vellum::open_path(repository, &cache, snapshot, source.as_os_str().as_bytes())?;
+    let Some(Entry { node: Node::Folder { content }, .. }) = root else { panic!("a source is a folder") };
+    let mut tree = StoredTree { manifest: Manifest::new(), problems: Vec::new() };
+    let mut groups: BTreeMap<LinkGroup, Vec<Vec<u8>>> = BTreeMap::new();
+    for step in TreeWalk::new(repository, &cache, &content) {
+        let (path, entry) = match step {
+            Ok(step) => (step.path, step.entry),
+            Err((path, error)) => {
+                tree.problems.push(format!("{}: {error}", path.escape_ascii()));
+                continue;
+            }
+        };
+        if let Some(group) = entry.metadata.link_group {
+            groups.entry(group).or_default().push(path.clone());
+        }
+        match described(repository, &entry) {
+            Ok(text) => drop(tree.manifest.insert(path, text)),
+            Err(error) => tree.problems.push(format!("{}: {error}", path.escape_ascii())),
+        }
+    }
+    for names in groups.values_mut().filter(|names| names.len() > 1) {
+        names.sort();
+        for name in &*names {
+            if let Some(text) = tree.manifest.get_mut(name) {
+                text.push_str(&format!(" group={}", names[0].escape_ascii()));
+            }
+        }
+    }
+    Ok(tree)
+}
+
+fn described(repository: &Repository, entry: &Entry) -> Result<String, vellum::Error> {
+    let Metadata { mode, uid, gid, modified, xattrs, .. } = &entry.metadata;
+    let (kind, more) = match &entry.node {
+        Node::File { content, .. } => {
+            let mut hasher = blake3::Hasher::new();
+            let len_bytes = vellum::read_stream(repository, content, &mut hasher)?;
+            ("file", format!(" size={len_bytes} blake3={}", hasher.finalize()))
+        }
+        Node::Folder { .. } => ("folder", String::new()),
+        Node::Symlink { target } => ("symlink", format!(" target={}", target.escape_ascii())),
+        Node::Fifo => ("fifo", String::new()),
+        Node::BlockDevice { .. } | Node::CharDevice { .. } => panic!("the trees of tests hold no devices"),
+    };
+    let Timestamp { seconds, nanoseconds } = modified;
+    let mut text = format!("{kind} mode={mode:04o} uid={uid} gid={gid} mtime={seconds}+{nanoseconds:09}ns{more}");
+    for (name, value) in xattrs {
+        text.push_str(&format!(" xattr:{}={}", name.escape_ascii(), value.escape_ascii()));
+    }
+    Ok(text)
+}
+
+/// A snapshot by its id.
+pub(crate) fn snapshot(repository: &Repository, id: ObjectId) -> Snapshot {
+    repository.read_snapshot(id).expect("an acknowledged snapshot is there and undamaged")
+}
+
+/// Panics unless a snapshot gives back exactly what was saved.
+#[track_caller]
+pub(crate) fn assert_holds(repository: &Repository, id: ObjectId, source: &Path, expected: &Manifest) {
+    let tree = stored_tree(repository, &snapshot(repository, id), source).expect("a readable snapshot");
+    assert!(tree.problems.is_empty(), "an acknowledged snapshot cannot be read whole: {:?}", tree.problems);
+    let differences = trees::differences(expected, &tree.manifest);
+    assert!(differences.is_empty(), "an acknowledged snapshot gives back something else: {differences:?}");
+}
+
+/// A folder at several times, each under a path of its own.
+pub(crate) struct Versions {
+    _folder: tempfile::TempDir,
+    all: Vec<(PathBuf, Manifest)>,
+}
+
+impl Versions {
+    /// The first is built, each later one is a changed copy.
+    pub(crate) fn prepare(seed: u64, count: usize, options: TreeOptions) -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let mut all: Vec<(PathBuf, Manifest)> = Vec::new();
+        for number in 0..count {
+            let path = folder.path().join(format!("version-{number}"));
+            match all.last() {
+                None => trees::build(&path, seed, options),
+                Some((previous, _)) => {
+                    copy(previous, &path);
+                    trees::mutate(&path, seed + number as u64, 12);
+                }
+            }
+            let manifest = trees::manifest(&path);
+            all.push((path, manifest));
+        }
+        Self { _folder: folder, all }
+    }
+
+    /// Plain files, each with its path, its length and the seed of its bytes, which do not compress.
+    pub(crate) fn of_files(versions: &[&[(&str, usize, u64)]]) -> Self {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let write = |(number, files): (usize, &&[(&str, usize, u64)])| {
+            let root = folder.path().join(format!("version-{number}"));
+            for (path, len_bytes, seed) in *files {
+                let path = root.join(path);
+                std::fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder");
+                std::fs::write(&path, Random::new(*seed).bytes(*len_bytes)).expect("a file");
+            }
+            let manifest = trees::manifest(&root);
+            (root, manifest)
+        };
+        let all = versions.iter().enumerate().map(write).collect();
+        Self { _folder: folder, all }
+    }
+
+    /// Where one lies.
+    pub(crate) fn path(&self, number: usize) -> &Path {
+        &self.all[number].0
+    }
+
+    /// What one holds.
+    pub(crate) fn manifest(&self, number: usize) -> &Manifest {
+        &self.all[number].1
+    }
+
+    /// The version that a snapshot was made of.
+    pub(crate) fn number_of(&self, snapshot: &Snapshot) -> usize {
+        let path = &snapshot.manifest.paths[0].0;
+        let found = self.all.iter().position(|(own, _)| own.as_os_str().as_bytes() == path);
+        found.expect("every snapshot of a test is of one of its versions")
+    }
+
+    /// Panics unless a snapshot holds what it was made of.
+    #[track_caller]
+    pub(crate) fn assert_holds(&self, repository: &Repository, snapshot: &Snapshot) {
+        let number = self.number_of(snapshot);
+        assert_holds(repository, snapshot.id, self.path(number), self.manifest(number));
+    }
+}
+
+/// Copies a folder with everything in it, hard links and attributes included.
+pub(crate) fn copy(from: &Path, to: &Path) {
+    let status = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp can be run");
+    assert!(status.success(), "cp {} {}", from.display(), to.display());
 }

@@ -100,6 +100,7 @@ impl From<Error> for Failure {
         let message = match &error {
             Error::SourceMissing { path, source } => format!("cannot back up {}: {source}", path.display()),
             Error::Target { path, source } => format!("cannot restore into {}: {source}", path.display()),
+            Error::Cancelled => "stopped by a signal".to_owned(),
             other => told(other),
         };
         Self::of_words(message, words)

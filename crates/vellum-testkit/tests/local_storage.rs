@@ -279,8 +279,8 @@ fn random_runs_are_sound_wherever_the_power_goes() {
 }
 
 /// Prints the rate; ten seconds.
+#[cfg(feature = "slow")]
 #[test]
-#[ignore = "the full count is for after a change of the local storage or the simulated disk"]
 fn fifty_thousand_crash_states() {
     let started = std::time::Instant::now();
     crash_random_runs(2, 50_000);

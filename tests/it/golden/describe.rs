@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use vellum::format::repository_config::ClassConfig;
-use vellum::format::snapshot::Timestamp;
+use vellum::format::snapshot::{Summary, Timestamp};
 use vellum::format::tree::{LinkGroup, Metadata, Node};
 use vellum::{FrameCache, Repository, Snapshot, TreeWalk, WalkedEntry};
 
@@ -55,7 +55,7 @@ fn describe_snapshot(repository: &Repository, snapshot: &Snapshot, text: &mut St
             manifest.seen.len()
         ),
     );
-    line(text, format_args!("  {:?}", manifest.summary));
+    describe_summary(&manifest.summary, text);
     let cache = FrameCache::new(FRAMES_CACHED);
     let root = manifest.root.content().expect("a root that decodes");
     let mut first_names = BTreeMap::new();
@@ -64,6 +64,26 @@ fn describe_snapshot(repository: &Repository, snapshot: &Snapshot, text: &mut St
         let entry = describe_entry(repository, &walked, &mut first_names);
         line(text, format_args!("  {entry}"));
     }
+}
+
+/// Not by `Debug`, which would name fields that later versions add.
+fn describe_summary(summary: &Summary, text: &mut String) {
+    let counts = [
+        ("files", summary.files),
+        ("folders", summary.folders),
+        ("others", summary.others),
+        ("bytes", summary.bytes),
+        ("files_new", summary.files_new),
+        ("files_changed", summary.files_changed),
+        ("files_unchanged", summary.files_unchanged),
+        ("chunks_new", summary.chunks_new),
+        ("bytes_new", summary.bytes_new),
+        ("bytes_stored", summary.bytes_stored),
+        ("errors", summary.errors),
+        ("duration_ms", summary.duration_ms),
+    ];
+    let counts: Vec<String> = counts.iter().map(|(name, count)| format!("{name}={count}")).collect();
+    line(text, format_args!("  summary {}", counts.join(" ")));
 }
 
 fn describe_entry(

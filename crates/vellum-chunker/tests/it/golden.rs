@@ -45,7 +45,13 @@ fn cut(algorithm: Algorithm, sizes: Sizes, data: &[u8]) -> Vec<usize> {
 
 #[test]
 fn cut_points_are_frozen() {
-    assert_eq!(render(cut), GOLDEN);
+    let rendered = render(cut);
+    if rendered != GOLDEN {
+        // For a new algorithm; for an old one it is a defect.
+        let path = concat!(env!("CARGO_TARGET_TMPDIR"), "/golden.txt");
+        std::fs::write(path, &rendered).unwrap();
+        panic!("cut points differ from tests-data/golden.txt; what they are now is in {path}");
+    }
 }
 
 #[test]
@@ -64,11 +70,4 @@ fn frozen_cut_points_are_those_of_the_definitions() {
         _ => phte128::reference_lengths(sizes, &golden_key(), data),
     };
     assert_eq!(render(defined), GOLDEN);
-}
-
-#[test]
-#[ignore = "rewrites the golden vectors, for a new algorithm"]
-fn rewrite_golden_vectors() {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests-data/golden.txt");
-    std::fs::write(path, render(cut)).unwrap();
 }

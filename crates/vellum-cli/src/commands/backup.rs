@@ -33,7 +33,7 @@ pub(super) fn run(invocation: &Invocation, args: &BackupArgs) -> Result<ExitCode
     let events = Arc::new(BackupEvents::new(Arc::clone(&invocation.output)));
     context.events = Some(Arc::<BackupEvents>::clone(&events));
     let start = Instant::now();
-    let progress = ProgressDisplay::start(&invocation.output, &context.progress, "backing up", "file");
+    let progress = ProgressDisplay::start(&invocation.output, &context.progress, "backing up", "file", None);
     let result = match &stream_name {
         Some(name) if args.stdin => stream::back_up_stdin(&repository, name, &options, &context),
         Some(name) => stream::back_up_command(&repository, name, &args.paths, &options, &context),
@@ -53,8 +53,10 @@ pub(super) fn run(invocation: &Invocation, args: &BackupArgs) -> Result<ExitCode
     if report.summary.errors == 0 {
         return Ok(ExitCode::Complete);
     }
-    let entries = count(report.summary.errors, "entry");
-    output.warn(&format!("{entries} of the source could not be saved as they are; they are named above"));
+    if !output.is_json {
+        let entries = count(report.summary.errors, "entry");
+        output.warn(&format!("{entries} of the source could not be saved as they are; they are named above"));
+    }
     Ok(ExitCode::SourceIncomplete)
 }
 

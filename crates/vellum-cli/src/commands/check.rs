@@ -22,7 +22,7 @@ pub(super) fn run(invocation: &Invocation, args: &CheckArgs) -> Result<ExitCode,
     let (repository, context) = invocation.open_for_operation()?;
     let output = &invocation.output;
     let start = Instant::now();
-    let progress = ProgressDisplay::start(output, &context.progress, "checking", "pack");
+    let progress = ProgressDisplay::start(output, &context.progress, "checking", "pack", None);
     let result = vellum::check(&repository, &options, &context);
     drop(progress);
     let report = result?;

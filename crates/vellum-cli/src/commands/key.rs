@@ -77,24 +77,29 @@ fn new_slot<'a>(credential: &'a OwnedCredential, label: &'a str) -> NewSlot<'a> 
 }
 
 fn remove(invocation: &Invocation, repository: &mut Repository, id: &str) -> Result<(), Failure> {
+    let slots = repository.slots()?;
     let id = id.to_ascii_lowercase();
-    if let Some(current) = repository.slots()?.iter().find(|slot| slot.is_current)
-        && current.id.starts_with(&id)
-    {
-        return Err(Failure::new(
-            ExitCode::Failed,
-            "slot_in_use",
-            format!("slot {} unlocked this very run", current.id),
-            "a slot cannot remove itself, so that no mistake locks you out; nothing was changed",
-            "unlock in another way, then remove it; `vellum key passwd` changes a password",
-        ));
-    }
+    let id = match &slots.iter().filter(|slot| slot.id.starts_with(&id)).collect::<Vec<_>>()[..] {
+        [current] if current.is_current => return Err(in_use(&current.id)),
+        [only] => only.id.clone(),
+        _ => id,
+    };
     repository.remove_slot(&id)?;
     match invocation.output.is_json {
         true => invocation.output.json(&Line::SlotRemoved { id: &id }),
         false => invocation.output.summary(&format!("removed slot {id}")),
     }
     Ok(())
+}
+
+fn in_use(id: &str) -> Failure {
+    Failure::new(
+        ExitCode::Failed,
+        "slot_in_use",
+        format!("slot {id} unlocked this very run"),
+        "a slot cannot remove itself, so that no mistake locks you out; nothing was changed",
+        "unlock in another way, then remove it; `vellum key passwd` changes a password",
+    )
 }
 
 /// Replaces the password in use, or the only one: who lost it and unlocked in another way gets a new one.

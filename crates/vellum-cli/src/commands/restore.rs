@@ -28,7 +28,10 @@ pub(super) fn run(invocation: &Invocation, args: &RestoreArgs) -> Result<ExitCod
     options.filter = vellum::SnapshotFilter::default();
     let reference = SnapshotRef::Id(chosen.snapshot.id.to_string());
     let start = Instant::now();
-    let progress = ProgressDisplay::start(output, &context.progress, "restoring", "file");
+    let is_whole = options.subfolder.is_none() && options.include.is_empty() && options.exclude.is_empty();
+    let summary = &chosen.snapshot.manifest.summary;
+    let expected = is_whole.then_some((summary.files, summary.bytes));
+    let progress = ProgressDisplay::start(output, &context.progress, "restoring", "file", expected);
     let result = vellum::restore(&repository, &reference, &target, &options, &context);
     drop(progress);
     let report = result?;

@@ -125,7 +125,7 @@ impl Run<'_> {
     /// A context with counters of its own, and whatever draws them.
     fn step(&self, verb: &'static str) -> (Context, ProgressDisplay) {
         let context = Context { progress: Arc::new(Progress::default()), ..self.context.clone() };
-        let display = ProgressDisplay::start(&self.invocation.output, &context.progress, verb, "file");
+        let display = ProgressDisplay::start(&self.invocation.output, &context.progress, verb, "file", None);
         (context, display)
     }
 

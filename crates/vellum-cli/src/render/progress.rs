@@ -4,7 +4,7 @@ use crate::output::Output;
 use crate::units::{count, size};
 use indicatif::{ProgressBar, ProgressStyle};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use vellum::Progress;
@@ -32,7 +32,7 @@ impl ProgressDisplay {
             let bar = ProgressBar::new(0).with_style(style(SPINNER)).with_prefix(verb);
             output.attach_bar(bar.clone());
             let (progress, ends) = (Arc::clone(progress), Arc::clone(&ends));
-            std::thread::spawn(move || draw(&bar, &progress, noun, &ends))
+            std::thread::spawn(move || draw(&bar, &progress, noun, expected, &ends))
         });
         Self { output: Arc::clone(output), ends, thread }
     }
@@ -50,33 +50,32 @@ impl Drop for ProgressDisplay {
 }
 
 const SPINNER: &str = "{spinner} {prefix} {elapsed}  {msg}";
-const BAR: &str = "{prefix} [{bar:24}] {percent:>3}%  {msg}  {bytes_per_sec}  ETA {eta}";
+const BAR: &str = "{prefix} {percent:>3}% [{wide_bar}] {msg}  {bytes_per_sec}  ETA {eta}";
 
 fn style(template: &str) -> ProgressStyle {
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     style.progress_chars("=> ")
 }
 
-fn draw(bar: &ProgressBar, progress: &Progress, noun: &str, ends: &AtomicBool) {
+fn draw(bar: &ProgressBar, progress: &Progress, noun: &str, expected: Option<(u64, u64)>, ends: &AtomicBool) {
     let mut has_total = false;
     while !ends.load(Ordering::SeqCst) {
-        let read = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
-        let (files, bytes) = (read(&progress.files_total), read(&progress.bytes_total));
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        let (mut files, mut bytes) = (read(&progress.files_total), read(&progress.bytes_total));
         let (files_done, bytes_done) = (read(&progress.files_done), read(&progress.bytes_done));
-        let is_final = progress.scan_finished.load(Ordering::Relaxed);
-        if is_final && !has_total && bytes > 0 {
+        let is_counted = progress.scan_finished.load(Ordering::Relaxed);
+        if let Some((expected_files, expected_bytes)) = expected.filter(|_| !is_counted) {
+            (files, bytes) = (files.max(expected_files), bytes.max(expected_bytes));
+        }
+        let is_known = is_counted || expected.is_some();
+        if is_known && !has_total && bytes > 0 {
             bar.set_style(style(BAR));
             has_total = true;
         }
-        let so_far = if is_final { "" } else { ", still counting" };
+        let so_far = if is_known { "" } else { ", still counting" };
         bar.set_length(bytes);
         bar.set_position(bytes_done.min(bytes));
-        bar.set_message(format!(
-            "{files_done} of {}, {} of {}{so_far}",
-            count(files, noun),
-            size(bytes_done),
-            size(bytes)
-        ));
+        bar.set_message(format!("{files_done}/{}, {}/{}{so_far}", count(files, noun), size(bytes_done), size(bytes)));
         bar.tick();
         std::thread::park_timeout(INTERVAL);
     }

@@ -1,0 +1,402 @@
+//! Power cuts: the real engine and the real local storage on a disk that keeps only what it must.
+//!
+//! P1: what was acknowledged is there, whole, after a power cut at any change of the disk, whatever of the unsynced
+//! rest arrived; the repository takes the next backup; and a check has nothing to find.
+//!
+//! The engine seals with fresh randomness, so a seed gives the same fate to the same operations but not the same
+//! bytes. A failing state is therefore kept whole, as a folder with its key file, and named.
+
+use crate::support::{self, Versions, small_packs, stored_tree, threads, try_backup, try_check};
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use vellum::format::{ObjectId, ObjectKind};
+use vellum::storage::{Disk, LocalStorage, Storage};
+use vellum::{Credential, KeyFile, LocalState, Locked, NewSlot, Repository, RepositoryError, SnapshotRef};
+use vellum_testkit::trees::{TreeOptions, assert_same_tree};
+use vellum_testkit::{FaultKind, FaultyStorage, Oracle, Random, SimDisk};
+
+/// Snapshots that were acknowledged, each with the version of the source that it must give back.
+type Promises = Oracle<ObjectId, usize>;
+
+/// Backups of a history; one more version is left for the backup after the power cut.
+const HISTORY: usize = 3;
+
+#[test]
+fn what_was_acknowledged_survives_a_power_cut_at_any_change() {
+    let world = World::new(100);
+    world.sweep(0, 4);
+    let examined = world.examined.load(Ordering::Relaxed);
+    assert!(examined >= 250, "a sweep over every change of the disk has hundreds of states, not {examined}");
+}
+
+#[cfg(feature = "slow")]
+#[test]
+fn what_was_acknowledged_survives_fifty_thousand_power_cuts() {
+    let world = World::new(200);
+    let (round, start) = (AtomicU64::new(1), std::time::Instant::now());
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while world.examined.load(Ordering::Relaxed) < 50_000 {
+                    world.sweep(round.fetch_add(1, Ordering::Relaxed), 4);
+                }
+            });
+        }
+    });
+    println!("{} states in {:?}", world.examined.load(Ordering::Relaxed), start.elapsed());
+}
+
+#[test]
+fn init_can_be_run_again_after_a_power_cut_at_any_change() {
+    let world = World::new(u64::MAX);
+    let mut broken = BTreeMap::new();
+    for nth_change in 1.. {
+        let disk = SimDisk::new();
+        disk.crash_at(nth_change);
+        let created = try_create(&disk, &world.key);
+        for seed in 0..6 {
+            let case = Case { round: 0, step: 0, nth_change, seed };
+            let state = disk.crash(seed);
+            if let Err(why) = world.examine_new(&state, created.is_ok()) {
+                broken.entry(why).or_insert((case, keep(&state, &world.key)));
+            }
+        }
+        if !disk.is_crashed() {
+            assert!(created.is_ok(), "without a power cut a repository is created");
+            break;
+        }
+    }
+    assert!(broken.is_empty(), "a power cut during init leaves neither a repository nor a place for one: {broken:#?}");
+}
+
+/// Kill and power cut are different things: what a killed process left unsynced is seen by the next one, which builds
+/// on it and acknowledges. From then on it must survive.
+#[test]
+fn what_was_built_on_the_remains_of_a_killed_process_survives_a_power_cut() {
+    let world = World::new(u64::MAX);
+    let mut killed_count = 0;
+    let mut broken = BTreeMap::new();
+    for nth_call in 1.. {
+        let disk = world.empty_repository();
+        let storage = LocalStorage::open_on(disk.clone()).expect("a repository");
+        let dying = Arc::new(FaultyStorage::new(storage));
+        let repository = support::open(Arc::<FaultyStorage<_>>::clone(&dying), &world.key, &LocalState::None);
+        dying.fail_from(nth_call, FaultKind::Io);
+        let first = try_backup(&repository, world.versions.path(0), &threads(1));
+        drop(repository);
+        let next = world.open(&disk, &LocalState::None);
+        let id = try_backup(&next, world.versions.path(0), &threads(1)).expect("a backup after a killed one");
+        let mut promises = Promises::new();
+        promises.acknowledge(id, 0);
+        for seed in 0..6 {
+            let case = Case { round: 0, step: 0, nth_change: nth_call, seed };
+            let state = disk.crash(seed);
+            let examined = catch_unwind(AssertUnwindSafe(|| world.verify(&state, &promises, 1, &threads(1))));
+            if let Err(panic) = examined {
+                broken.entry(message(&*panic)).or_insert((case, keep(&state, &world.key)));
+            }
+        }
+        if first.is_ok() {
+            break;
+        }
+        killed_count += 1;
+    }
+    assert!(killed_count >= 5, "a backup makes more calls than {killed_count}");
+    assert!(broken.is_empty(), "an acknowledged backup stood on what was not durable: {broken:#?}");
+}
+
+#[test]
+fn two_writers_and_a_power_cut_lose_nothing_that_either_acknowledged() {
+    let world = World::new(u64::MAX);
+    let base = world.empty_repository();
+    let mut seen = [0; 3];
+    for seed in 0..24 {
+        let disk = base.snapshot();
+        disk.crash_at(10 + seed * 3);
+        let done: Vec<_> = std::thread::scope(|scope| {
+            let (world, disk) = (&world, &disk);
+            let write = |number| move || Some((world.try_backup(disk, &LocalState::None, number, 1)?, number));
+            let writers: Vec<_> = [0, 1].map(|number| scope.spawn(write(number))).into_iter().collect();
+            writers.into_iter().filter_map(|writer| writer.join().expect("a writer does not panic")).collect()
+        });
+        let mut promises = Promises::new();
+        seen[done.len()] += 1;
+        done.into_iter().for_each(|(id, number)| promises.acknowledge(id, number));
+        world.examine(Case { round: 0, step: 0, nth_change: 10 + seed * 3, seed }, &disk.crash(seed), &promises, 2);
+    }
+    assert!(seen.iter().all(|count| *count > 0), "the power is cut before, between and after both: {seen:?}");
+}
+
+/// Names one state.
+#[derive(Debug, Clone, Copy)]
+#[expect(dead_code, reason = "printed when a state fails")]
+struct Case {
+    round: u64,
+    step: usize,
+    nth_change: u64,
+    seed: u64,
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(self, f)
+    }
+}
+
+/// The disk before a backup, and what was promised until then.
+struct Step {
+    disk: SimDisk,
+    promises: Promises,
+    number: usize,
+}
+
+struct World {
+    key: KeyFile,
+    versions: Versions,
+    steps: Vec<Step>,
+    /// Local state that lives through all power cuts, and so knows things that never were or are no more.
+    state: tempfile::TempDir,
+    examined: AtomicU64,
+    /// Of so many states one is restored to a real folder too.
+    full_restore_every: u64,
+}
+
+impl World {
+    fn new(full_restore_every: u64) -> Self {
+        let key = KeyFile::generate().expect("randomness");
+        let options = TreeOptions { file_count: 16, len_bytes_max: 12_000 };
+        let versions = Versions::prepare(1, HISTORY + 1, options);
+        let state = tempfile::tempdir().expect("a scratch folder");
+        let mut world =
+            Self { key, versions, steps: Vec::new(), state, examined: AtomicU64::new(0), full_restore_every };
+        let disk = world.empty_repository();
+        let mut promises = Promises::new();
+        for number in 0..HISTORY {
+            world.steps.push(Step { disk: disk.snapshot(), promises: promises.clone(), number });
+            let id = world.try_backup(&disk, &LocalState::None, number, 1).expect("a backup without a power cut");
+            promises.acknowledge(id, number);
+        }
+        world
+    }
+
+    fn empty_repository(&self) -> SimDisk {
+        let disk = SimDisk::new();
+        drop(try_create(&disk, &self.key).expect("a repository without a power cut"));
+        disk
+    }
+
+    fn open(&self, disk: &SimDisk, state: &LocalState) -> Repository {
+        support::open(Arc::new(LocalStorage::open_on(disk.clone()).expect("a repository")), &self.key, state)
+    }
+
+    /// A backup that may be hit by a power cut, and then gives nothing.
+    fn try_backup(&self, disk: &SimDisk, state: &LocalState, number: usize, count: usize) -> Option<ObjectId> {
+        let storage = LocalStorage::open_on(disk.clone()).ok()?;
+        let locked = Locked::open(Arc::new(storage)).ok()?;
+        let repository = locked.unlock(&Credential::KeyFile(&self.key), state).ok()?;
+        try_backup(&repository, self.versions.path(number), &threads(count)).ok()
+    }
+
+    /// Cuts the power at every change of every backup of the history, and looks at some of the states each may leave.
+    fn sweep(&self, round: u64, states: u64) {
+        let mut random = Random::new(round);
+        for (number, step) in self.steps.iter().enumerate() {
+            for nth_change in 1.. {
+                let disk = step.disk.snapshot();
+                disk.crash_at(nth_change);
+                let count = 1 + random.below(3) / 2;
+                let state = match random.one_in(8) {
+                    true => LocalState::At(self.state.path().to_owned()),
+                    false => LocalState::None,
+                };
+                let acknowledged = self.try_backup(&disk, &state, step.number, count);
+                let mut promises = step.promises.clone();
+                acknowledged.into_iter().for_each(|id| promises.acknowledge(id, step.number));
+                for _ in 0..states {
+                    let seed = random.next();
+                    let case = Case { round, step: number, nth_change, seed };
+                    self.examine(case, &disk.crash(seed), &promises, step.number);
+                }
+                if !disk.is_crashed() {
+                    assert!(acknowledged.is_some(), "change {nth_change}: without a power cut a backup succeeds");
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Looks at one state, of which one in four loses power once more.
+    fn examine(&self, case: Case, state: &SimDisk, promises: &Promises, number: usize) {
+        self.examined.fetch_add(1, Ordering::Relaxed);
+        let mut random = Random::new(case.seed);
+        let mut promises = promises.clone();
+        let mut state = state.snapshot();
+        if random.one_in(4) {
+            state.crash_at(1 + random.next() % 30);
+            let again = self.try_backup(&state, &LocalState::None, number, 1);
+            again.into_iter().for_each(|id| promises.acknowledge(id, number));
+            state = state.crash(random.next());
+        }
+        let context = threads(1 + random.below(2));
+        let verified = catch_unwind(AssertUnwindSafe(|| {
+            self.verify(&state, &promises, HISTORY, &context);
+            self.verify_with_foreign_state(&state, &mut random, number);
+        }));
+        if let Err(panic) = verified {
+            println!("{case}: the state of the disk is kept in {}", keep(&state, &self.key).display());
+            resume_unwind(panic);
+        }
+    }
+
+    /// Everything that a user may expect after a power cut.
+    fn verify(&self, state: &SimDisk, promises: &Promises, next: usize, context: &vellum::Context) {
+        let disk = state.snapshot();
+        let repository = self.open(&disk, &LocalState::None);
+        self.verify_snapshots(&repository, promises);
+        self.verify_clean(&repository, context, "a power cut is no damage");
+
+        let repository = self.open(&disk, &LocalState::None);
+        let id = try_backup(&repository, self.versions.path(next), context).expect("the backup after a power cut");
+        let mut promises = promises.clone();
+        promises.acknowledge(id, next);
+        let repository = self.open(&disk, &LocalState::None);
+        self.verify_snapshots(&repository, &promises);
+        self.verify_clean(&repository, context, "the backup after a power cut leaves a clean repository");
+        if self.examined.load(Ordering::Relaxed) % self.full_restore_every == 0 {
+            self.restore_all(&repository);
+        }
+    }
+
+    /// A local state that lived through other power cuts is as good as none.
+    fn verify_with_foreign_state(&self, state: &SimDisk, random: &mut Random, number: usize) {
+        if !random.one_in(16) {
+            return;
+        }
+        let disk = state.snapshot();
+        let kept = LocalState::At(self.state.path().to_owned());
+        let id = self.try_backup(&disk, &kept, number, 1).expect("a backup with local state of another time");
+        let repository = self.open(&disk, &LocalState::None);
+        repository.refresh().expect("a readable storage");
+        let snapshot = support::snapshot(&repository, id);
+        self.versions.assert_holds(&repository, &snapshot);
+    }
+
+    fn verify_snapshots(&self, repository: &Repository, promises: &Promises) {
+        repository.refresh().expect("a readable storage");
+        let found = repository.snapshots().expect("a readable storage");
+        assert!(found.damaged.is_empty(), "a power cut damaged a snapshot: {:?}", found.damaged);
+        // Also those that nobody acknowledged: a snapshot that is there is whole.
+        found.snapshots.iter().for_each(|snapshot| self.versions.assert_holds(repository, snapshot));
+        promises.expect_each(|(id, number)| {
+            let snapshot = found.snapshots.iter().find(|snapshot| snapshot.id == *id);
+            let snapshot = snapshot.unwrap_or_else(|| panic!("acknowledged snapshot {id} is lost"));
+            assert_eq!(self.versions.number_of(snapshot), *number, "snapshot {id} is of another version");
+        });
+    }
+
+    fn verify_clean(&self, repository: &Repository, context: &vellum::Context, promise: &str) {
+        let report = try_check(repository, context).expect("a check");
+        assert_eq!(report.findings, [], "{promise}");
+    }
+
+    fn restore_all(&self, repository: &Repository) {
+        let folder = memory_folder();
+        for (number, snapshot) in repository.snapshots().expect("a readable storage").snapshots.iter().enumerate() {
+            let source = self.versions.path(self.versions.number_of(snapshot));
+            let target = folder.path().join(number.to_string());
+            let reference = SnapshotRef::Id(snapshot.id.to_string());
+            let report = support::restore(repository, &reference, source, &target);
+            assert!(report.problems.is_empty(), "a restore after a power cut: {:?}", report.problems);
+            assert_same_tree(source, &target);
+        }
+    }
+
+    /// After a power cut during `init`: a repository that can be used, or a place where `init` succeeds.
+    fn examine_new(&self, state: &SimDisk, was_acknowledged: bool) -> Result<(), String> {
+        let disk = state.snapshot();
+        let opened = LocalStorage::open_on(disk.clone()).map_err(RepositoryError::from).and_then(|storage| {
+            Locked::open(Arc::new(storage))?.unlock(&Credential::KeyFile(&self.key), &LocalState::None)
+        });
+        let repository = match opened {
+            Ok(repository) => repository,
+            Err(error) if was_acknowledged => return Err(format!("an acknowledged init does not open: {error}")),
+            Err(opening) => try_create(&disk, &self.key)
+                .map_err(|creating| format!("opening says \"{opening}\", creating says \"{creating}\""))?,
+        };
+        let id = try_backup(&repository, self.versions.path(0), &threads(1)).map_err(|error| error.to_string())?;
+        let repository = self.open(&disk, &LocalState::None);
+        repository.refresh().map_err(|error| error.to_string())?;
+        let tree = stored_tree(&repository, &support::snapshot(&repository, id), self.versions.path(0));
+        let tree = tree.map_err(|error| error.to_string())?;
+        if !tree.problems.is_empty() || tree.manifest != *self.versions.manifest(0) {
+            return Err("the first backup after it cannot be read".to_owned());
+        }
+        let report = try_check(&self.open(&disk, &LocalState::None), &threads(1)).map_err(|error| error.to_string())?;
+        match &report.findings[..] {
+            [] => Ok(()),
+            findings => Err(format!("after the first backup a check finds {findings:?}")),
+        }
+    }
+}
+
+fn try_create(disk: &SimDisk, key: &KeyFile) -> Result<Repository, RepositoryError> {
+    let storage: Arc<dyn Storage> = Arc::new(LocalStorage::create_on(disk.clone())?);
+    let slot = NewSlot { credential: Credential::KeyFile(key), label: "test", argon2id: None, now: support::NOW };
+    let created = Repository::create(storage, &small_packs(), &[slot], &LocalState::None)?;
+    Ok(created.repository)
+}
+
+/// Where files cost no disk, if there is such a place.
+fn memory_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a scratch folder")
+}
+
+/// Writes a disk and its key to a folder that stays.
+fn keep(disk: &SimDisk, key: &KeyFile) -> PathBuf {
+    let disk = disk.snapshot();
+    let folder = tempfile::Builder::new().prefix("vellum-crash-").tempdir().expect("a scratch folder").keep();
+    std::fs::write(folder.join("key-file"), &*key.encode()).expect("a scratch folder");
+    keep_folder(&disk, "", &folder.join("repository"));
+    folder
+}
+
+fn keep_folder(disk: &SimDisk, folder: &str, to: &Path) {
+    std::fs::create_dir_all(to).expect("a scratch folder");
+    let mut names = Vec::new();
+    disk.list_folder(folder, &mut |entry| names.push(entry.name.to_str().expect("plain names").to_owned()))
+        .expect("a folder");
+    for name in names {
+        let path = format!("{folder}/{name}");
+        match disk.file_len(&path).and_then(|len_bytes| disk.read_range(&path, 0..len_bytes)) {
+            Ok(bytes) => std::fs::write(to.join(name), bytes).expect("a scratch folder"),
+            Err(_) => keep_folder(disk, &path, &to.join(name)),
+        }
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+    text.unwrap_or("a panic without a message").replace('\n', " ").chars().take(400).collect()
+}
+
+/// The sweeps prove nothing if a disk without power cuts were examined.
+#[test]
+fn a_sweep_would_notice_what_is_lost() {
+    let world = World::new(u64::MAX);
+    let step = &world.steps[2];
+    let folders = [ObjectKind::Snapshot, ObjectKind::Catalog, ObjectKind::Pack, ObjectKind::ConfigMirror];
+    for kind in folders {
+        let disk = step.disk.snapshot();
+        let storage = LocalStorage::open_on(disk.clone()).expect("a repository");
+        let mut lost = None;
+        storage.list(kind, &mut |object| lost = lost.or(Some(object.name))).expect("a readable storage");
+        storage.delete(&lost.expect("a repository with two snapshots has each kind")).expect("a writable storage");
+        let verified = catch_unwind(AssertUnwindSafe(|| world.verify(&disk, &step.promises, HISTORY, &threads(1))));
+        assert!(verified.is_err(), "a lost {} goes unnoticed", kind.noun());
+    }
+}
