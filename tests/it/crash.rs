@@ -267,7 +267,7 @@ impl World {
         let repository = self.open(&disk, &LocalState::None);
         self.verify_snapshots(&repository, &promises);
         self.verify_clean(&repository, context, "the backup after a power cut leaves a clean repository");
-        if self.examined.load(Ordering::Relaxed) % self.full_restore_every == 0 {
+        if self.examined.load(Ordering::Relaxed).is_multiple_of(self.full_restore_every) {
             self.restore_all(&repository);
         }
     }

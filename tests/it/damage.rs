@@ -154,7 +154,7 @@ impl Sample {
         }
         let repository = open(storage, &self.key).map_err(|error| error.to_string())?;
         let problems = self.read_all(&repository)?;
-        if case % RESTORE_EVERY == 0 {
+        if case.is_multiple_of(RESTORE_EVERY) {
             self.restore_all(&repository, problems.is_empty())?;
         }
         Ok(())

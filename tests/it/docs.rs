@@ -261,7 +261,7 @@ fn constants() -> BTreeMap<&'static str, String> {
         ("PASSES", slot("PASSES")),
         ("LANES", slot("LANES")),
         ("SNAPSHOT_LEN_BYTES_MAX", limits::SNAPSHOT_LEN_BYTES_MAX.to_string()),
-        ("SNAPSHOT_ROOTS_MAX", limits::SNAPSHOT_ROOTS_MAX.to_string()),
+        ("SNAPSHOT_PATHS_MAX", limits::SNAPSHOT_PATHS_MAX.to_string()),
         ("SNAPSHOT_SEEN_MAX", limits::SNAPSHOT_SEEN_MAX.to_string()),
         ("CATALOG_LEN_BYTES_MAX", limits::CATALOG_LEN_BYTES_MAX.to_string()),
         ("CATALOG_PACKS_MAX", limits::CATALOG_PACKS_MAX.to_string()),

@@ -27,6 +27,7 @@ contexts! {
     KEY_FILE_SEED = "key-file-seed";
     RECOVERY_SEED = "rk-seed";
     RECOVERY_CHECK = "rk-check";
+    SLOT_OWNER = "slot-owner";
     KEY_MANIFEST_SIGNATURE = "key-manifest-sig";
     DEVICE_CERTIFICATE_SIGNATURE = "device-certificate-sig";
     SNAPSHOT_SIGNATURE = "snapshot-sig";

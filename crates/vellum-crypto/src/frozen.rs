@@ -85,8 +85,8 @@ fn packs() -> Lines {
     let wrap_key = derive_key(derive::PACK_WRAP, &[secret(3).expose()]);
     let mut wrap = bytes(32);
     seal_into(&wrap_key, label::PACK_WRAP, &bytes(32), &wrap_ad, pack_key.secret().expose(), &mut wrap);
-    let kind_1 = KeyWrap { kind: 1, bytes: wrap.clone() };
-    let unwrapped = EpochKeys::derive(&secret(3)).open_pack_key(&kind_1, REPOSITORY, 9).unwrap();
+    let kind_1 = KeyWrap { epoch: 9, kind: 1, bytes: wrap.clone() };
+    let unwrapped = EpochKeys::derive(&secret(3)).open_pack_key(&kind_1, REPOSITORY).unwrap();
     assert!(unwrapped.secret() == pack_key.secret());
     vec![
         ("pack-wrap", hex(&wrap)),
@@ -121,6 +121,7 @@ fn header(kind: &str, public_key: Vec<u8>) -> SlotHeader {
         argon2id: (kind == "password").then_some(cost),
         salt: FixedBytes(*secret(4).expose()),
         public_key: Bytes(public_key),
+        owner_proof: FixedBytes([11; 32]),
     }
 }
 
@@ -131,6 +132,7 @@ fn credentials() -> Lines {
         hex(slot::seed(&header(credential.slot_kind(), vec![]), &credential).unwrap().expose())
     };
     vec![
+        ("slot-owner-proof", hex(&slot::owner_proof(&secret(6), REPOSITORY, &FixedBytes([12; 32])))),
         ("seed-password", seed(Credential::Password("pässword".as_bytes()))),
         ("seed-key-file", seed(Credential::KeyFile(&key_file))),
         ("seed-recovery", seed(Credential::RecoveryKey(&recovery))),

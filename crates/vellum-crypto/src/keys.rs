@@ -67,20 +67,20 @@ impl EpochKeys {
         let salt = crate::random_array::<32>()?;
         let mut bytes = salt.to_vec();
         seal_into(&self.wrap, label::PACK_WRAP, &salt, &wrap_ad(scope, epoch), key.secret().expose(), &mut bytes);
-        Ok(KeyWrap { kind: KeyWrap::SYMMETRIC, bytes })
+        Ok(KeyWrap { epoch, kind: KeyWrap::SYMMETRIC, bytes })
     }
 
-    /// Unwraps a pack's key.
+    /// Unwraps a pack's key; these must be the keys of the wrap's epoch.
     ///
     /// # Errors
     /// [`WrapError::Unsupported`] for a kind of wrap that this version does not know; [`WrapError::DoesNotOpen`] when
     /// it was wrapped with other keys, for another scope or epoch, or changed.
-    pub fn open_pack_key(&self, wrap: &KeyWrap, scope: RepositoryId, epoch: u32) -> Result<PackKey, WrapError> {
+    pub fn open_pack_key(&self, wrap: &KeyWrap, scope: RepositoryId) -> Result<PackKey, WrapError> {
         if wrap.kind != KeyWrap::SYMMETRIC {
             return Err(WrapError::Unsupported { kind: wrap.kind });
         }
         let (salt, sealed) = wrap.bytes.split_first_chunk::<32>().ok_or(OpenError)?;
-        let opened = open(&self.wrap, label::PACK_WRAP, salt, &wrap_ad(scope, epoch), sealed)?;
+        let opened = open(&self.wrap, label::PACK_WRAP, salt, &wrap_ad(scope, wrap.epoch), sealed)?;
         let opened = zeroize::Zeroizing::new(opened);
         let key: &[u8; 32] = opened.as_slice().try_into().map_err(|_| OpenError)?;
         Ok(PackKey::from_secret(Secret::copy_of(key)))

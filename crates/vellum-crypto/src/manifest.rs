@@ -142,7 +142,7 @@ pub fn unlock(
     credential: &Credential<'_>,
 ) -> Result<Unlocked, UnlockError> {
     let manifest = verify_manifest(signed, expected)?;
-    let (ring_key, slot) = ring_key(&manifest, credential)?;
+    let (ring_key, slot) = ring_key(&manifest, credential, &expected.owner)?;
     let sealed = manifest.rings.iter().find(|ring| ring.role == OWNER).ok_or(RingError::Missing)?;
     let ring = OwnerRing::open(sealed, &ring_key, manifest.repository, manifest.generation)?;
     match ring.owner_public_key() == expected.owner {
@@ -151,12 +151,16 @@ pub fn unlock(
     }
 }
 
-fn ring_key(manifest: &KeyManifest, credential: &Credential<'_>) -> Result<(RingKey, FixedBytes<8>), UnlockError> {
+fn ring_key(
+    manifest: &KeyManifest,
+    credential: &Credential<'_>,
+    owner: &FixedBytes<32>,
+) -> Result<(RingKey, FixedBytes<8>), UnlockError> {
     let kind = credential.slot_kind();
     let mut slots_tried = 0;
     let mut obstacle = None;
     for (slot_index, slot) in manifest.slots.iter().enumerate() {
-        match slot::open_slot(slot, manifest.repository, credential) {
+        match slot::open_slot(slot, manifest.repository, credential, owner) {
             Ok(opened) => return Ok(opened),
             Err(SlotError::NotThisKind { .. }) => continue,
             Err(SlotError::WrongCredential) => (),
@@ -283,7 +287,9 @@ impl KeyManifestDraft {
         if self.slots.len() >= limits::SLOTS_MAX {
             return Err(DraftError::TooManySlots);
         }
-        let slot = slot::create(self.repository, OWNER, label, created, credential, argon2id, &self.ring_key)?;
+        let owner = self.ring.owner_public_key();
+        let leads_to = slot::LeadsTo { repository: self.repository, owner: &owner, ring_key: &self.ring_key };
+        let slot = slot::create(&leads_to, label, created, credential, argon2id)?;
         let id = slot::header_of(&slot)?.slot;
         self.slots.push(slot);
         Ok(id)
@@ -416,7 +422,7 @@ mod tests {
         let thief = OwnerRing::generate(&["private"]).unwrap();
         let forged = signed(&victim.manifest, &thief);
         let error = unlock(&forged, &expected(thief.owner_public_key()), &Credential::KeyFile(&key)).err();
-        assert!(matches!(error, Some(UnlockError::Ring(RingError::OtherOwner))));
+        assert!(matches!(error, Some(UnlockError::Slot { source: SlotError::OtherOwner, .. })));
     }
 
     #[test]

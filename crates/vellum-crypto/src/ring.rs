@@ -118,6 +118,12 @@ impl OwnerRing {
         self.class(class)?.epochs.last().map(|epoch| epoch.number)
     }
 
+    /// Every epoch of a class, the oldest first.
+    #[must_use]
+    pub fn epochs(&self, class: &str) -> Vec<u32> {
+        self.class(class).map(|class| class.epochs.iter().map(|epoch| epoch.number).collect()).unwrap_or_default()
+    }
+
     /// The class of an epoch: numbers are unique in a repository, so that a clear header needs to name no class.
     #[must_use]
     pub fn class_of_epoch(&self, epoch: u32) -> Option<&str> {

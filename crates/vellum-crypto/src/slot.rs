@@ -5,7 +5,8 @@
 //! `info` = the slot's header, and the committing AEAD under the exported secret. So a new ring key is sealed to
 //! every slot without any credential, and one ciphertext cannot be made that opens under many passwords.
 
-use crate::derive::label;
+use crate::derive::{self, label};
+use crate::ring::OWNER;
 use crate::{Credential, RandomError, RingKey, Secret, open, seal_into};
 use argon2::{Algorithm, Argon2, Params, Version};
 use hpke::aead::ExportOnlyAead;
@@ -41,6 +42,9 @@ const ENCAPSULATION_RANDOM_BYTES: usize = 64;
 /// Why a slot was not made or not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum SlotError {
+    /// The slot was made for another owner: the storage holds a forged repository in the place of the right one.
+    #[error("the slot was made for another owner: somebody has replaced this repository")]
+    OtherOwner,
     /// The slot is for another kind of credential.
     #[error("the slot is of kind {kind}")]
     NotThisKind {
@@ -85,16 +89,23 @@ pub enum SlotError {
     Random(#[from] RandomError),
 }
 
+/// What a slot leads to, and for whom.
+#[derive(Clone, Copy)]
+pub(crate) struct LeadsTo<'a> {
+    pub(crate) repository: RepositoryId,
+    pub(crate) owner: &'a FixedBytes<32>,
+    pub(crate) ring_key: &'a RingKey,
+}
+
 /// Makes a slot that gives `ring_key` for `credential`; `argon2id` is what a password slot costs to open.
 pub(crate) fn create(
-    repository: RepositoryId,
-    role: &str,
+    leads_to: &LeadsTo<'_>,
     label: &str,
     created: Timestamp,
     credential: &Credential<'_>,
     argon2id: Option<Argon2idParameters>,
-    ring_key: &RingKey,
 ) -> Result<Slot, SlotError> {
+    let LeadsTo { repository, owner, ring_key } = *leads_to;
     if label.len() > SLOT_LABEL_LEN_BYTES_MAX {
         return Err(SlotError::LabelTooLong { len_bytes: label.len() });
     }
@@ -103,14 +114,17 @@ pub(crate) fn create(
         repository,
         slot: FixedBytes(crate::random_array()?),
         kind: credential.slot_kind().to_owned(),
-        role: role.to_owned(),
+        role: OWNER.to_owned(),
         label: label.to_owned(),
         created,
         argon2id: password.then(|| argon2id.unwrap_or(ARGON2ID_DEFAULT)),
         salt: FixedBytes(crate::random_array()?),
         public_key: Bytes(Vec::new()),
+        owner_proof: FixedBytes([0; 32]),
     };
-    let public_key = XWing::sk_to_pk(&private_key(&seed(&header, credential)?));
+    let seed = seed(&header, credential)?;
+    let public_key = XWing::sk_to_pk(&private_key(&seed));
+    header.owner_proof = FixedBytes(owner_proof(&seed, repository, owner));
     header.public_key = Bytes(public_key.to_bytes().to_vec());
     seal_to(&header.encode(), &public_key, ring_key, &crate::random_array()?)
 }
@@ -120,14 +134,20 @@ pub(crate) fn open_slot(
     slot: &Slot,
     repository: RepositoryId,
     credential: &Credential<'_>,
+    owner: &FixedBytes<32>,
 ) -> Result<(RingKey, FixedBytes<8>), SlotError> {
     let header = header_of(slot)?;
     if header.repository != repository {
         return Err(SlotError::Malformed { rule: "a slot belongs to its repository" });
     }
-    let private_key = private_key(&seed(&header, credential)?);
+    let seed = seed(&header, credential)?;
+    let private_key = private_key(&seed);
     if XWing::sk_to_pk(&private_key).to_bytes()[..] != header.public_key[..] {
         return Err(SlotError::WrongCredential);
+    }
+    // I8: everything else in the manifest follows from the owner's key, so this comes before anything is opened.
+    if Secret::copy_of(&header.owner_proof.0) != Secret::copy_of(&owner_proof(&seed, repository, owner)) {
+        return Err(SlotError::OtherOwner);
     }
     Ok((open_with(slot, &private_key)?, header.slot))
 }
@@ -138,6 +158,12 @@ pub(crate) fn reseal(slot: &Slot, ring_key: &RingKey) -> Result<Slot, SlotError>
     let public_key = PublicKey::from_bytes(&header_of(slot)?.public_key)
         .map_err(|_| SlotError::Malformed { rule: "its public key is one of X-Wing" })?;
     seal_to(&slot.header, &public_key, ring_key, &crate::random_array()?)
+}
+
+/// `KH(DK("slot-owner", seed), repository ‖ owner)`: only who knows the slot's secret can say who the owner is.
+pub(crate) fn owner_proof(seed: &Secret<32>, repository: RepositoryId, owner: &FixedBytes<32>) -> [u8; 32] {
+    let key = derive::derive_key(derive::SLOT_OWNER, &[seed.expose()]);
+    derive::keyed_hash(&key, &[repository.as_bytes(), &owner.0])
 }
 
 /// The decoded header of a slot.
@@ -278,9 +304,12 @@ mod tests {
         seal_to(header, &XWing::sk_to_pk(&private_key(seed)), ring_key, random)
     }
 
+    const OWNER_KEY: FixedBytes<32> = FixedBytes([7; 32]);
+
     fn slot(credential: &Credential<'_>) -> (Slot, RingKey) {
         let ring_key = RingKey::generate().unwrap();
-        (create(REPOSITORY, "owner", "label", NOW, credential, None, &ring_key).unwrap(), ring_key)
+        let leads_to = LeadsTo { repository: REPOSITORY, owner: &OWNER_KEY, ring_key: &ring_key };
+        (create(&leads_to, "label", NOW, credential, None).unwrap(), ring_key)
     }
 
     fn with_header(slot: &Slot, change: impl FnOnce(&mut SlotHeader)) -> Slot {
@@ -304,6 +333,19 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_opens_only_for_the_owner_it_was_made_for() {
+        let recovery = RecoveryKey::generate().unwrap();
+        let credential = Credential::RecoveryKey(&recovery);
+        let (slot, _) = slot(&credential);
+        // A forger knows the clear header with its public key, and seals a ring key of his own to it.
+        let forged = reseal(&slot, &RingKey::generate().unwrap()).unwrap();
+        let forger = FixedBytes([66; 32]);
+        assert!(matches!(open_slot(&forged, REPOSITORY, &credential, &forger), Err(SlotError::OtherOwner)));
+        let claimed = with_header(&forged, |header| header.owner_proof = FixedBytes([0; 32]));
+        assert!(matches!(open_slot(&claimed, REPOSITORY, &credential, &forger), Err(SlotError::OtherOwner)));
+    }
+
+    #[test]
     fn a_new_ring_key_opens_with_the_old_credential() {
         let recovery = RecoveryKey::generate().unwrap();
         let credential = Credential::RecoveryKey(&recovery);
@@ -312,10 +354,10 @@ mod tests {
         let new_slot = reseal(&old_slot, &new_key).unwrap();
         assert_eq!(new_slot.header, old_slot.header);
         assert!(new_slot.encapsulated != old_slot.encapsulated);
-        assert!(open_slot(&old_slot, REPOSITORY, &credential).unwrap().0.0 == old_key.0);
-        assert!(open_slot(&new_slot, REPOSITORY, &credential).unwrap().0.0 == new_key.0);
+        assert!(open_slot(&old_slot, REPOSITORY, &credential, &OWNER_KEY).unwrap().0.0 == old_key.0);
+        assert!(open_slot(&new_slot, REPOSITORY, &credential, &OWNER_KEY).unwrap().0.0 == new_key.0);
         let mixed = Slot { encapsulated: old_slot.encapsulated, ..new_slot };
-        assert!(matches!(open_slot(&mixed, REPOSITORY, &credential), Err(SlotError::Damaged)));
+        assert!(matches!(open_slot(&mixed, REPOSITORY, &credential, &OWNER_KEY), Err(SlotError::Damaged)));
     }
 
     #[test]
@@ -329,16 +371,16 @@ mod tests {
             for at in 0..part(&mut slot.clone()).len() {
                 let mut changed = slot.clone();
                 part(&mut changed)[at] ^= 1 << (at % 8);
-                assert!(open_slot(&changed, REPOSITORY, &credential).is_err(), "{at}");
+                assert!(open_slot(&changed, REPOSITORY, &credential, &OWNER_KEY).is_err(), "{at}");
                 let mut cut = slot.clone();
                 part(&mut cut).truncate(at);
-                assert!(open_slot(&cut, REPOSITORY, &credential).is_err(), "{at}");
+                assert!(open_slot(&cut, REPOSITORY, &credential, &OWNER_KEY).is_err(), "{at}");
             }
         }
         // X25519's half set to zero: X-Wing does not refuse it, the seal does.
         let mut zeroed = slot.clone();
         zeroed.encapsulated.0[1088..].fill(0);
-        assert!(matches!(open_slot(&zeroed, REPOSITORY, &credential), Err(SlotError::Damaged)));
+        assert!(matches!(open_slot(&zeroed, REPOSITORY, &credential, &OWNER_KEY), Err(SlotError::Damaged)));
     }
 
     #[test]
@@ -346,7 +388,7 @@ mod tests {
         let key = KeyFile::generate().unwrap();
         let credential = Credential::KeyFile(&key);
         let (slot, ring_key) = slot(&credential);
-        let error = |slot: &Slot| open_slot(slot, REPOSITORY, &credential).err();
+        let error = |slot: &Slot| open_slot(slot, REPOSITORY, &credential, &OWNER_KEY).err();
         let renamed = with_header(&slot, |header| header.label = "other".to_owned());
         assert!(matches!(error(&renamed), Some(SlotError::Damaged)));
         let promoted = with_header(&slot, |header| header.role = "reader".to_owned());
@@ -374,7 +416,7 @@ mod tests {
                 header.kind = "password".to_owned();
                 header.argon2id = Some(cost);
             });
-            match open_slot(&slot, REPOSITORY, &Credential::Password(b"x")) {
+            match open_slot(&slot, REPOSITORY, &Credential::Password(b"x"), &OWNER_KEY) {
                 Err(SlotError::ParametersRefused(refused)) => assert_eq!(refused, cost),
                 other => panic!("{:?}", other.err()),
             }
@@ -387,7 +429,7 @@ mod tests {
         error(64 << 10, 3, 0);
         error(64 << 10, 3, 17);
         let uncosted = with_header(&slot, |header| header.kind = "password".to_owned());
-        let refused = open_slot(&uncosted, REPOSITORY, &Credential::Password(b"x")).err();
+        let refused = open_slot(&uncosted, REPOSITORY, &Credential::Password(b"x"), &OWNER_KEY).err();
         assert!(matches!(refused, Some(SlotError::Malformed { .. })));
     }
 }

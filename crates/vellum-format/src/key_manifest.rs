@@ -105,6 +105,9 @@ pub struct SlotHeader {
     pub salt: FixedBytes<32>,
     /// The slot's X-Wing public key, 1216 bytes.
     pub public_key: Bytes,
+    /// Made from the slot's secret, repository and owner: who unlocks knows that this is the owner for whom the slot
+    /// was made, and not one that the storage put in his place.
+    pub owner_proof: FixedBytes<32>,
 }
 
 impl SlotHeader {
@@ -161,6 +164,7 @@ mod tests {
             argon2id: Some(Argon2idParameters { memory_kib: 65_536, passes: 3, lanes: 4 }),
             salt: FixedBytes([3; 32]),
             public_key: Bytes(vec![4; 1216]),
+            owner_proof: FixedBytes([10; 32]),
         };
         assert_eq!(SlotHeader::decode(&header.encode()).as_ref(), Ok(&header));
         let manifest = KeyManifest {

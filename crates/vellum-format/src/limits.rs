@@ -8,8 +8,8 @@ pub const KEY_MANIFEST_LEN_BYTES_MAX: u64 = 4 << 20;
 pub const SLOTS_MAX: usize = 256;
 /// Bytes of a snapshot object.
 pub const SNAPSHOT_LEN_BYTES_MAX: u64 = 16 << 20;
-/// Root trees of one snapshot.
-pub const SNAPSHOT_ROOTS_MAX: usize = 65_536;
+/// Paths that one snapshot names.
+pub const SNAPSHOT_PATHS_MAX: usize = 65_536;
 /// Heads that a snapshot names as seen.
 pub const SNAPSHOT_SEEN_MAX: usize = 65_536;
 /// Bytes of a catalog object.

@@ -117,6 +117,8 @@ impl PackTrailer {
 /// so that frames move without being opened.
 #[derive(Clone, PartialEq, Eq)]
 pub struct KeyWrap {
+    /// The epoch whose keys wrap it: frames that moved keep the epoch that they were sealed in.
+    pub epoch: u32,
     /// 1: symmetric, under the epoch's wrap key. 2 (HPKE to the reader) and 3 (domain) are reserved.
     pub kind: u8,
     /// Kind 1: salt (32) and sealed pack key (80).
@@ -126,11 +128,13 @@ pub struct KeyWrap {
 impl KeyWrap {
     /// Wrapped under the epoch's symmetric wrap key.
     pub const SYMMETRIC: u8 = 1;
+    /// Bytes in front of a wrap's own: kind, zero, length, epoch.
+    const START_LEN: usize = 8;
 }
 
 impl std::fmt::Debug for KeyWrap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "KeyWrap(kind {}, {} bytes)", self.kind, self.bytes.len())
+        write!(f, "KeyWrap(epoch {}, kind {}, {} bytes)", self.epoch, self.kind, self.bytes.len())
     }
 }
 
@@ -228,7 +232,7 @@ impl Directory {
     /// Length of the encoded directory in bytes for these many parts.
     #[must_use]
     pub fn encoded_len(wrap_lens_bytes: &[usize], frames: usize, chunks: usize) -> usize {
-        let wraps: usize = wrap_lens_bytes.iter().map(|len| len + 4).sum();
+        let wraps: usize = wrap_lens_bytes.iter().map(|len| len + KeyWrap::START_LEN).sum();
         Self::START_LEN + wraps + frames * Frame::ENCODED_LEN + chunks * PackedChunk::ENCODED_LEN
     }
 
@@ -245,6 +249,7 @@ impl Directory {
         for wrap in &self.wraps {
             out.extend_from_slice(&[wrap.kind, 0]);
             out.extend_from_slice(&u16::try_from(wrap.bytes.len()).expect("below WRAP_LEN_BYTES_MAX").to_le_bytes());
+            out.extend_from_slice(&wrap.epoch.to_le_bytes());
             out.extend_from_slice(&wrap.bytes);
         }
         for frame in &self.frames {
@@ -304,7 +309,7 @@ fn decode_wrap(cursor: &mut Cursor<'_>) -> Result<KeyWrap, FormatError> {
     if reserved != 0 {
         return Err(FormatError::Inconsistent { what: DIRECTORY, rule: "reserved bytes are zero" });
     }
-    Ok(KeyWrap { kind, bytes: cursor.take(usize::from(len))?.to_vec() })
+    Ok(KeyWrap { epoch: cursor.u32()?, kind, bytes: cursor.take(usize::from(len))?.to_vec() })
 }
 
 fn decode_frame(starts: &mut Cursor<'_>, chunks: &mut Cursor<'_>, wrap_count: u16) -> Result<Frame, FormatError> {
@@ -361,7 +366,7 @@ pub(crate) mod tests {
                 offset += stored_len_bytes;
                 frame
             });
-            let wraps = wraps.into_iter().map(|bytes| KeyWrap { kind: 1, bytes }).collect();
+            let wraps = wraps.into_iter().map(|bytes| KeyWrap { epoch: 1, kind: 1, bytes }).collect();
             Directory { frames: frames.collect(), wraps }
         })
     }

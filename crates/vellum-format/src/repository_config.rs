@@ -36,7 +36,7 @@ pub struct ClassConfig {
     pub name: String,
     /// Where files of the class are cut.
     pub chunker: ChunkerConfig,
-    /// zstd level for its frames, 1 to 19; 0 stores them uncompressed.
+    /// zstd level for its frames, 1 to 22; 0 stores them uncompressed.
     pub compression_level: i32,
 }
 

@@ -125,8 +125,8 @@ impl SnapshotManifest {
             value: value as u64,
             limit: limit as u64,
         };
-        if manifest.paths.len() > limits::SNAPSHOT_ROOTS_MAX {
-            return Err(beyond("path count", manifest.paths.len(), limits::SNAPSHOT_ROOTS_MAX));
+        if manifest.paths.len() > limits::SNAPSHOT_PATHS_MAX {
+            return Err(beyond("path count", manifest.paths.len(), limits::SNAPSHOT_PATHS_MAX));
         }
         if manifest.seen.len() > limits::SNAPSHOT_SEEN_MAX {
             return Err(beyond("seen count", manifest.seen.len(), limits::SNAPSHOT_SEEN_MAX));

@@ -13,7 +13,7 @@
 //! frame    64 bytes: pack u32, wrap u32, offset u32, stored length u32, plain length u32, chunks u32, kind u8,
 //!          compression u8, zero u16, salt 16, zero u32; tag 16
 //! meta     catalog names (32 each), packs (name 32, length u64, chunks u32), fences (u64 each, the first 8 bytes
-//!          of the id of every 64th chunk), wraps (kind u8, zero u8, length u16, bytes)
+//!          of the id of every 64th chunk), wraps (kind u8, zero u8, length u16, epoch u32, bytes)
 //! tag      keyed BLAKE3 of place (section u8, number u64) and bytes, cut to 16, under the segment's own key
 //! ```
 //!
@@ -239,7 +239,7 @@ mod tests {
             let (kind, compression) = (ChunkKind::Data, Compression::Zstd);
             let frame =
                 Frame { offset: 80, stored_len_bytes: 900, wrap: 0, kind, compression, salt: [first; 16], chunks };
-            let wraps = vec![KeyWrap { kind: KeyWrap::SYMMETRIC, bytes: vec![first; 112] }];
+            let wraps = vec![KeyWrap { epoch: 1, kind: KeyWrap::SYMMETRIC, bytes: vec![first; 112] }];
             let directory = Directory { wraps, frames: vec![frame] };
             CatalogedPack { pack: ObjectId::of(&[first]), len_bytes: 2000, directory }
         });
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn the_layout_is_as_described() {
         let (name, bytes) = written();
-        let meta_len: u32 = 32 + 2 * 44 + 2 * 8 + 2 * 116;
+        let meta_len: u32 = 32 + 2 * 44 + 2 * 8 + 2 * 120;
         assert_eq!(bytes.len(), 4096 + 100 * 64 + 2 * 64 + meta_len as usize + 16);
         assert_eq!((&bytes[..8], &bytes[12..28]), (&b"VELLUMIX"[..], &name.0[..]));
         assert_eq!([28, 32, 36, 40, 44, 52].map(|at| u32_at(&bytes, at)), [1, 2, 2, 2, 100, meta_len]);

@@ -41,13 +41,13 @@ pub enum RepositoryError {
     /// No slot opens with this password, key file or recovery key.
     #[error("no slot opens with this {credential}")]
     WrongCredential {
-        /// The kind of slot: `password`, `key-file` or `recovery`.
+        /// `password`, `key file` or `recovery key`.
         credential: &'static str,
     },
     /// No slot of this kind exists.
     #[error("this repository has no {credential} slot")]
     NoSuchSlot {
-        /// The kind of slot: `password`, `key-file` or `recovery`.
+        /// `password`, `key file` or `recovery key`.
         credential: &'static str,
     },
     /// Keys or signatures that contradict each other: tampering, or an object of another repository.
@@ -111,6 +111,12 @@ pub enum RepositoryError {
     #[error("a new pack did not read back as it was written ({reason}); nothing of it was stored")]
     WriteVerification {
         /// What differs.
+        reason: String,
+    },
+    /// A snapshot that no reader would take, for example with too many paths. Nothing was published.
+    #[error("the snapshot would not be readable: {reason}")]
+    SnapshotRefused {
+        /// Why.
         reason: String,
     },
     /// A worker failed before; the session refuses everything since.

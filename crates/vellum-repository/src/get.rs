@@ -34,6 +34,12 @@ impl Repository {
         self.index().lookup(&id).map(|location| place(&location))
     }
 
+    /// Every place where a chunk lies, the newest first.
+    #[must_use]
+    pub fn places(&self, chunk: &ChunkRef) -> Vec<Place> {
+        self.index().all_locations(&self.chunk_id(chunk)).iter().map(place).collect()
+    }
+
     /// Whether a chunk counts as stored.
     #[must_use]
     pub fn contains(&self, chunk: &ChunkRef) -> bool {

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use vellum_chunker::Chunker;
-use vellum_crypto::{Credential, Expected, ManifestError, UnlockError, Unlocked, unlock};
+use vellum_crypto::{Credential, Expected, ManifestError, SlotError, UnlockError, Unlocked, unlock, verify_manifest};
 use vellum_format::catalog::CatalogedPack;
-use vellum_format::key_manifest::{KeyManifest, SignedKeyManifest};
+use vellum_format::key_manifest::SignedKeyManifest;
 use vellum_format::repository_config::RepositoryConfig;
 use vellum_format::{ObjectId, ObjectKind, ObjectName, RepositoryId, limits};
 use vellum_index::{Index, StateFolder};
@@ -74,10 +74,10 @@ impl Locked {
     /// [`RepositoryError::WrongCredential`], [`RepositoryError::NoSuchSlot`], or what contradicts what.
     pub fn unlock(self, credential: &Credential<'_>, local_state: &LocalState) -> Result<Repository, RepositoryError> {
         let Self { storage, config, config_id } = self;
-        let (key_manifest, signed) = newest_key_manifest(&*storage, config_id)?;
-        let name = ObjectName::new(ObjectKind::Key, key_manifest);
         let expected =
             Expected { repository: config.repository, owner: config.owner, config: config_id, generation_min: 0 };
+        let (key_manifest, signed) = newest_key_manifest(&*storage, &expected)?;
+        let name = ObjectName::new(ObjectKind::Key, key_manifest);
         let unlocked = unlock(&signed, &expected, credential).map_err(|error| unlock_error(error, name))?;
         let class = config.classes.iter().find(|class| class.name == PRIVATE);
         let class = class.ok_or_else(|| RepositoryError::KeysMissing { class: PRIVATE.to_owned() })?;
@@ -160,6 +160,11 @@ impl Repository {
         self.config_id
     }
 
+    /// What a key manifest of this repository must match.
+    pub(crate) fn expected(&self) -> Expected {
+        Expected { repository: self.id(), owner: self.config.owner, config: self.config_id, generation_min: 0 }
+    }
+
     pub(crate) fn class(&self) -> &Class {
         &self.class
     }
@@ -221,31 +226,23 @@ fn read_undamaged(storage: &dyn Storage, kinds: [ObjectKind; 2], len_bytes_max: 
     Ok(Found { objects, names: names.len() })
 }
 
-/// The undamaged key manifest of the highest generation for a config. Others are left by an interrupted `init`.
+/// The undamaged key manifest of the highest generation that the owner signed for this config. What else lies there
+/// was left by an interrupted `init` or planted, and must not keep anybody from unlocking.
 pub(crate) fn newest_key_manifest(
     storage: &dyn Storage,
-    config: ObjectId,
+    expected: &Expected,
 ) -> Result<(ObjectId, SignedKeyManifest), RepositoryError> {
     let kinds = [ObjectKind::Key, ObjectKind::KeyMirror];
     let found = read_undamaged(storage, kinds, limits::KEY_MANIFEST_LEN_BYTES_MAX)?;
-    let mut newest: Option<(u64, ObjectId, SignedKeyManifest)> = None;
-    for (id, bytes) in found.objects {
-        let decoded =
-            SignedKeyManifest::decode(&bytes).and_then(|signed| Ok((KeyManifest::decode(&signed.manifest)?, signed)));
-        let (manifest, signed) =
-            decoded.map_err(|error| RepositoryError::damaged(ObjectName::new(ObjectKind::Key, id), &error))?;
-        if manifest.config != config {
-            continue;
-        }
-        let generation = manifest.generation;
+    let usable = found.objects.into_iter().filter_map(|(id, bytes)| {
+        let signed = SignedKeyManifest::decode(&bytes).ok()?;
+        let generation = verify_manifest(&signed, expected).ok()?.generation;
         // Of two with one generation the smaller name wins, so that every client takes the same.
-        let key = (generation, std::cmp::Reverse(id));
-        if newest.as_ref().is_none_or(|(best, best_id, _)| key > (*best, std::cmp::Reverse(*best_id))) {
-            newest = Some((generation, id, signed));
-        }
-    }
-    newest
-        .map(|(_, id, signed)| (id, signed))
+        Some(((generation, std::cmp::Reverse(id)), signed))
+    });
+    usable
+        .max_by_key(|(rank, _)| *rank)
+        .map(|((_, id), signed)| (id.0, signed))
         .ok_or_else(|| RepositoryError::NothingLeft { kind: ObjectKind::Key, location: storage.location() })
 }
 
@@ -261,11 +258,23 @@ pub(crate) fn remove_older_key_manifests(storage: &dyn Storage, keep: ObjectId) 
     Ok(())
 }
 
+/// What people call what opens a kind of slot.
+fn noun(slot_kind: &'static str) -> &'static str {
+    match slot_kind {
+        "key-file" => "key file",
+        "recovery" => "recovery key",
+        other => other,
+    }
+}
+
 fn unlock_error(error: UnlockError, object: ObjectName) -> RepositoryError {
     match error {
-        UnlockError::WrongCredential { kind, .. } => RepositoryError::WrongCredential { credential: kind },
-        UnlockError::NoSlot { kind } => RepositoryError::NoSuchSlot { credential: kind },
+        UnlockError::WrongCredential { kind, .. } => RepositoryError::WrongCredential { credential: noun(kind) },
+        UnlockError::NoSlot { kind } => RepositoryError::NoSuchSlot { credential: noun(kind) },
         UnlockError::Manifest(ManifestError::Format(error)) => RepositoryError::damaged(object, &error),
+        UnlockError::Slot { source: SlotError::OtherOwner, .. } => {
+            RepositoryError::KeysContradict { detail: SlotError::OtherOwner.to_string() }
+        }
         UnlockError::Slot { slot_index, source } => {
             RepositoryError::UnusableSlot { slot: slot_index + 1, reason: source.to_string() }
         }

@@ -58,15 +58,15 @@ pub(crate) fn open_pack_by_ranges<E>(
 
 fn decode_header(bytes: &[u8], len: u64, class: &Class, scope: RepositoryId) -> Result<PackHeader, String> {
     let header = PackHeader::decode(bytes, len).map_err(|error| error.to_string())?;
-    match header.scope == scope && header.epoch == class.epoch {
+    match header.scope == scope && class.keys_of(header.epoch).is_some() {
         true => Ok(header),
-        false => Err("it belongs to another repository or epoch".to_owned()),
+        false => Err("it belongs to another repository, or to an epoch whose keys are not there".to_owned()),
     }
 }
 
 fn open_trailer(class: &Class, header: &PackHeader, sealed: &[u8], trailer_at: u64) -> Result<PackTrailer, String> {
-    let plain = class
-        .keys
+    let keys = class.keys_of(header.epoch).ok_or("its epoch's keys are not there")?;
+    let plain = keys
         .open_trailer(header, sealed)
         .map_err(|_| "its trailer does not open with this repository's keys".to_owned())?;
     PackTrailer::decode(&plain, trailer_at).map_err(|error| error.to_string())
@@ -78,8 +78,8 @@ fn open_directory(
     sealed: &[u8],
     trailer: &PackTrailer,
 ) -> Result<Directory, String> {
-    let plain = class
-        .keys
+    let keys = class.keys_of(header.epoch).ok_or("its epoch's keys are not there")?;
+    let plain = keys
         .open_directory(header, sealed)
         .map_err(|_| "its directory does not open with this repository's keys".to_owned())?;
     Directory::decode(&plain, trailer.directory_offset.into()).map_err(|error| error.to_string())
@@ -126,7 +126,8 @@ impl FrameReader {
         sealed: &[u8],
     ) -> Result<&[u8], String> {
         let wrong = |_| "a frame does not open with this repository's keys".to_owned();
-        let key = class.keys.open_pack_key(seal.wrap, scope, class.epoch).map_err(|error| error.to_string())?;
+        let keys = class.keys_of(seal.wrap.epoch).ok_or("the keys of a frame's epoch are not there")?;
+        let key = keys.open_pack_key(seal.wrap, scope).map_err(|error| error.to_string())?;
         let ad = frame_ad(scope, seal.kind, seal.compression, seal.plain_len_bytes, seal.chunk_count);
         self.plain.clear();
         match seal.compression {

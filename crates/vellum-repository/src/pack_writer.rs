@@ -22,7 +22,7 @@ pub(crate) struct FrameKey {
 impl FrameKey {
     pub(crate) fn generate(class: &Class, scope: RepositoryId) -> Result<Arc<Self>, RepositoryError> {
         let key = PackKey::generate()?;
-        let wrap = class.keys.seal_pack_key(&key, scope, class.epoch)?;
+        let wrap = class.keys().seal_pack_key(&key, scope, class.epoch)?;
         Ok(Arc::new(Self { key, wrap }))
     }
 }
@@ -115,12 +115,12 @@ impl OpenPack {
         let directory_offset = usize::try_from(body_len_bytes).expect("a pack fits into memory") - tail_len;
         // Where the frames stop must not show.
         key.key.append_filler(directory_offset - bytes.len(), &mut bytes);
-        class.keys.seal_directory(&header, &plain, &mut bytes);
+        class.keys().seal_directory(&header, &plain, &mut bytes);
         let trailer = PackTrailer {
             directory_offset: to_u32(directory_offset),
             directory_len_bytes: to_u32(plain.len() + SEAL_OVERHEAD_BYTES),
         };
-        class.keys.seal_trailer(&header, &trailer.encode(), &mut bytes);
+        class.keys().seal_trailer(&header, &trailer.encode(), &mut bytes);
         verify(&bytes, &directory, class, scope)?;
         Ok(FinishedPack { name: ObjectName::of(ObjectKind::Pack, &bytes), bytes, directory })
     }

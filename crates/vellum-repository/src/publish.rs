@@ -13,13 +13,18 @@ use crate::upload::Uploader;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vellum_crypto::EpochKeys;
-use vellum_format::catalog::{self, Catalog};
+use vellum_format::catalog::{self, Catalog, CatalogedPack};
 use vellum_format::content::{ChunkKind, Content};
+use vellum_format::pack::PackedChunk;
 use vellum_format::snapshot::{self, Root, SnapshotManifest, Summary, Timestamp};
 use vellum_format::{Bytes, ChunkId, ObjectId, ObjectKind, ObjectName, RepositoryId, SealedHeader, limits, padme_len};
 
 /// Packs after which a long session writes a catalog, so that an interrupted one need not store them again.
 const CHECKPOINT_PACKS: usize = 32;
+
+/// Packs and bytes of chunk records after which another catalog is begun.
+const CATALOG_PACKS: usize = 1024;
+const CATALOG_LEN_BYTES: usize = 32 << 20;
 
 /// How a session writes.
 #[derive(Debug, Clone, Copy)]
@@ -225,20 +230,18 @@ impl<'repository> Session<'repository> {
         }
         let storage = self.repository.storage();
         storage.sync()?; // I1: packs are durable before a catalog lists them
-        let catalog = Catalog { packs };
-        let bytes = self.repository.seal_catalog(&catalog)?;
-        let name = ObjectName::of(ObjectKind::Catalog, &bytes);
-        storage.put(&name, &bytes)?;
-        storage.sync()?; // I1: the catalog is durable before a snapshot needs it
-        self.counters.catalog_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
-        let ids: Vec<ChunkId> = catalog
-            .packs
-            .iter()
-            .flat_map(|pack| &pack.directory.frames)
-            .flat_map(|frame| &frame.chunks)
-            .map(|chunk| chunk.id)
-            .collect();
-        self.repository.index().add(vec![(name.id, catalog)])?;
+        let mut catalogs = Vec::new();
+        for catalog in split_into_catalogs(packs) {
+            let bytes = self.repository.seal_catalog(&catalog)?;
+            let name = ObjectName::of(ObjectKind::Catalog, &bytes);
+            storage.put(&name, &bytes)?;
+            self.counters.catalog_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            catalogs.push((name.id, catalog));
+        }
+        storage.sync()?; // I1: catalogs are durable before a snapshot needs them
+        let frames = catalogs.iter().flat_map(|(_, catalog)| &catalog.packs).flat_map(|pack| &pack.directory.frames);
+        let ids: Vec<ChunkId> = frames.flat_map(|frame| &frame.chunks).map(|chunk| chunk.id).collect();
+        self.repository.index().add(catalogs)?;
         self.pending.release(ids.iter());
         Ok(())
     }
@@ -250,6 +253,25 @@ impl<'repository> Session<'repository> {
         };
         pack.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Catalogs that stay far below their limits, whatever the packs hold.
+fn split_into_catalogs(packs: Vec<CatalogedPack>) -> Vec<Catalog> {
+    let mut catalogs: Vec<Catalog> = Vec::new();
+    let mut len_bytes = 0;
+    for pack in packs {
+        let pack_len_bytes = pack.directory.chunk_count() * PackedChunk::ENCODED_LEN;
+        let fits = len_bytes + pack_len_bytes <= CATALOG_LEN_BYTES && len_bytes > 0;
+        match catalogs.last_mut().filter(|catalog| fits && catalog.packs.len() < CATALOG_PACKS) {
+            Some(catalog) => catalog.packs.push(pack),
+            None => {
+                len_bytes = 0;
+                catalogs.push(Catalog { packs: vec![pack] });
+            }
+        }
+        len_bytes += pack_len_bytes;
+    }
+    catalogs
 }
 
 impl Durable<'_> {
@@ -286,6 +308,12 @@ impl Durable<'_> {
         let signed = device.sign_snapshot(&manifest);
         let bytes = repository.seal_snapshot(&signed.encode())?;
         let name = ObjectName::of(ObjectKind::Snapshot, &bytes);
+        // What no reader would take must not be acknowledged.
+        let refused = |reason: String| RepositoryError::SnapshotRefused { reason };
+        SnapshotManifest::decode(&signed.manifest).map_err(|error| refused(error.to_string()))?;
+        if bytes.len() as u64 > limits::SNAPSHOT_LEN_BYTES_MAX {
+            return Err(refused(format!("it has {} bytes", bytes.len())));
+        }
         repository.storage().put(&name, &bytes)?;
         repository.storage().sync()?;
         repository.remember_published(name.id);
@@ -326,10 +354,7 @@ impl Repository {
     }
 
     fn seal_catalog(&self, catalog: &Catalog) -> Result<Vec<u8>, RepositoryError> {
-        let bytes = self.seal_object(catalog::MAGIC, catalog.encode(), EpochKeys::seal_catalog)?;
-        let limit = limits::CATALOG_LEN_BYTES_MAX;
-        assert!(bytes.len() as u64 <= limit, "CHECKPOINT_PACKS keeps catalogs below {limit} bytes");
-        Ok(bytes)
+        self.seal_object(catalog::MAGIC, catalog.encode(), EpochKeys::seal_catalog)
     }
 
     pub(crate) fn seal_snapshot(&self, signed: &[u8]) -> Result<Vec<u8>, RepositoryError> {
@@ -348,7 +373,7 @@ impl Repository {
         plain.resize(usize::try_from(padded).expect("an object fits into memory") - overhead, 0);
         let header = SealedHeader { epoch: self.class().epoch, scope: self.id(), salt: random()? };
         let mut bytes = header.encode(magic).to_vec();
-        seal(&self.class().keys, &header, &plain, &mut bytes);
+        seal(self.class().keys(), &header, &plain, &mut bytes);
         Ok(bytes)
     }
 }

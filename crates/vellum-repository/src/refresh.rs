@@ -3,7 +3,6 @@
 use crate::RepositoryError;
 use crate::open::Repository;
 use crate::pack_reader::open_pack_by_ranges;
-use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 use vellum_format::catalog::{self, Catalog, CatalogedPack};
 use vellum_format::{ObjectId, ObjectKind, ObjectName, SealedHeader, limits};
@@ -53,16 +52,6 @@ impl Repository {
         let mut refreshed = self.load_catalogs()?;
         refreshed.packs_absent = self.mark_absent_packs()?;
         Ok(refreshed)
-    }
-
-    /// Stops counting further packs as stored, until the next refresh.
-    ///
-    /// # Errors
-    /// [`RepositoryError::Storage`].
-    pub fn distrust_packs(&self, mut packs: BTreeSet<ObjectId>) -> Result<(), RepositoryError> {
-        packs.extend(self.absent_packs()?);
-        self.set_absent_packs(packs);
-        Ok(())
     }
 
     fn load_catalogs(&self) -> Result<Refreshed, RepositoryError> {
@@ -119,10 +108,8 @@ impl Repository {
                 unlisted.push((object.name, object.len_bytes));
             }
         })?;
-        let read: Vec<Option<CatalogedPack>> = unlisted
-            .par_iter()
-            .map(|(name, len_bytes)| self.read_directory(name, *len_bytes))
-            .collect::<Result<_, _>>()?;
+        let read: Vec<Option<CatalogedPack>> =
+            unlisted.iter().map(|(name, len_bytes)| self.read_directory(name, *len_bytes)).collect::<Result<_, _>>()?;
         let packs: Vec<CatalogedPack> = read.into_iter().flatten().collect();
         self.remember_recovered(&packs);
         let count = packs.len();
@@ -165,7 +152,8 @@ impl Repository {
         let bytes = self.read_object(&name, limits::CATALOG_LEN_BYTES_MAX)?;
         let (header, sealed) = SealedHeader::split("catalog", catalog::MAGIC, &bytes)
             .map_err(|error| RepositoryError::damaged(name, &error))?;
-        let plain = self.class().keys.open_catalog(&header, sealed).map_err(|_| RepositoryError::sealed_wrong(name))?;
+        let keys = self.class().keys_of(header.epoch).ok_or_else(|| RepositoryError::sealed_wrong(name))?;
+        let plain = keys.open_catalog(&header, sealed).map_err(|_| RepositoryError::sealed_wrong(name))?;
         Catalog::decode(&plain).map_err(|error| RepositoryError::damaged(name, &error))
     }
 

@@ -92,7 +92,7 @@ impl Repository {
         &mut self,
         change: impl FnOnce(&mut KeyManifestDraft) -> Result<(), RepositoryError>,
     ) -> Result<(), RepositoryError> {
-        if newest_key_manifest(&**self.storage(), self.config_id())?.0 != self.key_manifest() {
+        if newest_key_manifest(&**self.storage(), &self.expected())?.0 != self.key_manifest() {
             return Err(RepositoryError::ConcurrentKeyChange);
         }
         let mut draft = self.unlocked().draft(self.key_manifest()).map_err(RepositoryError::KeyChange)?;

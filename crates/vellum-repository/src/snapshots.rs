@@ -2,7 +2,6 @@
 
 use crate::RepositoryError;
 use crate::open::Repository;
-use rayon::prelude::*;
 use vellum_format::snapshot::{self, SignedSnapshot, SnapshotManifest};
 use vellum_format::{ObjectId, ObjectKind, ObjectName, SealedHeader, limits};
 
@@ -32,7 +31,7 @@ impl Repository {
     pub fn snapshots(&self) -> Result<Snapshots, RepositoryError> {
         let mut ids = Vec::new();
         self.storage().list(ObjectKind::Snapshot, &mut |object| ids.push(object.name.id))?;
-        let read: Vec<_> = ids.par_iter().map(|id| self.read_snapshot(*id)).collect();
+        let read: Vec<_> = ids.iter().map(|id| self.read_snapshot(*id)).collect();
         let mut result = Snapshots::default();
         for snapshot in read {
             match snapshot {
@@ -56,8 +55,8 @@ impl Repository {
         let bytes = self.read_object(&name, limits::SNAPSHOT_LEN_BYTES_MAX)?;
         let damaged = |error| RepositoryError::damaged(name, &error);
         let (header, sealed) = SealedHeader::split("snapshot", snapshot::MAGIC, &bytes).map_err(damaged)?;
-        let plain =
-            self.class().keys.open_snapshot(&header, sealed).map_err(|_| RepositoryError::sealed_wrong(name))?;
+        let keys = self.class().keys_of(header.epoch).ok_or_else(|| RepositoryError::sealed_wrong(name))?;
+        let plain = keys.open_snapshot(&header, sealed).map_err(|_| RepositoryError::sealed_wrong(name))?;
         let signed = SignedSnapshot::decode(&plain).map_err(damaged)?;
         let manifest = vellum_crypto::verify_snapshot(&signed, self.id(), &self.config().owner)
             .map_err(|error| RepositoryError::Damaged { object: name, reason: error.to_string() })?;

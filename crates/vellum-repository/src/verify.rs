@@ -1,10 +1,13 @@
 //! Checking what is stored, object by object.
 
 use crate::RepositoryError;
+use crate::get::FrameId;
 use crate::open::Repository;
 use crate::pack_reader::{FrameReader, open_pack};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use vellum_format::catalog::Catalog;
 use vellum_format::key_manifest::SignedKeyManifest;
+use vellum_format::pack::Directory;
 use vellum_format::repository_config::RepositoryConfig;
 use vellum_format::{ObjectId, ObjectKind, ObjectName, limits};
 
@@ -110,6 +113,47 @@ impl Repository {
             reader.verify_frame(self.class(), self.id(), wrap, frame, &bytes).map_err(damaged)?;
         }
         Ok(PackVerdict { len_bytes: bytes.len() as u64, chunks: directory.chunk_count() as u64 })
+    }
+
+    /// The frames of damaged packs that do not open any more; the others still give what is in them.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Storage`], or [`RepositoryError::LocalState`] when the index is damaged.
+    pub fn lost_frames(&self, packs: &BTreeSet<ObjectId>) -> Result<Vec<FrameId>, RepositoryError> {
+        let mut frames = Vec::new();
+        self.index().for_each_frame(|frame, info| {
+            if packs.contains(&info.pack) {
+                frames.push(frame);
+            }
+        })?;
+        let mut reader = FrameReader::new();
+        let mut lost = Vec::new();
+        for frame in frames {
+            match self.open_frame(&mut reader, frame) {
+                Ok(_) => {}
+                Err(RepositoryError::Damaged { .. }) => lost.push(frame),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(lost)
+    }
+
+    /// The content of a catalog.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Damaged`], also when there is none, or [`RepositoryError::Storage`].
+    pub fn catalog(&self, id: ObjectId) -> Result<Catalog, RepositoryError> {
+        self.read_catalog(id)
+    }
+
+    /// The directory of a pack, from the pack itself.
+    ///
+    /// # Errors
+    /// As [`Repository::catalog`].
+    pub fn pack_directory(&self, id: ObjectId) -> Result<Directory, RepositoryError> {
+        let name = ObjectName::new(ObjectKind::Pack, id);
+        let bytes = self.read_object(&name, limits::PACK_LEN_BYTES_MAX)?;
+        open_pack(&bytes, self.class(), self.id()).map_err(|reason| RepositoryError::Damaged { object: name, reason })
     }
 
     fn verify_clear_object(&self, name: &ObjectName) -> Result<(), RepositoryError> {

@@ -13,6 +13,7 @@ mod walk;
 mod worker;
 
 use crate::content::write_stream;
+use crate::tree_reader::entry_at;
 use crate::{Context, Error, Problem};
 use file_cache::{CacheWriter, FileCache};
 use folder::FolderBuilder;
@@ -20,11 +21,12 @@ use std::io::Read;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 use vellum_format::ObjectId;
 use vellum_format::content::{ChunkKind, Content};
 use vellum_format::snapshot::{Summary, Timestamp};
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
-use vellum_repository::{Repository, RepositoryError, SessionOptions, SnapshotDraft};
+use vellum_repository::{FrameCache, Repository, RepositoryError, SessionOptions, SnapshotDraft};
 
 pub use exclude::Excludes;
 
@@ -163,6 +165,7 @@ impl Run<'_> {
 /// [`Error::SourceMissing`] when a path is not there: nothing is published then. An entry that cannot be read is no
 /// error but a [`Problem`] in the report. [`Error::Cancelled`] keeps what was stored, without a snapshot.
 pub fn backup(repository: &Repository, options: &BackupOptions, context: &Context) -> Result<BackupReport, Error> {
+    let started = Instant::now();
     let roots = roots::resolve(options)?;
     repository.refresh()?;
     let cache = (!options.force).then(|| FileCache::open(repository, &roots)).flatten();
@@ -196,6 +199,7 @@ pub fn backup(repository: &Repository, options: &BackupOptions, context: &Contex
         chunks_new: stored.chunks_new,
         bytes_new: stored.bytes_new,
         bytes_stored: stored.bytes_stored,
+        duration_ms: milliseconds_since(started),
         ..run.summary()
     };
     let snapshot = durable.publish(draft(options, options.paths.iter().map(path_bytes).collect(), root, summary))?;
@@ -216,10 +220,14 @@ pub fn backup_stream(
     options: &BackupOptions,
     context: &Context,
 ) -> Result<BackupReport, Error> {
+    let started = Instant::now();
     repository.refresh()?;
     let session = repository.begin(&session_options(options))?;
     let mut writer = session.frame_writer()?;
-    let (content, len_bytes) = write_stream(repository, &mut writer, CountedReader { stream, context })?;
+    let written = write_stream(repository, &mut writer, CountedReader { stream, context });
+    // Also when the stream came to its end: whoever asked to stop may have ended it.
+    context.check_cancelled()?;
+    let (content, len_bytes) = written?;
     let metadata = Metadata {
         mode: 0o600,
         uid: rustix::process::geteuid().as_raw(),
@@ -245,6 +253,7 @@ pub fn backup_stream(
         chunks_new: stored.chunks_new,
         bytes_new: stored.bytes_new,
         bytes_stored: stored.bytes_stored,
+        duration_ms: milliseconds_since(started),
         ..Summary::default()
     };
     let paths = vec![[b"/", name.as_bytes()].concat()];
@@ -298,17 +307,27 @@ fn draft(options: &BackupOptions, paths: Vec<Vec<u8>>, root: Content, summary: S
     }
 }
 
-fn is_unchanged(repository: &Repository, options: &BackupOptions, root: &Content) -> Result<bool, RepositoryError> {
+fn is_unchanged(repository: &Repository, options: &BackupOptions, root: &Content) -> Result<bool, Error> {
     let paths: Vec<Vec<u8>> = options.paths.iter().map(path_bytes).collect();
     let snapshots = repository.snapshots()?.snapshots;
     let last = snapshots.iter().rev().find(|snapshot| {
         let manifest = &snapshot.manifest;
         manifest.host.0 == options.host && manifest.paths.iter().map(|path| &path.0).eq(paths.iter())
     });
-    Ok(match last {
-        Some(snapshot) => crate::tree_reader::root_content(snapshot)? == *root,
-        None => false,
-    })
+    let Some(last) = last else { return Ok(false) };
+    let cache = FrameCache::new(4);
+    let before = crate::tree_reader::root_content(last)?;
+    for path in &paths {
+        // The folders above a root do not count: their times change with every neighbour.
+        if entry_at(repository, &cache, root, path)? != entry_at(repository, &cache, &before, path)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn milliseconds_since(started: Instant) -> u64 {
+    u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 fn report(run: Run<'_>, snapshot: Option<ObjectId>, stored: Summary) -> BackupReport {

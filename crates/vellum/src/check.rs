@@ -11,7 +11,7 @@ use std::sync::{Mutex, PoisonError};
 use vellum_format::content::{ChunkKind, Content};
 use vellum_format::tree::Node;
 use vellum_format::{ObjectId, ObjectKind, ObjectName};
-use vellum_repository::{Damage, FrameCache, FrameReader, Repository, RepositoryError, Snapshot, Snapshots};
+use vellum_repository::{Damage, FrameCache, FrameId, FrameReader, Repository, RepositoryError, Snapshot, Snapshots};
 
 /// Findings that are kept; further ones are only counted.
 const FINDINGS_KEPT_MAX: usize = 10_000;
@@ -79,7 +79,8 @@ pub struct CheckReport {
 /// # Errors
 /// [`Error::Repository`] when the storage cannot be read at all; damage is not an error but a finding.
 pub fn check(repository: &Repository, options: &CheckOptions, context: &Context) -> Result<CheckReport, Error> {
-    let mut checker = Checker { repository, context, report: CheckReport::default(), seen: HashSet::new() };
+    let report = CheckReport::default();
+    let mut checker = Checker { repository, context, report, seen: HashSet::new(), lost: HashSet::new() };
     for damage in repository.verify_config_and_keys()? {
         checker.damage(damage);
     }
@@ -98,6 +99,8 @@ struct Checker<'a> {
     report: CheckReport,
     /// Trees that were walked, by the hash of their content.
     seen: HashSet<[u8; 16]>,
+    /// Frames that were found not to open.
+    lost: HashSet<FrameId>,
 }
 
 impl Checker<'_> {
@@ -146,8 +149,35 @@ impl Checker<'_> {
                 }
             }
         }
-        self.repository.distrust_packs(bad)?;
+        self.lost.extend(self.repository.lost_frames(&bad)?);
         Ok(())
+    }
+
+    /// Every chunk of a file is listed by a catalog, in a pack that is there, in a frame that opens, and they add up
+    /// to its length.
+    fn check_file(&self, cache: &FrameCache, content: &Content, len_bytes: u64) -> Result<(), RepositoryError> {
+        let repository = self.repository;
+        let mut sum = 0;
+        for chunk in ChunkIter::new(repository, cache, content) {
+            let chunk = chunk?;
+            let places = repository.places(&chunk);
+            let Some(first) = places.first() else {
+                return Err(RepositoryError::ChunkMissing { id: repository.chunk_id(&chunk) });
+            };
+            if places.iter().all(|place| self.lost.contains(&place.frame)) {
+                let reason = "it holds this damaged".to_owned();
+                let object = repository.pack_of(first.frame);
+                let damaged = |object| RepositoryError::Damaged { object, reason };
+                return Err(object.map_or(RepositoryError::ChunkDamaged { id: repository.chunk_id(&chunk) }, damaged));
+            }
+            sum += u64::from(chunk.len_bytes);
+        }
+        match sum == len_bytes {
+            true => Ok(()),
+            false => {
+                Err(RepositoryError::TreeDamaged { reason: "a file's chunks do not add up to its length".to_owned() })
+            }
+        }
     }
 
     fn read_packs(
@@ -231,7 +261,7 @@ impl Checker<'_> {
                     }
                 }
                 Node::File { content, len_bytes, .. } => {
-                    if let Err(error) = check_file(repository, &cache, content, *len_bytes) {
+                    if let Err(error) = self.check_file(&cache, content, *len_bytes) {
                         self.finding(error, Some((snapshot.id, step.path)))?;
                     }
                 }
@@ -270,27 +300,6 @@ impl Checker<'_> {
             }
         }
         Ok(())
-    }
-}
-
-/// Every chunk of a file is listed by a catalog, in a pack that is there, and they add up to its length.
-fn check_file(
-    repository: &Repository,
-    cache: &FrameCache,
-    content: &Content,
-    len_bytes: u64,
-) -> Result<(), RepositoryError> {
-    let mut sum = 0;
-    for chunk in ChunkIter::new(repository, cache, content) {
-        let chunk = chunk?;
-        if !repository.contains(&chunk) {
-            return Err(RepositoryError::ChunkMissing { id: repository.chunk_id(&chunk) });
-        }
-        sum += u64::from(chunk.len_bytes);
-    }
-    match sum == len_bytes {
-        true => Ok(()),
-        false => Err(RepositoryError::TreeDamaged { reason: "a file's chunks do not add up to its length".to_owned() }),
     }
 }
 

@@ -24,6 +24,14 @@ pub enum Error {
     /// Nothing was named to back up.
     #[error("there is nothing to back up")]
     NothingToBackUp,
+    /// More paths than a snapshot can name.
+    #[error("{count} paths are too many for one snapshot, which can name {max}")]
+    TooManyPaths {
+        /// How many were given.
+        count: usize,
+        /// How many there may be.
+        max: usize,
+    },
     /// The repository lies inside what is to be backed up.
     #[error("the repository lies inside {}, which is to be backed up", path.display())]
     RepositoryInsideSource {

@@ -4,8 +4,7 @@
 //! is an encrypted, deduplicating chunk store on top of it, and [`backup`](backup()), [`restore`](restore()) and
 //! [`check`](check()) move whole folders in, out and under the lamp.
 //!
-//! The library is synchronous and has no global state. It prints nothing, reads no environment, no clock and no
-//! terminal, and installs no signal handler: a [`Context`] carries cancellation, progress and events.
+//! The library is synchronous and has no global state. It prints nothing, reads no environment and no terminal, and installs no signal handler: a [`Context`] carries cancellation, progress and events.
 //!
 //! ```no_run
 //! use std::sync::Arc;

@@ -139,17 +139,30 @@ pub fn open_path(
     path: &[u8],
 ) -> Result<Option<Entry>, Error> {
     let missing = || Error::NoSuchPath { path: path.escape_ascii().to_string(), snapshot: snapshot.id.short() };
-    let mut content = root_content(snapshot)?;
+    match path.iter().all(|byte| *byte == b'/') {
+        true => Ok(None),
+        false => entry_at(repository, cache, &root_content(snapshot)?, path)?.map(Some).ok_or_else(missing),
+    }
+}
+
+/// The entry at a path below the folder with this content, if there is one.
+pub(crate) fn entry_at(
+    repository: &Repository,
+    cache: &FrameCache,
+    root: &Content,
+    path: &[u8],
+) -> Result<Option<Entry>, RepositoryError> {
+    let mut content = root.clone();
     let mut found: Option<Entry> = None;
     for component in path.split(|byte| *byte == b'/').filter(|part| !part.is_empty() && *part != b".") {
-        let name = EntryName::new(component.to_vec()).map_err(|_| missing())?;
+        let Ok(name) = EntryName::new(component.to_vec()) else { return Ok(None) };
         if let Some(entry) = &found {
-            let Node::Folder { content: below } = &entry.node else { return Err(missing()) };
+            let Node::Folder { content: below } = &entry.node else { return Ok(None) };
             content = below.clone();
         }
         let mut entries = FolderEntries::new(repository, cache, &content);
         found = loop {
-            let Some(entry) = entries.next().transpose()? else { return Err(missing()) };
+            let Some(entry) = entries.next().transpose()? else { return Ok(None) };
             if entry.name == name {
                 break Some(entry);
             }

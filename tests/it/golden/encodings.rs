@@ -64,8 +64,8 @@ fn directory() -> Directory {
     };
     Directory {
         wraps: vec![
-            KeyWrap { kind: KeyWrap::SYMMETRIC, bytes: vec![0xB2; 112] },
-            KeyWrap { kind: KeyWrap::SYMMETRIC, bytes: vec![0xB3; 112] },
+            KeyWrap { epoch: 1, kind: KeyWrap::SYMMETRIC, bytes: vec![0xB2; 112] },
+            KeyWrap { epoch: 1, kind: KeyWrap::SYMMETRIC, bytes: vec![0xB3; 112] },
         ],
         frames: vec![
             frame(80, ChunkKind::Data, Compression::Zstd, vec![packed(1, 70_000), packed(2, 1)]),
@@ -275,6 +275,7 @@ fn key_manifests() -> Encodings {
         argon2id: (kind == "password").then_some(Argon2idParameters { memory_kib: 65_536, passes: 3, lanes: 4 }),
         salt: FixedBytes([0x92; 32]),
         public_key: Bytes(vec![0x93; 48]),
+        owner_proof: FixedBytes([0xA9; 32]),
     };
     let (password, key_file) = (header("password"), header("key-file"));
     for header in [&password, &key_file] {

@@ -75,7 +75,7 @@ fn try_in(
     let begun = SystemTime::now();
     let (first, first_took) = run.back_up("backing up", &repository, &mut options)?;
     let (second, second_took) = run.back_up("backing up again", &repository, &mut options)?;
-    let (restored, restore_took) = run.restore(&repository, workspace)?;
+    let (restored, restore_took) = run.restore(&repository, workspace, (second.summary.files, second.summary.bytes))?;
     let told = first.problems.iter().chain(&second.problems).chain(&restored.problems);
     let told: BTreeSet<PathBuf> = told.map(vellum::Problem::path_buf).collect();
     let start = Instant::now();
@@ -123,9 +123,9 @@ struct Run<'a> {
 
 impl Run<'_> {
     /// A context with counters of its own, and whatever draws them.
-    fn step(&self, verb: &'static str) -> (Context, ProgressDisplay) {
+    fn step(&self, verb: &'static str, expected: Option<(u64, u64)>) -> (Context, ProgressDisplay) {
         let context = Context { progress: Arc::new(Progress::default()), ..self.context.clone() };
-        let display = ProgressDisplay::start(&self.invocation.output, &context.progress, verb, "file", None);
+        let display = ProgressDisplay::start(&self.invocation.output, &context.progress, verb, "file", expected);
         (context, display)
     }
 
@@ -136,14 +136,19 @@ impl Run<'_> {
         options: &mut BackupOptions,
     ) -> Result<(BackupReport, Duration), Failure> {
         options.time = now();
-        let (context, _display) = self.step(verb);
+        let (context, _display) = self.step(verb, None);
         let start = Instant::now();
         let report = vellum::backup(repository, options, &context)?;
         Ok((report, start.elapsed()))
     }
 
-    fn restore(&self, repository: &Repository, workspace: &Workspace) -> Result<(RestoreReport, Duration), Failure> {
-        let (context, _display) = self.step("restoring");
+    fn restore(
+        &self,
+        repository: &Repository,
+        workspace: &Workspace,
+        expected: (u64, u64),
+    ) -> Result<(RestoreReport, Duration), Failure> {
+        let (context, _display) = self.step("restoring", Some(expected));
         let start = Instant::now();
         let latest = SnapshotRef::Latest(0);
         let report = vellum::restore(repository, &latest, &workspace.restored(), &RestoreOptions::default(), &context)?;

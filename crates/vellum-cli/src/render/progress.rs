@@ -20,12 +20,14 @@ pub(crate) struct ProgressDisplay {
 }
 
 impl ProgressDisplay {
-    /// Starts to draw, if the output wants it. `noun` is what is counted, such as `file`.
+    /// Starts to draw, if the output wants it. `noun` is what is counted, such as `file`; `expected` are files and
+    /// bytes, where they are known before the operation has counted them.
     pub(crate) fn start(
         output: &Arc<Output>,
         progress: &Arc<Progress>,
         verb: &'static str,
         noun: &'static str,
+        expected: Option<(u64, u64)>,
     ) -> Self {
         let ends = Arc::new(AtomicBool::new(false));
         let thread = output.draws_progress().then(|| {

@@ -35,7 +35,7 @@ fn an_unreadable_file_is_named_and_the_rest_is_saved() {
     std::fs::write(scene.source().join("secret"), b"hidden").expect("a file");
     let mut command = as_somebody(&scene);
     for closed in ["secret", "closed"] {
-        std::fs::set_permissions(scene.source().join(closed), Permissions::from_mode(0)).expect("our own file");
+        std::fs::set_permissions(scene.source().join(closed), Permissions::from_mode(0o000)).expect("our own file");
     }
     let backed_up = Ran::of(command.args(["--json", "backup"]).arg(scene.source())).expect_code(3);
     assert!(backed_up.stderr.contains("secret") || backed_up.stdout.contains("secret"), "{}", backed_up.stderr);

@@ -103,10 +103,10 @@ fn a_pack_key_unwraps_only_where_it_was_wrapped() {
     let ad = frame_ad(SCOPE, ChunkKind::Data, Compression::None, 5, 1);
     let mut frame = Vec::new();
     pack_key.seal_frame_into(&[9; 16], &ad, b"frame", &mut frame);
-    let unwrapped = keys.open_pack_key(&wrap, SCOPE, 1).unwrap();
+    let unwrapped = keys.open_pack_key(&wrap, SCOPE).unwrap();
     assert_eq!(unwrapped.open_frame(&[9; 16], &ad, &frame).unwrap(), b"frame");
 
-    let error = |wrap: &KeyWrap, scope, epoch| keys.open_pack_key(wrap, scope, epoch).err();
+    let error = |wrap: &KeyWrap, scope, epoch| keys.open_pack_key(&KeyWrap { epoch, ..wrap.clone() }, scope).err();
     let closed = Some(WrapError::DoesNotOpen(OpenError));
     assert_eq!(error(&wrap, RepositoryId::from_bytes([8; 16]), 1), closed);
     assert_eq!(error(&wrap, SCOPE, 2), closed);
@@ -200,8 +200,8 @@ proptest! {
     #[test]
     fn hostile_bytes_do_not_open(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         prop_assert!(open(&key(1), "frame", b"", b"", &bytes).is_err());
-        let wrap = KeyWrap { kind: KeyWrap::SYMMETRIC, bytes: bytes.clone() };
-        prop_assert!(EpochKeys::derive(&key(1)).open_pack_key(&wrap, SCOPE, 1).is_err());
+        let wrap = KeyWrap { epoch: 1, kind: KeyWrap::SYMMETRIC, bytes: bytes.clone() };
+        prop_assert!(EpochKeys::derive(&key(1)).open_pack_key(&wrap, SCOPE).is_err());
         prop_assert!(PackKey::generate().unwrap().open_frame(&[0; 16], &[0; FRAME_AD_BYTES], &bytes).is_err());
     }
 }

@@ -244,9 +244,10 @@ impl Meta<'_> {
     }
 
     fn wrap(&mut self) -> Option<Arc<KeyWrap>> {
-        let start: [u8; 4] = self.take()?;
+        let start: [u8; 8] = self.take()?;
         let (bytes, rest) = self.0.split_at_checked(usize::from(u16::from_le_bytes(field(&start, 2))))?;
         self.0 = rest;
-        Some(Arc::new(KeyWrap { kind: start[0], bytes: bytes.to_vec() }))
+        let epoch = u32::from_le_bytes(field(&start, 4));
+        Some(Arc::new(KeyWrap { epoch, kind: start[0], bytes: bytes.to_vec() }))
     }
 }

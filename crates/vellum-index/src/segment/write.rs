@@ -153,6 +153,7 @@ impl Draft {
             let len = u16::try_from(wrap.bytes.len()).expect("wraps were checked when the packs were taken");
             meta.extend_from_slice(&[wrap.kind, 0]);
             meta.extend_from_slice(&len.to_le_bytes());
+            meta.extend_from_slice(&wrap.epoch.to_le_bytes());
             meta.extend_from_slice(&wrap.bytes);
         }
         meta

@@ -84,7 +84,8 @@ fn share_edges(catalog: &mut Catalog, number: u64, shape: Shape) {
 }
 
 fn directory(random: &mut Random, shape: Shape) -> Directory {
-    let wraps = (0..2).map(|_| KeyWrap { kind: KeyWrap::SYMMETRIC, bytes: random.next().to_le_bytes().repeat(14) });
+    let wraps =
+        (0..2).map(|_| KeyWrap { epoch: 1, kind: KeyWrap::SYMMETRIC, bytes: random.next().to_le_bytes().repeat(14) });
     let wraps: Vec<KeyWrap> = wraps.collect();
     let mut offset = 80;
     let frames = (0..random.below(shape.frames + 1)).map(|_| {

@@ -6,6 +6,7 @@ use crate::platform::{FileKind, SourceFolder, Stat};
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
+use vellum_format::limits::SNAPSHOT_PATHS_MAX;
 use vellum_format::tree::EntryName;
 
 /// Every root by its path from `/`.
@@ -27,6 +28,9 @@ pub(crate) struct RootNode {
 pub(crate) fn resolve(options: &BackupOptions) -> Result<Roots, Error> {
     if options.paths.is_empty() {
         return Err(Error::NothingToBackUp);
+    }
+    if options.paths.len() > SNAPSHOT_PATHS_MAX {
+        return Err(Error::TooManyPaths { count: options.paths.len(), max: SNAPSHOT_PATHS_MAX });
     }
     let mut roots = Roots::default();
     let mut paths = options.paths.clone();
