@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc;
 use std::time::Duration;
-use vellum::format::{ObjectId, ObjectKind};
+use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{LocalStorage, MemoryStorage, Storage, StorageError};
 use vellum::{
     Credential, Error, KeyFile, LocalState, Locked, Repository, RepositoryError, RestoreOptions, SnapshotRef,
@@ -277,6 +277,36 @@ fn each_storage_call_of_a_restore_may_fail() {
     }
 }
 
+/// Two things at once: a damaged pack sends the restore to look for other copies, and that fails in its turn.
+#[test]
+fn a_failing_call_does_not_hide_damage() {
+    let (world, base) = World::new(MemoryStorage::new());
+    let source = world.versions.path(0);
+    let mut largest: Option<(u64, ObjectName)> = None;
+    base.list(ObjectKind::Pack, &mut |object| largest = largest.max(Some((object.len_bytes, object.name))))
+        .expect("memory");
+    let (_, name) = largest.expect("the pack with the data");
+    let mut bytes = base.get(&name, u64::MAX).expect("it was listed");
+    bytes[1_000] ^= 1;
+    base.delete(&name).expect("memory");
+    base.put(&name, &bytes).expect("memory");
+    for first in 1.. {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let target = folder.path().join("target");
+        let storage = Arc::new(FaultyStorage::new((*base).clone()));
+        storage.fail_nth(first, FaultKind::Io);
+        let restored = world
+            .open(Arc::<FaultyStorage<_>>::clone(&storage))
+            .map_err(Error::from)
+            .and_then(|repository| restore_to(&repository, source, &target, 1));
+        let is_told = restored.as_ref().map_or(true, |problems| !problems.is_empty());
+        assert!(is_told, "call {first} fails beside a damaged pack, and a restore that lacks files says nothing");
+        if storage.failed_count() == 0 {
+            break;
+        }
+    }
+}
+
 fn target_or_empty(target: &Path) -> std::path::PathBuf {
     std::fs::create_dir_all(target).expect("a scratch folder");
     target.to_owned()
@@ -343,13 +373,22 @@ fn each_disk_call_of_a_backup_may_fail() {
             let effect = DiskFaultEffect::Fail(errno);
             disk.plan(DiskFault { operation, first, count, effect });
             let before = disk.change_count();
-            let done = ending(&case, || world.try_backup(open_disk(&disk)?, 1, 1));
+            let storage = open_disk(&disk).ok();
+            let back_up = || {
+                let storage = storage.clone().map_or_else(|| open_disk(&disk), Ok)?;
+                world.try_backup(storage, 1, 1)
+            };
+            let done = ending(&case, back_up);
             disk.heal();
             let mut promises = world.promises.clone();
             let is_done = done.is_ok();
             match done {
                 Ok(id) => promises.acknowledge(id, 1),
-                Err(error) => assert!(storage_error(&error).is_some(), "{case}: the disk's error is told, not {error}"),
+                Err(error) => {
+                    assert!(storage_error(&error).is_some(), "{case}: the disk's error is told, not {error}");
+                    // Through the same storage it may refuse, but what it acknowledges holds.
+                    back_up().into_iter().for_each(|id| promises.acknowledge(id, 1));
+                }
             }
             let seed = disk.change_count() - before;
             let after_power_cut: Arc<dyn Storage> = open_disk(&disk.crash(seed)).expect("a repository");

@@ -18,6 +18,8 @@ pub type FrameId = FrameRef;
 pub struct Place {
     /// The frame that holds it.
     pub frame: FrameId,
+    /// Length of its plaintext in bytes, as the pack's directory says.
+    pub len_bytes: u32,
     offset_in_frame: u32,
 }
 
@@ -113,7 +115,7 @@ impl Repository {
         let id = self.class().dedup.chunk_id(&chunk.digest);
         let mut first_error = None;
         let mut locations = self.index().all_locations(&id);
-        if locations.is_empty() && cache.heals && self.recover()? {
+        if locations.is_empty() && (self.reload_if_damaged()? || (cache.heals && self.recover()?)) {
             locations = self.index().all_locations(&id);
         }
         for location in locations {
@@ -127,7 +129,17 @@ impl Repository {
                 Err(error) => first_error = first_error.or(Some(error)),
             }
         }
-        Err(first_error.unwrap_or(RepositoryError::ChunkMissing { id }))
+        match first_error {
+            // The place was forgotten since it was looked up; after a reload it is found anew or missing.
+            Some(RepositoryError::FrameForgotten) if self.reload_if_damaged()? => self.read_chunk(cache, kind, chunk),
+            error => Err(error.unwrap_or(RepositoryError::ChunkMissing { id })),
+        }
+    }
+
+    /// What the chunks of a frame are; `None` when the frame is no longer known.
+    #[must_use]
+    pub fn kind_of(&self, frame: FrameId) -> Option<ChunkKind> {
+        self.index().frame(frame).map(|info| info.kind)
     }
 
     /// The pack that holds a frame, for messages.
@@ -138,7 +150,8 @@ impl Repository {
 }
 
 fn place(location: &Location) -> Place {
-    Place { frame: location.frame, offset_in_frame: location.offset_in_frame }
+    let Location { frame, offset_in_frame, len_bytes, .. } = *location;
+    Place { frame, len_bytes, offset_in_frame }
 }
 
 /// The frames opened last, for readers that go through trees. Memory: `frames_max` times the frame length.

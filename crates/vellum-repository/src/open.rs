@@ -49,16 +49,22 @@ impl Locked {
         let location = || storage.location();
         let kinds = [ObjectKind::Config, ObjectKind::ConfigMirror];
         let found = read_undamaged(&*storage, kinds, limits::CONFIG_LEN_BYTES_MAX)?;
-        let mut undamaged = found.objects.into_iter();
-        match (undamaged.next(), undamaged.len()) {
-            (Some((id, bytes)), 0) => {
-                let damaged = |error| RepositoryError::damaged(ObjectName::new(ObjectKind::Config, id), &error);
-                let config = RepositoryConfig::decode(&bytes).map_err(damaged)?;
-                Ok(Self { storage, config, config_id: id })
+        let mut configs = Vec::new();
+        let mut refused = None;
+        for (id, bytes) in found.objects {
+            match RepositoryConfig::decode(&bytes) {
+                Ok(config) => configs.push((id, config)),
+                Err(error) => {
+                    refused = Some(RepositoryError::damaged(ObjectName::new(ObjectKind::Config, id), &error));
+                }
             }
-            (Some(_), others) => Err(RepositoryError::AmbiguousConfig { location: location(), count: others + 1 }),
-            (None, _) if found.names == 0 => Err(RepositoryError::NoRepository { location: location() }),
-            (None, _) => Err(RepositoryError::NothingLeft { kind: ObjectKind::Config, location: location() }),
+        }
+        match (configs.pop(), configs.len(), refused) {
+            (Some((config_id, config)), 0, _) => Ok(Self { storage, config, config_id }),
+            (Some(_), others, _) => Err(RepositoryError::AmbiguousConfig { location: location(), count: others + 1 }),
+            (None, _, Some(refused)) => Err(refused),
+            (None, ..) if found.names == 0 => Err(RepositoryError::NoRepository { location: location() }),
+            (None, ..) => Err(RepositoryError::NothingLeft { kind: ObjectKind::Config, location: location() }),
         }
     }
 
@@ -193,7 +199,10 @@ impl Repository {
     }
 
     pub(crate) fn take_recovered(&self) -> Vec<CatalogedPack> {
-        std::mem::take(&mut *self.recovered.lock().unwrap_or_else(PoisonError::into_inner))
+        let mut recovered = std::mem::take(&mut *self.recovered.lock().unwrap_or_else(PoisonError::into_inner));
+        recovered.sort_by_key(|pack| pack.pack);
+        recovered.dedup_by_key(|pack| pack.pack);
+        recovered
     }
 
     pub(crate) fn remember_recovered(&self, packs: &[CatalogedPack]) {

@@ -34,11 +34,11 @@ impl Repository {
     /// [`RepositoryError::Storage`] when the storage cannot be listed: then nothing may be concluded from it.
     pub fn refresh(&self) -> Result<Refreshed, RepositoryError> {
         let mut refreshed = self.load_catalogs()?;
-        if !refreshed.damaged.is_empty() {
-            refreshed.packs_recovered = self.recover_from_packs()?;
-        }
-        if self.storage().capabilities().cheap_listing {
-            refreshed.packs_absent = self.mark_absent_packs()?;
+        let is_cheap = self.storage().capabilities().cheap_listing;
+        if is_cheap || !refreshed.damaged.is_empty() {
+            let stored = self.names(ObjectKind::Pack)?;
+            refreshed.packs_recovered = self.adopt_unlisted(&stored)?;
+            refreshed.packs_absent = self.mark_absent_packs(&stored);
         }
         Ok(refreshed)
     }
@@ -50,7 +50,7 @@ impl Repository {
     /// As [`Repository::refresh`].
     pub fn refresh_for_check(&self) -> Result<Refreshed, RepositoryError> {
         let mut refreshed = self.load_catalogs()?;
-        refreshed.packs_absent = self.mark_absent_packs()?;
+        refreshed.packs_absent = self.mark_absent_packs(&self.names(ObjectKind::Pack)?);
         Ok(refreshed)
     }
 
@@ -73,7 +73,11 @@ impl Repository {
             let mut opened = Vec::new();
             for id in batch {
                 match self.read_catalog(*id) {
-                    Ok(catalog) => opened.push((*id, catalog)),
+                    Ok(catalog) => {
+                        // I4: a snapshot that relies on it must not outlive it.
+                        self.storage().adopt(&ObjectName::new(ObjectKind::Catalog, *id));
+                        opened.push((*id, catalog));
+                    }
                     Err(error @ RepositoryError::Damaged { .. }) => refreshed.damaged.push(error),
                     Err(error) => return Err(error),
                 }
@@ -84,33 +88,45 @@ impl Repository {
         Ok(refreshed)
     }
 
-    /// As [`Repository::recover_from_packs`], but only once: whether it brought anything new.
+    /// Tries to find again what the index does not know: reads damaged segments' catalogs anew, and once a process the
+    /// directories of packs that no catalog lists. Whether it brought anything new.
     ///
     /// # Errors
     /// [`RepositoryError::Storage`].
     pub fn recover(&self) -> Result<bool, RepositoryError> {
-        if self.has_recovered() {
-            return Ok(false);
+        if self.reload_if_damaged()? {
+            return Ok(true);
         }
-        Ok(self.recover_from_packs()? > 0)
+        match self.has_recovered() {
+            true => Ok(false),
+            false => Ok(self.adopt_unlisted(&self.names(ObjectKind::Pack)?)? > 0),
+        }
     }
 
-    /// Reads the directories of packs that no loaded catalog lists, so that their chunks are found again. The next
-    /// session lists them in its catalog.
+    /// Reads catalogs again whose segments turned out damaged since they were loaded: until then, what they list
+    /// looks missing. Whether there were any.
     ///
     /// # Errors
     /// [`RepositoryError::Storage`].
-    pub fn recover_from_packs(&self) -> Result<usize, RepositoryError> {
+    pub fn reload_if_damaged(&self) -> Result<bool, RepositoryError> {
+        match self.index().drop_damaged().is_empty() {
+            true => Ok(false),
+            false => self.load_catalogs().map(|_| true),
+        }
+    }
+
+    /// Reads the directories of packs that no loaded catalog lists, left by a killed backup or a lost catalog, so that
+    /// their chunks are found. The next session lists them in its catalog, so they become part of its sync.
+    fn adopt_unlisted(&self, stored: &BTreeMap<ObjectId, u64>) -> Result<usize, RepositoryError> {
         let known: BTreeSet<ObjectId> = self.index().packs().into_iter().map(|(pack, _)| pack).collect();
-        let mut unlisted = Vec::new();
-        self.storage().list(ObjectKind::Pack, &mut |object| {
-            if !known.contains(&object.name.id) {
-                unlisted.push((object.name, object.len_bytes));
+        let mut packs = Vec::new();
+        for (id, len_bytes) in stored.iter().filter(|(id, _)| !known.contains(id)) {
+            let name = ObjectName::new(ObjectKind::Pack, *id);
+            if let Some(pack) = self.read_directory(&name, *len_bytes)? {
+                self.storage().adopt(&name);
+                packs.push(pack);
             }
-        })?;
-        let read: Vec<Option<CatalogedPack>> =
-            unlisted.iter().map(|(name, len_bytes)| self.read_directory(name, *len_bytes)).collect::<Result<_, _>>()?;
-        let packs: Vec<CatalogedPack> = read.into_iter().flatten().collect();
+        }
         self.remember_recovered(&packs);
         let count = packs.len();
         // Under the pack's own name, which is no catalog's: the next refresh forgets it again.
@@ -129,22 +145,14 @@ impl Repository {
         }
     }
 
-    fn mark_absent_packs(&self) -> Result<usize, RepositoryError> {
-        let absent = self.absent_packs()?;
+    /// Presence means name and length agree; a name alone is never presence.
+    fn mark_absent_packs(&self, stored: &BTreeMap<ObjectId, u64>) -> usize {
+        let listed = self.index().packs().into_iter();
+        let absent: BTreeSet<ObjectId> =
+            listed.filter(|(pack, len)| stored.get(pack) != Some(len)).map(|(pack, _)| pack).collect();
         let count = absent.len();
         self.set_absent_packs(absent);
-        Ok(count)
-    }
-
-    /// Presence means name and length agree; a name alone is never presence.
-    fn absent_packs(&self) -> Result<BTreeSet<ObjectId>, RepositoryError> {
-        let mut expected: BTreeMap<ObjectId, u64> = self.index().packs().into_iter().collect();
-        self.storage().list(ObjectKind::Pack, &mut |object| {
-            if expected.get(&object.name.id) == Some(&object.len_bytes) {
-                expected.remove(&object.name.id);
-            }
-        })?;
-        Ok(expected.into_keys().collect())
+        count
     }
 
     pub(crate) fn read_catalog(&self, id: ObjectId) -> Result<Catalog, RepositoryError> {

@@ -37,7 +37,11 @@ pub trait Storage: Send + Sync {
     /// [`StorageError::NameTaken`] when the existing object has another length, which means damage.
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError>;
 
-    /// Makes every put and delete that returned before this call began durable.
+    /// Makes an object that a listing has shown part of the next [`Storage::sync`], as if it had been put here:
+    /// whoever put it may have been killed before his own.
+    fn adopt(&self, name: &ObjectName);
+
+    /// Makes every put, adoption and delete that returned before this call began durable.
     ///
     /// # Errors
     /// After an error nothing is known about what is durable, and the storage may refuse to write from then on
@@ -128,6 +132,9 @@ macro_rules! forward_storage {
         impl<S: Storage + ?Sized> Storage for $pointer {
             fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
                 (**self).put(name, bytes)
+            }
+            fn adopt(&self, name: &ObjectName) {
+                (**self).adopt(name);
             }
             fn sync(&self) -> Result<(), StorageError> {
                 (**self).sync()

@@ -133,6 +133,8 @@ impl<D: Disk> LocalStorage<D> {
                 is_fresh &= match entry.name.to_str() {
                     Some("lost+found") => folder.is_empty(),
                     Some(name) if *folder == TEMPORARY_FOLDER => writer_process(name).is_some(),
+                    // Keys without a config are left by an `init` that was interrupted.
+                    Some(name) if is_key_object(&join(folder, name)) => true,
                     Some(name) => layout.contains(&join(folder, name).as_str()),
                     None => false,
                 };
@@ -305,6 +307,14 @@ impl<D: Disk> Storage for LocalStorage<D> {
         Ok(put)
     }
 
+    fn adopt(&self, name: &ObjectName) {
+        let mut folders = lock(&self.folders);
+        folders.unsynced.insert(folder_of(name));
+        if name.kind.is_spread() {
+            folders.unsynced.insert(name.kind.folder().to_owned());
+        }
+    }
+
     fn sync(&self) -> Result<(), StorageError> {
         // Whoever comes while another syncs waits, because the other may be syncing what this one must promise.
         let _turn = lock(&self.sync_turn);
@@ -382,6 +392,10 @@ fn layout() -> Vec<&'static str> {
     let kinds = ObjectKind::ALL.map(ObjectKind::folder);
     let above: BTreeSet<_> = kinds.into_iter().map(parent).filter(|folder| !folder.is_empty()).collect();
     above.into_iter().chain(kinds).chain([TEMPORARY_FOLDER]).collect()
+}
+
+fn is_key_object(path: &str) -> bool {
+    ObjectName::from_path(path).is_ok_and(|name| matches!(name.kind, ObjectKind::Key | ObjectKind::KeyMirror))
 }
 
 fn folder_of(name: &ObjectName) -> String {

@@ -45,6 +45,9 @@ impl Storage for MemoryStorage {
         }
     }
 
+    /// Nothing to do: what is here is here.
+    fn adopt(&self, _name: &ObjectName) {}
+
     fn sync(&self) -> Result<(), StorageError> {
         Ok(())
     }

@@ -4,7 +4,6 @@ use crate::{LocalStorage, Storage, StorageError};
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::PathBuf;
-use vellum_format::ObjectKind;
 
 /// Where a repository lies, parsed but not yet touched.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,32 +46,15 @@ impl Location {
         }
     }
 
-    /// Makes an empty storage for a new repository, or opens one whose making was interrupted before it held a
-    /// config.
+    /// Makes an empty storage for a new repository.
     ///
     /// # Errors
     /// See [`LocalStorage::create`].
     pub fn create(&self) -> Result<Box<dyn Storage>, StorageError> {
-        let Self::Local(path) = self;
-        match LocalStorage::create(path) {
-            Ok(storage) => Ok(Box::new(storage)),
-            Err(refused) => match LocalStorage::open(path) {
-                Ok(storage) if is_unfinished(&storage)? => Ok(Box::new(storage)),
-                _ => Err(refused),
-            },
+        match self {
+            Self::Local(path) => Ok(Box::new(LocalStorage::create(path)?)),
         }
     }
-}
-
-/// Whether there is no config and nothing that could belong to one.
-fn is_unfinished(storage: &dyn Storage) -> Result<bool, StorageError> {
-    let kinds =
-        [ObjectKind::Config, ObjectKind::ConfigMirror, ObjectKind::Pack, ObjectKind::Catalog, ObjectKind::Snapshot];
-    let mut count = 0;
-    for kind in kinds {
-        storage.list(kind, &mut |_| count += 1)?;
-    }
-    Ok(count == 0)
 }
 
 /// Parses an address and opens the storage of the repository there.

@@ -162,6 +162,10 @@ impl<S: Storage> Storage for FaultyStorage<S> {
         self.call(Operation::Put, || Some(Put::Stored), || self.inner.put(name, bytes))
     }
 
+    fn adopt(&self, name: &ObjectName) {
+        self.inner.adopt(name);
+    }
+
     fn sync(&self) -> Result<(), StorageError> {
         self.call(Operation::Sync, || Some(()), || self.inner.sync())
     }

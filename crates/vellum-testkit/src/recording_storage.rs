@@ -79,6 +79,10 @@ impl<S: Storage> Storage for RecordingStorage<S> {
         put
     }
 
+    fn adopt(&self, name: &ObjectName) {
+        self.inner.adopt(name);
+    }
+
     fn sync(&self) -> Result<(), StorageError> {
         let synced = self.inner.sync();
         lock(&self.calls).push(Call { operation: Operation::Sync, kind: None, name: None, len: 0 });

@@ -80,7 +80,8 @@ pub struct CheckReport {
 /// [`Error::Repository`] when the storage cannot be read at all; damage is not an error but a finding.
 pub fn check(repository: &Repository, options: &CheckOptions, context: &Context) -> Result<CheckReport, Error> {
     let report = CheckReport::default();
-    let mut checker = Checker { repository, context, report, seen: HashSet::new(), lost: HashSet::new() };
+    let mut checker =
+        Checker { repository, context, report, seen: HashSet::new(), lost: HashSet::new(), last_kind: None };
     for damage in repository.verify_config_and_keys()? {
         checker.damage(damage);
     }
@@ -101,6 +102,8 @@ struct Checker<'a> {
     seen: HashSet<[u8; 16]>,
     /// Frames that were found not to open.
     lost: HashSet<FrameId>,
+    /// What the frame asked for last holds; neighbours ask for the same.
+    last_kind: Option<(FrameId, ChunkKind)>,
 }
 
 impl Checker<'_> {
@@ -155,15 +158,21 @@ impl Checker<'_> {
 
     /// Every chunk of a file is listed by a catalog, in a pack that is there, in a frame that opens, and they add up
     /// to its length.
-    fn check_file(&self, cache: &FrameCache, content: &Content, len_bytes: u64) -> Result<(), RepositoryError> {
+    fn check_file(&mut self, cache: &FrameCache, content: &Content, len_bytes: u64) -> Result<(), RepositoryError> {
         let repository = self.repository;
         let mut sum = 0;
         for chunk in ChunkIter::new(repository, cache, content) {
             let chunk = chunk?;
-            let places = repository.places(&chunk);
+            let mut places = repository.places(&chunk);
+            if places.is_empty() && repository.reload_if_damaged()? {
+                places = repository.places(&chunk);
+            }
             let Some(first) = places.first() else {
                 return Err(RepositoryError::ChunkMissing { id: repository.chunk_id(&chunk) });
             };
+            if first.len_bytes != chunk.len_bytes || self.kind_of(first.frame) != Some(ChunkKind::Data) {
+                return Err(RepositoryError::ChunkDamaged { id: repository.chunk_id(&chunk) });
+            }
             if places.iter().all(|place| self.lost.contains(&place.frame)) {
                 let reason = "it holds this damaged".to_owned();
                 let object = repository.pack_of(first.frame);
@@ -269,6 +278,17 @@ impl Checker<'_> {
             }
         }
         Ok(())
+    }
+
+    fn kind_of(&mut self, frame: FrameId) -> Option<ChunkKind> {
+        if let Some((last, kind)) = self.last_kind
+            && last == frame
+        {
+            return Some(kind);
+        }
+        let kind = self.repository.kind_of(frame)?;
+        self.last_kind = Some((frame, kind));
+        Some(kind)
     }
 
     /// Reads files chosen at random through the code that restores.

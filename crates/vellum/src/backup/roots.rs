@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use vellum_format::limits::SNAPSHOT_PATHS_MAX;
+use vellum_format::snapshot::Timestamp;
 use vellum_format::tree::EntryName;
 
 /// Every root by its path from `/`.
@@ -20,6 +21,9 @@ pub(crate) struct Roots {
 pub(crate) struct RootNode {
     /// Everything here is wanted.
     pub(crate) is_root: bool,
+    /// When a root at or below it was last changed. Folders above roots are saved with this time instead of their
+    /// own, which changes with every neighbour of a root.
+    pub(crate) modified: Option<Timestamp>,
     /// Otherwise only this.
     pub(crate) children: BTreeMap<EntryName, RootNode>,
 }
@@ -37,20 +41,21 @@ pub(crate) fn resolve(options: &BackupOptions) -> Result<Roots, Error> {
     paths.sort();
     for path in &paths {
         let names = components(path)?;
-        check_root(path, options)?;
-        roots.insert(path, &names)?;
+        let modified = check_root(path, options)?;
+        roots.insert(path, &names, modified)?;
     }
     Ok(roots)
 }
 
 impl Roots {
-    fn insert(&mut self, path: &Path, names: &[EntryName]) -> Result<(), Error> {
+    fn insert(&mut self, path: &Path, names: &[EntryName], modified: Timestamp) -> Result<(), Error> {
         let mut node = &mut self.top;
         for name in names {
             if node.is_root {
                 return check_is_below(path);
             }
             node = node.children.entry(name.clone()).or_default();
+            node.modified = node.modified.max(Some(modified));
         }
         node.is_root = true;
         node.children.clear();
@@ -110,28 +115,29 @@ fn check_is_below(path: &Path) -> Result<(), Error> {
     }
 }
 
-fn check_root(path: &Path, options: &BackupOptions) -> Result<(), Error> {
+/// When the root was last changed.
+fn check_root(path: &Path, options: &BackupOptions) -> Result<Timestamp, Error> {
     let missing = |source| Error::SourceMissing { path: path.to_owned(), source };
-    stat_path(path).map_err(missing)?;
-    let Some(repository) = &options.repository_folder else { return Ok(()) };
-    let (Ok(repository), Ok(root)) = (repository.canonicalize(), path.canonicalize()) else { return Ok(()) };
-    let Ok(below) = repository.strip_prefix(&root) else { return Ok(()) };
+    let modified = stat_path(path).map_err(missing)?.modified;
+    let Some(repository) = &options.repository_folder else { return Ok(modified) };
+    let (Ok(repository), Ok(root)) = (repository.canonicalize(), path.canonicalize()) else { return Ok(modified) };
+    let Ok(below) = repository.strip_prefix(&root) else { return Ok(modified) };
     let as_walked: PathBuf = path.join(below);
     match options.excludes.patterns.matches_with_parents(as_walked.as_os_str().as_bytes()) {
-        true => Ok(()),
+        true => Ok(modified),
         false => Err(Error::RepositoryInsideSource { path: path.to_owned() }),
     }
 }
 
 /// What stands at a path; a link in its last place is not followed.
-pub(crate) fn stat_path(path: &Path) -> std::io::Result<(Stat, Option<EntryName>)> {
+fn stat_path(path: &Path) -> std::io::Result<Stat> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Ok((SourceFolder::open_root(path)?.stat_self()?, None));
+        return SourceFolder::open_root(path)?.stat_self();
     };
     let name = EntryName::new(name.as_bytes().to_vec()).map_err(std::io::Error::other)?;
     let stat = SourceFolder::open_root(parent)?.stat(&name)?;
     if matches!(stat.kind, FileKind::Socket | FileKind::Unknown) {
         return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "this kind of file cannot be backed up"));
     }
-    Ok((stat, Some(name)))
+    Ok(stat)
 }

@@ -39,8 +39,9 @@ pub(super) fn walk(
     if walked.is_ok() {
         store.send_batch();
     }
-    store.writer.flush()?;
-    walked
+    let flushed = store.writer.flush();
+    walked?;
+    Ok(flushed?)
 }
 
 /// Walks without storing anything, for a dry run.
@@ -213,7 +214,7 @@ impl<'a, 's> Walker<'a, 's> {
             let xattrs = handle.xattrs_self()?;
             Ok((handle, stat, metadata_of(&stat, xattrs, &self.names)))
         });
-        let (handle, stat, metadata) = match entered {
+        let (handle, stat, mut metadata) = match entered {
             Ok(entered) => entered,
             Err(source) if is_named => return Err(missing_root(path, source)),
             Err(error) => {
@@ -221,6 +222,9 @@ impl<'a, 's> Walker<'a, 's> {
                 return Ok(None);
             }
         };
+        if let Some(RootNode { is_root: false, modified: Some(modified), .. }) = node {
+            metadata.modified = modified;
+        }
         if self.repository_folder == Some((stat.device, stat.inode)) {
             return Err(Error::RepositoryInsideSource { path: path_buf(path) });
         }

@@ -58,8 +58,9 @@ fn try_work(run: &Run<'_>, session: &Session<'_>, queue: &Receiver<Batch>) -> Re
     let mut reader = FileReader { run, writer: session.frame_writer()?, buffer: Vec::new() };
     let result = reader.take_all(queue);
     // Also when cancelled: what was put must reach a frame, so that the session may keep what is complete.
-    reader.writer.flush()?;
-    result
+    let flushed = reader.writer.flush();
+    result?;
+    Ok(flushed?)
 }
 
 struct FileReader<'a, 's> {

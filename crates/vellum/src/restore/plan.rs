@@ -286,7 +286,7 @@ fn restore_frame(
 ) -> Result<(), Error> {
     let frame = match run.repository.open_frame(reader, planned[0].place.frame) {
         Ok(frame) => Some(frame),
-        Err(RepositoryError::Damaged { .. }) => None,
+        Err(RepositoryError::Damaged { .. } | RepositoryError::FrameForgotten) => None,
         Err(error) => return Err(error.into()),
     };
     for one in planned {
