@@ -60,6 +60,6 @@ golden:
     cargo run -p vellum-tests --example write_golden
     git status --short -- fixtures
 
-# The documentation of every crate, warnings as errors
+# The documentation of every library, warnings as errors
 doc:
-    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace
+    RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --workspace --lib

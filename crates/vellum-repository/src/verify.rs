@@ -120,12 +120,13 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::Storage`], or [`RepositoryError::LocalState`] when the index is damaged.
     pub fn lost_frames(&self, packs: &BTreeSet<ObjectId>) -> Result<Vec<FrameId>, RepositoryError> {
-        let mut frames = Vec::new();
-        self.index().for_each_frame(|frame, info| {
-            if packs.contains(&info.pack) {
-                frames.push(frame);
-            }
-        })?;
+        if packs.is_empty() {
+            return Ok(Vec::new());
+        }
+        let frames = match self.frames_of(packs) {
+            Err(_) if self.reload_if_damaged()? => self.frames_of(packs)?,
+            frames => frames?,
+        };
         let mut reader = FrameReader::new();
         let mut lost = Vec::new();
         for frame in frames {
@@ -136,6 +137,16 @@ impl Repository {
             }
         }
         Ok(lost)
+    }
+
+    fn frames_of(&self, packs: &BTreeSet<ObjectId>) -> Result<Vec<FrameId>, RepositoryError> {
+        let mut frames = Vec::new();
+        self.index().for_each_frame(|frame, info| {
+            if packs.contains(&info.pack) {
+                frames.push(frame);
+            }
+        })?;
+        Ok(frames)
     }
 
     /// The content of a catalog.

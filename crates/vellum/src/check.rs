@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use std::collections::{BTreeSet, HashSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
-use vellum_format::content::{ChunkKind, Content};
+use vellum_format::content::{ChunkKind, ChunkRef, Content};
 use vellum_format::tree::Node;
 use vellum_format::{ObjectId, ObjectKind, ObjectName};
 use vellum_repository::{Damage, FrameCache, FrameId, FrameReader, Repository, RepositoryError, Snapshot, Snapshots};
@@ -163,21 +163,13 @@ impl Checker<'_> {
         let mut sum = 0;
         for chunk in ChunkIter::new(repository, cache, content) {
             let chunk = chunk?;
-            let mut places = repository.places(&chunk);
-            if places.is_empty() && repository.reload_if_damaged()? {
-                places = repository.places(&chunk);
-            }
-            let Some(first) = places.first() else {
-                return Err(RepositoryError::ChunkMissing { id: repository.chunk_id(&chunk) });
-            };
-            if first.len_bytes != chunk.len_bytes || self.kind_of(first.frame) != Some(ChunkKind::Data) {
-                return Err(RepositoryError::ChunkDamaged { id: repository.chunk_id(&chunk) });
-            }
-            if places.iter().all(|place| self.lost.contains(&place.frame)) {
-                let reason = "it holds this damaged".to_owned();
-                let object = repository.pack_of(first.frame);
-                let damaged = |object| RepositoryError::Damaged { object, reason };
-                return Err(object.map_or(RepositoryError::ChunkDamaged { id: repository.chunk_id(&chunk) }, damaged));
+            let checked = self.check_chunk(&chunk);
+            if checked.is_err() {
+                // A segment of the index that turned out damaged looks like a missing chunk until it is read again.
+                match repository.reload_if_damaged()? {
+                    true => self.check_chunk(&chunk)?,
+                    false => checked?,
+                }
             }
             sum += u64::from(chunk.len_bytes);
         }
@@ -278,6 +270,21 @@ impl Checker<'_> {
             }
         }
         Ok(())
+    }
+
+    fn check_chunk(&mut self, chunk: &ChunkRef) -> Result<(), RepositoryError> {
+        let id = self.repository.chunk_id(chunk);
+        let places = self.repository.places(chunk);
+        let first = places.first().ok_or(RepositoryError::ChunkMissing { id })?;
+        if first.len_bytes != chunk.len_bytes || self.kind_of(first.frame) != Some(ChunkKind::Data) {
+            return Err(RepositoryError::ChunkDamaged { id });
+        }
+        if !places.iter().all(|place| self.lost.contains(&place.frame)) {
+            return Ok(());
+        }
+        let object = self.repository.pack_of(first.frame);
+        let damaged = |object| RepositoryError::Damaged { object, reason: "it holds this, damaged".to_owned() };
+        Err(object.map_or(RepositoryError::ChunkDamaged { id }, damaged))
     }
 
     fn kind_of(&mut self, frame: FrameId) -> Option<ChunkKind> {
