@@ -255,6 +255,7 @@ fn constants() -> BTreeMap<&'static str, String> {
         ("CONFIG_LEN_BYTES_MAX", limits::CONFIG_LEN_BYTES_MAX.to_string()),
         ("KEY_MANIFEST_LEN_BYTES_MAX", limits::KEY_MANIFEST_LEN_BYTES_MAX.to_string()),
         ("SLOTS_MAX", limits::SLOTS_MAX.to_string()),
+        ("RINGS_MAX", limits::RINGS_MAX.to_string()),
         ("HEADER_LEN_BYTES_MAX", slot("HEADER_LEN_BYTES_MAX")),
         ("SLOT_LABEL_LEN_BYTES_MAX", slot("SLOT_LABEL_LEN_BYTES_MAX")),
         ("MEMORY_KIB", slot("MEMORY_KIB")),

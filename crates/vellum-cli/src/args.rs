@@ -383,6 +383,18 @@ pub(crate) enum CatVerb {
         #[arg(value_name = "SNAPSHOT", value_parser = snapshot_reference())]
         snapshot: SnapshotReference,
     },
+    /// The packs that a catalog lists, with their frames
+    Catalog {
+        /// Its id, or the beginning of it
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// The directory of a pack
+    Pack {
+        /// Its id, or the beginning of it
+        #[arg(value_name = "ID")]
+        id: String,
+    },
     /// The entries of a folder, with the ids of their chunks
     Tree {
         /// Which

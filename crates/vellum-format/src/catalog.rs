@@ -72,6 +72,11 @@ fn decode_pack(cursor: &mut Cursor<'_>) -> Result<CatalogedPack, FormatError> {
     let len_bytes = at_most(WHAT, "pack length", cursor.u64()?, limits::PACK_LEN_BYTES_MAX)?;
     let directory_len = at_most(WHAT, "directory length", cursor.u32()?, limits::DIRECTORY_LEN_BYTES_MAX)?;
     let directory = Directory::decode(cursor.take(directory_len as usize)?, len_bytes)?;
+    let wraps: Vec<usize> = directory.wraps.iter().map(|wrap| wrap.bytes.len()).collect();
+    let exact = Directory::encoded_len(&wraps, directory.frames.len(), directory.chunk_count());
+    if exact != directory_len as usize {
+        return Err(FormatError::Inconsistent { what: WHAT, rule: "a directory in it has no padding" });
+    }
     Ok(CatalogedPack { pack, len_bytes, directory })
 }
 

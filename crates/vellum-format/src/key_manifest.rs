@@ -3,6 +3,7 @@
 //! A slot is a recipient: it turns some secret of the user into an X-Wing key pair, and the ring key is sealed to its
 //! public key. So the ring key can be changed, and sealed anew to every slot, without any user being present.
 
+use crate::cursor::at_most;
 use crate::snapshot::Timestamp;
 use crate::{Bytes, FixedBytes, FormatError, ObjectId, RepositoryId, cbor, limits};
 use serde::{Deserialize, Serialize};
@@ -65,11 +66,9 @@ impl KeyManifest {
     /// [`FormatError`] when it is none or breaks a limit.
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         let manifest: Self = cbor::decode(WHAT, bytes)?;
-        let (value, limit) = (manifest.slots.len() as u64, limits::SLOTS_MAX as u64);
-        match value > limit || manifest.rings.len() > 64 {
-            true => Err(FormatError::BeyondLimit { what: WHAT, field: "slot count", value, limit }),
-            false => Ok(manifest),
-        }
+        at_most(WHAT, "slot count", manifest.slots.len() as u64, limits::SLOTS_MAX as u64)?;
+        at_most(WHAT, "ring count", manifest.rings.len() as u64, limits::RINGS_MAX as u64)?;
+        Ok(manifest)
     }
 }
 

@@ -6,6 +6,8 @@ pub const CONFIG_LEN_BYTES_MAX: u64 = 1 << 20;
 pub const KEY_MANIFEST_LEN_BYTES_MAX: u64 = 4 << 20;
 /// Slots in one key manifest.
 pub const SLOTS_MAX: usize = 256;
+/// Rings in one key manifest.
+pub const RINGS_MAX: usize = 64;
 /// Bytes of a snapshot object.
 pub const SNAPSHOT_LEN_BYTES_MAX: u64 = 16 << 20;
 /// Paths that one snapshot names.

@@ -335,6 +335,9 @@ fn decode_frame(starts: &mut Cursor<'_>, chunks: &mut Cursor<'_>, wrap_count: u1
         sum += u64::from(len_bytes);
         members.push(PackedChunk { id, len_bytes });
     }
+    if members.is_empty() {
+        return Err(FormatError::Inconsistent { what: DIRECTORY, rule: "a frame holds a chunk" });
+    }
     if sum != u64::from(plain_len_bytes) || members.iter().any(|chunk| chunk.len_bytes == 0) {
         return Err(FormatError::Inconsistent { what: DIRECTORY, rule: "chunks are not empty and fill their frame" });
     }

@@ -4,6 +4,7 @@
 use crate::snapshot::Timestamp;
 use crate::{FEATURES_UNDERSTOOD, FixedBytes, FormatError, RepositoryId, cbor, limits};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 const WHAT: &str = "repository config";
 const MAGIC: [u8; 8] = *b"VELLUMCF";
@@ -77,6 +78,10 @@ impl RepositoryConfig {
         }
         if !(4096..=8 << 20).contains(&config.frame_len_bytes) || config.frame_len_bytes > config.pack_len_bytes / 4 {
             return Err(FormatError::Inconsistent { what: WHAT, rule: "a frame is at most a quarter of a pack" });
+        }
+        let names: BTreeSet<&str> = config.classes.iter().map(|class| class.name.as_str()).collect();
+        if names.len() != config.classes.len() {
+            return Err(FormatError::Inconsistent { what: WHAT, rule: "every class has a name of its own" });
         }
         match config.classes.iter().all(|class| class.is_within(&config)) && !config.classes.is_empty() {
             true => Ok(config),

@@ -142,7 +142,16 @@ pub struct Timestamp {
     /// May be negative.
     pub seconds: i64,
     /// 0 to 999,999,999.
+    #[serde(deserialize_with = "below_one_second")]
     pub nanoseconds: u32,
+}
+
+fn below_one_second<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<u32, D::Error> {
+    let nanoseconds = u32::deserialize(deserializer)?;
+    match nanoseconds < 1_000_000_000 {
+        true => Ok(nanoseconds),
+        false => Err(serde::de::Error::custom("nanoseconds make a whole second")),
+    }
 }
 
 /// Where the snapshot's tree starts.

@@ -18,7 +18,7 @@ use crate::{Context, Error, Problem};
 use file_cache::{CacheWriter, FileCache};
 use folder::FolderBuilder;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
@@ -202,7 +202,8 @@ pub fn backup(repository: &Repository, options: &BackupOptions, context: &Contex
         duration_ms: milliseconds_since(started),
         ..run.summary()
     };
-    let snapshot = durable.publish(draft(options, options.paths.iter().map(path_bytes).collect(), root, summary))?;
+    let snapshot =
+        durable.publish(draft(options, options.paths.iter().map(|path| path_bytes(path)).collect(), root, summary))?;
     if let Some(writer) = &run.cache_writer {
         writer.publish(repository);
     }
@@ -308,7 +309,7 @@ fn draft(options: &BackupOptions, paths: Vec<Vec<u8>>, root: Content, summary: S
 }
 
 fn is_unchanged(repository: &Repository, options: &BackupOptions, root: &Content) -> Result<bool, Error> {
-    let paths: Vec<Vec<u8>> = options.paths.iter().map(path_bytes).collect();
+    let paths: Vec<Vec<u8>> = options.paths.iter().map(|path| path_bytes(path)).collect();
     let snapshots = repository.snapshots()?.snapshots;
     let last = snapshots.iter().rev().find(|snapshot| {
         let manifest = &snapshot.manifest;
@@ -337,7 +338,7 @@ fn report(run: Run<'_>, snapshot: Option<ObjectId>, stored: Summary) -> BackupRe
     BackupReport { snapshot, summary, problems: run.problems.into_inner().unwrap_or_else(PoisonError::into_inner) }
 }
 
-pub(crate) fn path_bytes(path: &PathBuf) -> Vec<u8> {
+fn path_bytes(path: &Path) -> Vec<u8> {
     use std::os::unix::ffi::OsStrExt as _;
     path.as_os_str().as_bytes().to_vec()
 }

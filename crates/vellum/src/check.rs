@@ -11,7 +11,9 @@ use std::sync::{Mutex, PoisonError};
 use vellum_format::content::{ChunkKind, ChunkRef, Content};
 use vellum_format::tree::Node;
 use vellum_format::{ObjectId, ObjectKind, ObjectName};
-use vellum_repository::{Damage, FrameCache, FrameId, FrameReader, Repository, RepositoryError, Snapshot, Snapshots};
+use vellum_repository::{
+    Damage, FrameCache, FrameId, FrameReader, PackVerdict, Repository, RepositoryError, Snapshot, Snapshots,
+};
 
 /// Findings that are kept; further ones are only counted.
 const FINDINGS_KEPT_MAX: usize = 10_000;
@@ -93,6 +95,9 @@ pub fn check(repository: &Repository, options: &CheckOptions, context: &Context)
     checker.check_snapshots(options)?;
     Ok(checker.report)
 }
+
+/// A pack and what reading it found.
+type Verdict = (ObjectId, Result<PackVerdict, RepositoryError>);
 
 struct Checker<'a> {
     repository: &'a Repository,
@@ -181,10 +186,7 @@ impl Checker<'_> {
         }
     }
 
-    fn read_packs(
-        &self,
-        chosen: &[(ObjectId, u64)],
-    ) -> Result<Vec<(ObjectId, Result<vellum_repository::PackVerdict, RepositoryError>)>, Error> {
+    fn read_packs(&self, chosen: &[(ObjectId, u64)]) -> Result<Vec<Verdict>, Error> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.context.worker_count())
             .build()

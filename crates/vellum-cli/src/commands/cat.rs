@@ -10,8 +10,11 @@ use crate::report::Failure;
 use crate::selection;
 use crate::time::rfc3339;
 use serde_json::{Value, json};
+use vellum::format::catalog::CatalogedPack;
 use vellum::format::content::Content;
+use vellum::format::pack::{Directory, Frame};
 use vellum::format::tree::{Entry, Node};
+use vellum::format::{ObjectId, ObjectKind};
 use vellum::{FrameCache, Repository, Snapshot, SnapshotFilter, TreeWalk, open_path};
 
 /// Prints one part of the repository.
@@ -25,6 +28,18 @@ pub(super) fn run(invocation: &Invocation, verb: &CatVerb) -> Result<ExitCode, F
             let chosen = selection::choose(&repository, snapshot, &filter, &invocation.output)?;
             (manifest(&chosen.snapshot), chosen.exit_code())
         }
+        CatVerb::Catalog { id } => {
+            let id = find(&repository, ObjectKind::Catalog, id)?;
+            let packs = repository.catalog(id)?.packs;
+            let pack = |pack: &CatalogedPack| directory(pack.pack, pack.len_bytes, &pack.directory);
+            let packs: Vec<Value> = packs.iter().map(pack).collect();
+            (json!({ "type": "catalog", "id": id.to_string(), "packs": packs }), ExitCode::Complete)
+        }
+        CatVerb::Pack { id } => {
+            let id = find(&repository, ObjectKind::Pack, id)?;
+            let len_bytes = repository.names(ObjectKind::Pack)?.get(&id).copied().unwrap_or_default();
+            (directory(id, len_bytes, &repository.pack_directory(id)?), ExitCode::Complete)
+        }
         CatVerb::Tree { snapshot } => tree(invocation, &repository, snapshot)?,
     };
     let output = &invocation.output;
@@ -33,6 +48,36 @@ pub(super) fn run(invocation: &Invocation, verb: &CatVerb) -> Result<ExitCode, F
         false => output.result(&format!("{value:#}")),
     }
     Ok(exit_code)
+}
+
+/// The one object of a kind whose id begins like this.
+fn find(repository: &Repository, kind: ObjectKind, start: &str) -> Result<ObjectId, Failure> {
+    let matching: Vec<ObjectId> =
+        repository.names(kind)?.into_keys().filter(|id| id.to_string().starts_with(start)).collect();
+    match matching[..] {
+        [id] => Ok(id),
+        [] => Err(unclear(format!("no {} begins with {start}", kind.noun()))),
+        _ => Err(unclear(format!("{} {}s begin with {start}", matching.len(), kind.noun()))),
+    }
+}
+
+fn unclear(message: String) -> Failure {
+    Failure::usage(message, "an id has to name one object", "give more of the id, as the repository's folders show it")
+}
+
+fn directory(pack: ObjectId, len_bytes: u64, directory: &Directory) -> Value {
+    let frame = |frame: &Frame| {
+        json!({
+            "offset": frame.offset,
+            "stored_len_bytes": frame.stored_len_bytes,
+            "plain_len_bytes": frame.plain_len_bytes(),
+            "kind": format!("{:?}", frame.kind).to_lowercase(),
+            "compression": format!("{:?}", frame.compression).to_lowercase(),
+            "chunks": frame.chunks.iter().map(|chunk| json!([chunk.id.to_string(), chunk.len_bytes])).collect::<Vec<_>>(),
+        })
+    };
+    let frames: Vec<Value> = directory.frames.iter().map(frame).collect();
+    json!({ "type": "pack", "id": pack.to_string(), "len_bytes": len_bytes, "frames": frames })
 }
 
 fn config(repository: &Repository) -> Value {

@@ -33,6 +33,13 @@ fn a_day_with_vellum() {
     let listed = scene.run(["ls", &format!("{id}:{}", scene.source().display()), "--recursive", "--json"]);
     assert!(listed.expect_code(0).json().len() > 30);
     assert_eq!(scene.run(["stats", "--json"]).expect_code(0).json().len(), 1);
+    for (verb, folder) in [("catalog", "catalogs"), ("pack", "packs")] {
+        let object = scene.objects(folder).remove(0);
+        let id = object.file_name().expect("a name").to_string_lossy().into_owned();
+        let shown = scene.run(["cat", verb, &id, "--json"]).expect_code(0).json();
+        assert_eq!(shown[0]["id"].as_str(), Some(id.as_str()));
+        scene.run(["cat", verb, "0000000000000000"]).expect_code(2);
+    }
     scene.run(["check", "--read-data"]).expect_code(0);
     scene.run(["check", "--sample", "1/2", "--restore-test", "3"]).expect_code(0);
 }

@@ -23,7 +23,7 @@ use vellum_format::tree::{Entry, EntryName};
 use vellum_repository::Repository;
 
 const LABEL: &str = "file-cache";
-const FOOTER_LEN: u64 = 16;
+const FOOTER_LEN: usize = 16;
 const IDENTITY_LEN: usize = 48;
 const KEY_LEN: usize = 16;
 const PLACE_LEN: usize = KEY_LEN + 12;
@@ -80,12 +80,12 @@ impl FileCache {
     pub(crate) fn open(repository: &Repository, roots: &Roots) -> Option<Self> {
         let file = File::open(path(repository, roots)?).ok()?;
         let len = file.metadata().ok()?.len();
-        let mut footer = [0; FOOTER_LEN as usize];
-        file.read_exact_at(&mut footer, len.checked_sub(FOOTER_LEN)?).ok()?;
+        let mut footer = [0; FOOTER_LEN];
+        file.read_exact_at(&mut footer, len.checked_sub(FOOTER_LEN as u64)?).ok()?;
         let (start, table_len) = footer.split_first_chunk::<8>()?;
         let start = u64::from_le_bytes(*start);
         let table_len = u64::from_le_bytes(table_len.try_into().ok()?);
-        if start.checked_add(table_len)? != len - FOOTER_LEN {
+        if start.checked_add(table_len)? != len - FOOTER_LEN as u64 {
             return None;
         }
         let mut sealed = vec![0; usize::try_from(table_len).ok()?];

@@ -168,7 +168,7 @@ impl<'a, 's> Walker<'a, 's> {
 
     /// Handles one name and returns the folder to go into, if it is one.
     fn visit(&mut self, folder: &OpenFolder, name: EntryName, path: &[u8]) -> Result<Option<OpenFolder>, Error> {
-        let node = folder.wanted.as_ref().and_then(|wanted| wanted.get(&name)).cloned();
+        let node = folder.wanted.as_ref().and_then(|wanted| wanted.get(&name));
         let is_named = node.is_some();
         let Some(handle) = &folder.handle else { return Ok(None) };
         let stat = match handle.stat(&name) {
@@ -182,7 +182,7 @@ impl<'a, 's> Walker<'a, 's> {
         if !is_named && self.excludes.excludes(path, &stat) {
             return Ok(None);
         }
-        let leads_to_root = node.as_ref().is_some_and(|node| !node.is_root);
+        let leads_to_root = node.is_some_and(|node| !node.is_root);
         match stat.kind {
             _ if leads_to_root => self.visit_folder(folder, handle, &name, path, node),
             FileKind::Folder => self.visit_folder(folder, handle, &name, path, node),
@@ -201,10 +201,10 @@ impl<'a, 's> Walker<'a, 's> {
         handle: &SourceFolder,
         name: &EntryName,
         path: &[u8],
-        node: Option<RootNode>,
+        node: Option<&RootNode>,
     ) -> Result<Option<OpenFolder>, Error> {
         let is_named = node.is_some();
-        let opened = match &node {
+        let opened = match node {
             // On the way to a root a link may stand: the user named the path through it.
             Some(node) if !node.is_root => SourceFolder::open_root(&path_buf(path)),
             _ => handle.open_child(name),
@@ -223,7 +223,7 @@ impl<'a, 's> Walker<'a, 's> {
             }
         };
         if let Some(RootNode { is_root: false, modified: Some(modified), .. }) = node {
-            metadata.modified = modified;
+            metadata.modified = *modified;
         }
         if self.repository_folder == Some((stat.device, stat.inode)) {
             return Err(Error::RepositoryInsideSource { path: path_buf(path) });
@@ -235,7 +235,7 @@ impl<'a, 's> Walker<'a, 's> {
             self.release(&builder)?;
             return Ok(None);
         }
-        match self.open_folder(handle, Arc::clone(&builder), path, node.as_ref()) {
+        match self.open_folder(handle, Arc::clone(&builder), path, node) {
             Ok(open) => Ok(Some(open)),
             Err(source) if is_named => Err(missing_root(path, source)),
             Err(error) => {

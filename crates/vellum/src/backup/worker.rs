@@ -72,7 +72,7 @@ struct FileReader<'a, 's> {
 impl FileReader<'_, '_> {
     fn take_all(&mut self, queue: &Receiver<Batch>) -> Result<(), Error> {
         while let Ok(batch) = queue.recv() {
-            for job in batch {
+            for job in &batch {
                 self.run.context.check_cancelled()?;
                 if self.run.has_failed() {
                     return Ok(());
@@ -83,8 +83,8 @@ impl FileReader<'_, '_> {
         Ok(())
     }
 
-    fn take(&mut self, job: FileJob) -> Result<(), Error> {
-        let finished = match self.read_file(&job) {
+    fn take(&mut self, job: &FileJob) -> Result<(), Error> {
+        let finished = match self.read_file(job) {
             Ok(finished) => Some(finished),
             Err(ReadError::Run(error)) => return Err(error),
             Err(ReadError::Source(error)) => {
@@ -94,7 +94,7 @@ impl FileReader<'_, '_> {
             }
         };
         if let Some(Finished { entry: Entry { node: Node::File { len_bytes, .. }, .. }, .. }) = &finished {
-            self.count(&job, *len_bytes);
+            self.count(job, *len_bytes);
         }
         self.run.context.progress.add_done(1, 0);
         Ok(job.builder.fill(job.slot, finished, self.run, &mut self.writer)?)

@@ -7,10 +7,11 @@ use crate::content::ChunkIter;
 use crate::platform::TargetFolder;
 use rayon::prelude::*;
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vellum_format::content::{ChunkKind, ChunkRef};
-use vellum_format::tree::{Entry, EntryName, LinkGroup, Metadata, Node};
+use vellum_format::tree::{self, EntryName, LinkGroup, Metadata, Node};
 use vellum_repository::{FrameCache, FrameReader, Place, RepositoryError};
 
 /// A window is worked off when it holds this many chunks, bytes, files or folders.
@@ -41,7 +42,7 @@ impl RestoredFolder {
     }
 
     /// A folder below another; its metadata is restored only when it is itself wanted.
-    pub(super) fn below(parent: &Arc<Self>, entry: &Entry, is_wanted: bool) -> Arc<Self> {
+    pub(super) fn below(parent: &Arc<Self>, entry: &tree::Entry, is_wanted: bool) -> Arc<Self> {
         Arc::new(Self {
             parent: Some(Arc::clone(parent)),
             name: Some(entry.name.clone()),
@@ -165,8 +166,8 @@ impl<'a> Planner<'a> {
         name: &EntryName,
         path: &[u8],
     ) -> bool {
-        if !self.firsts.contains_key(&group) {
-            self.firsts.insert(group, (Arc::clone(folder), name.clone()));
+        if let Entry::Vacant(first) = self.firsts.entry(group) {
+            first.insert((Arc::clone(folder), name.clone()));
             return false;
         }
         let (folder, name, path) = (Arc::clone(folder), name.clone(), path.to_vec());
