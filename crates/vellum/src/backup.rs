@@ -2,8 +2,8 @@
 //!
 //! One thread walks; workers read, cut, name, compress and seal whole files; a folder's tree is built by whichever
 //! thread completes its last entry. Memory: two pack lengths for open packs, one for each worker that is finishing
-//! one and two for the upload, plus per worker one frame and four maximal chunks, plus the entries of the folders
-//! that are not complete yet. Every queue is bounded.
+//! one and two for the upload; per worker three open frames, one compressed and one sealed, and the read buffer of a
+//! chunk stream; and the entries of the folders that are not complete yet. Every queue is bounded.
 
 mod exclude;
 mod file_cache;
