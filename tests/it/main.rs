@@ -7,6 +7,7 @@ mod docs;
 mod faults;
 mod golden;
 mod hostile;
+mod invariants;
 mod layering;
 mod local_state;
 mod round_trip;

@@ -89,7 +89,7 @@ impl PackKey {
 
 /// The salt of a frame with these chunks: the first 16 bytes of `DK("frame-salt", (id ‖ length as u32)*)`.
 ///
-/// It ties a frame to what it holds. Under one pack key two frames share it only if they hold the same chunks, and
+/// I12: it ties a frame to what it holds. Under one pack key two frames share it only if they hold the same chunks, and
 /// then AES-GCM-SIV gives away no more than whether they are equal.
 #[must_use]
 pub fn frame_salt(chunks: &[PackedChunk]) -> [u8; 16] {

@@ -54,7 +54,7 @@ impl Repository {
         self.class().dedup.chunk_id(&chunk.digest)
     }
 
-    /// Whether these bytes are what a reference names.
+    /// Whether these bytes are what a reference names (I7: no others are returned).
     #[must_use]
     pub fn is_chunk(&self, kind: ChunkKind, chunk: &ChunkRef, bytes: &[u8]) -> bool {
         bytes.len() == chunk.len_bytes as usize && self.class().dedup.digest(kind, bytes) == chunk.digest

@@ -176,6 +176,7 @@ impl<'repository> Session<'repository> {
         !self.repository.index().contains(id) && self.pending.claim(id)
     }
 
+    /// I9: from here on nothing is published.
     pub(crate) fn poison(&self) {
         self.poisoned.store(true, Ordering::SeqCst);
     }

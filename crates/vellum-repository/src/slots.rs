@@ -99,6 +99,7 @@ impl Repository {
         change(&mut draft)?;
         let (signed, next) = draft.finish().map_err(RepositoryError::KeyChange)?;
         let generation = next.manifest.generation;
+        // I11: the new generation is durable before the old one goes.
         let storage = self.storage().clone();
         let name = put_twice(&*storage, ObjectKind::Key, ObjectKind::KeyMirror, &signed.encode())?;
         storage.sync()?;

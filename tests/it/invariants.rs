@@ -1,0 +1,117 @@
+//! Invariants of docs/INVARIANTS.md that no larger suite would notice if they broke.
+
+use crate::support::{NOW, backup, create};
+use std::ops::Range;
+use std::sync::Arc;
+use vellum::format::content::ChunkKind;
+use vellum::format::{ObjectKind, ObjectName};
+use vellum::storage::{Capabilities, MemoryStorage, ObjectSummary, Put, Storage, StorageError};
+use vellum::{
+    BackupOptions, Context, Credential, Error, KeyFile, LocalState, NewSlot, RepositoryError, SessionOptions,
+};
+use vellum_testkit::trees::{self, TreeOptions};
+use vellum_testkit::{Operation, RecordingStorage};
+
+/// Claims that every pack is there already.
+struct KnowsEveryPack(MemoryStorage);
+
+#[deny(clippy::missing_trait_methods)]
+impl Storage for KnowsEveryPack {
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
+        if name.kind == ObjectKind::Pack { Ok(Put::AlreadyThere) } else { self.0.put(name, bytes) }
+    }
+    fn adopt(&self, name: &ObjectName) {
+        self.0.adopt(name);
+    }
+    fn sync(&self) -> Result<(), StorageError> {
+        self.0.sync()
+    }
+    fn get(&self, name: &ObjectName, len_bytes_max: u64) -> Result<Vec<u8>, StorageError> {
+        self.0.get(name, len_bytes_max)
+    }
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
+        self.0.get_range(name, range)
+    }
+    fn len(&self, name: &ObjectName) -> Result<u64, StorageError> {
+        self.0.len(name)
+    }
+    fn list(&self, kind: ObjectKind, visit: &mut dyn FnMut(ObjectSummary)) -> Result<(), StorageError> {
+        self.0.list(kind, visit)
+    }
+    fn delete(&self, name: &ObjectName) -> Result<(), StorageError> {
+        self.0.delete(name)
+    }
+    fn location(&self) -> String {
+        self.0.location()
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.0.capabilities()
+    }
+}
+
+// I3
+#[test]
+fn a_pack_whose_name_is_taken_is_never_counted_on() {
+    let source = tempfile::tempdir().expect("a scratch folder");
+    trees::build(source.path(), 1, TreeOptions { file_count: 10, len_bytes_max: 20_000 });
+    let key = KeyFile::generate().expect("randomness");
+    let repository = create(Arc::new(KnowsEveryPack(MemoryStorage::new())), &key, &LocalState::None);
+    let options = BackupOptions::new([source.path().to_owned()]);
+    let failed = vellum::backup(&repository, &options, &Context::default()).expect_err("no pack is its own");
+    assert!(
+        matches!(failed, Error::Repository(RepositoryError::Damaged { object, .. }) if object.kind == ObjectKind::Pack)
+    );
+    assert_eq!(repository.names(ObjectKind::Snapshot).expect("memory").len(), 0);
+}
+
+// I3
+#[test]
+fn equal_data_makes_packs_of_different_names() {
+    let source = tempfile::tempdir().expect("a scratch folder");
+    trees::build(source.path(), 1, TreeOptions { file_count: 10, len_bytes_max: 20_000 });
+    let key = KeyFile::generate().expect("randomness");
+    let storage = Arc::new(MemoryStorage::new());
+    let repository = create(Arc::<MemoryStorage>::clone(&storage), &key, &LocalState::None);
+    backup(&repository, source.path());
+    let first = repository.names(ObjectKind::Pack).expect("memory");
+    for pack in first.keys() {
+        storage.delete(&ObjectName::new(ObjectKind::Pack, *pack)).expect("memory");
+    }
+    backup(&repository, source.path());
+    let second = repository.names(ObjectKind::Pack).expect("memory");
+    assert!(!second.is_empty() && second.keys().all(|pack| !first.contains_key(pack)));
+}
+
+// I9
+#[test]
+fn chunks_that_reached_no_pack_keep_their_session_from_publishing() {
+    let key = KeyFile::generate().expect("randomness");
+    let repository = create(Arc::new(MemoryStorage::new()), &key, &LocalState::None);
+    let session = repository.begin(&SessionOptions::default()).expect("a session");
+    let mut writer = session.frame_writer().expect("a writer");
+    assert!(writer.put(ChunkKind::Data, b"a chunk").expect("a put").is_new);
+    drop(writer);
+    assert!(matches!(session.seal().err(), Some(RepositoryError::SessionPoisoned)));
+    let session = repository.begin(&SessionOptions::default()).expect("a session");
+    let mut writer = session.frame_writer().expect("a writer");
+    assert!(writer.put(ChunkKind::Data, b"a chunk").expect("a put").is_new, "nobody took the lost chunk for stored");
+    writer.flush().expect("a flush");
+    drop(writer);
+    assert_eq!(session.seal().expect("a sealed session").stored().chunks_new, 1);
+}
+
+// I11
+#[test]
+fn keys_are_durable_before_older_ones_go() {
+    let (key, other) = (KeyFile::generate().expect("randomness"), KeyFile::generate().expect("randomness"));
+    let storage = Arc::new(RecordingStorage::new(MemoryStorage::new()));
+    let mut repository = create(Arc::<RecordingStorage<_>>::clone(&storage), &key, &LocalState::None);
+    storage.clear();
+    let slot = NewSlot { credential: Credential::KeyFile(&other), label: "other", argon2id: None, now: NOW };
+    repository.add_slot(&slot).expect("a new slot");
+    let calls = storage.calls();
+    let last_of = |operation| calls.iter().rposition(|call| call.operation == operation).expect("it was called");
+    let first_delete = calls.iter().position(|call| call.operation == Operation::Delete).expect("older keys go");
+    assert!(last_of(Operation::Put) < last_of(Operation::Sync) && last_of(Operation::Sync) < first_delete);
+    assert_eq!(storage.count(Operation::Put), 2, "a manifest and its copy");
+}
