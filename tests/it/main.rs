@@ -4,6 +4,7 @@ mod call_budget;
 mod crash;
 mod damage;
 mod docs;
+mod embedding;
 mod faults;
 mod golden;
 mod hostile;

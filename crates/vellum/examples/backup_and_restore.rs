@@ -18,7 +18,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let [source, repository, target] = &arguments[..] else {
         return Err("usage: backup_and_restore SOURCE REPOSITORY TARGET".into());
     };
-    let source = std::path::absolute(source)?;
+    run(&std::path::absolute(source)?, repository, target)
+}
+
+/// Backs `source`, an absolute path, up into a new repository and restores it into `target`.
+pub(crate) fn run(source: &Path, repository: &Path, target: &Path) -> Result<(), Box<dyn Error>> {
     let (context, now) = (Context::default(), now()?);
 
     // A key file needs no key derivation. The recovery key is the second way in: keep it somewhere else.
@@ -28,7 +32,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let created = Repository::create(storage, &CreateOptions::new(now), &[slot], &LocalState::None)?;
     println!("recovery key {}", *created.recovery_key.format());
 
-    let mut options = BackupOptions::new([source.clone()]);
+    let mut options = BackupOptions::new([source.to_owned()]);
     options.time = now;
     let report = vellum::backup(&created.repository, &options, &context)?;
     println!("{} files, {} bytes stored", report.summary.files, report.summary.bytes_stored);
@@ -38,15 +42,21 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // The content of the source goes directly into the target.
     let mut options = RestoreOptions::default();
-    options.subfolder = Some(bytes_of(&source));
+    options.subfolder = Some(bytes_of(source));
     let report = vellum::restore(&created.repository, &SnapshotRef::Latest(0), target, &options, &context)?;
     println!("{} files restored, {} problems", report.files, report.problems.len());
+    if !report.problems.is_empty() {
+        return Err(format!("{} entries could not be restored", report.problems.len()).into());
+    }
 
     let mut options = CheckOptions::default();
     options.read_data = ReadData::All;
     let report = vellum::check(&created.repository, &options, &context)?;
     println!("{} packs read, {} findings", report.packs_read, report.finding_count);
-    Ok(())
+    match report.finding_count {
+        0 => Ok(()),
+        count => Err(format!("{count} things are damaged").into()),
+    }
 }
 
 fn now() -> Result<Timestamp, Box<dyn Error>> {

@@ -9,7 +9,7 @@ use vellum::{
     CreateOptions, Credential, KeyFile, LocalState, NewSlot, Repository, SessionOptions, read_stream, write_stream,
 };
 
-fn main() -> Result<(), Box<dyn Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     let now = Timestamp { seconds: 0, nanoseconds: 0 };
     let key_file = KeyFile::generate()?;
     let slot = NewSlot { credential: Credential::KeyFile(&key_file), label: "example", argon2id: None, now };
