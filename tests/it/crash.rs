@@ -63,7 +63,7 @@ fn init_can_be_run_again_after_a_power_cut_at_any_change() {
             let case = Case { round: 0, step: 0, nth_change, seed };
             let state = disk.crash(seed);
             if let Err(why) = world.examine_new(&state, created.is_ok()) {
-                broken.entry(why).or_insert((case, keep(&state, &world.key)));
+                broken.entry(why).or_insert_with(|| (case, keep(&state, &world.key)));
             }
         }
         if !disk.is_crashed() {
@@ -93,14 +93,7 @@ fn what_was_built_on_the_remains_of_a_killed_process_survives_a_power_cut() {
         let id = try_backup(&next, world.versions.path(0), &threads(1)).expect("a backup after a killed one");
         let mut promises = Promises::new();
         promises.acknowledge(id, 0);
-        for seed in 0..6 {
-            let case = Case { round: 0, step: 0, nth_change: nth_call, seed };
-            let state = disk.crash(seed);
-            let examined = catch_unwind(AssertUnwindSafe(|| world.verify(&state, &promises, 1, &threads(1))));
-            if let Err(panic) = examined {
-                broken.entry(message(&*panic)).or_insert((case, keep(&state, &world.key)));
-            }
-        }
+        world.examine_each(nth_call, &disk, &promises, 6, &mut broken);
         if first.is_ok() {
             break;
         }
@@ -108,6 +101,46 @@ fn what_was_built_on_the_remains_of_a_killed_process_survives_a_power_cut() {
     }
     assert!(killed_count >= 5, "a backup makes more calls than {killed_count}");
     assert!(broken.is_empty(), "an acknowledged backup stood on what was not durable: {broken:#?}");
+}
+
+/// What a killed process left is in the local state of the next command before any backup relies on it.
+#[test]
+fn what_a_reader_remembers_of_a_killed_process_survives_a_power_cut_once_a_backup_relies_on_it() {
+    let world = World::new(u64::MAX);
+    let mut broken = BTreeMap::new();
+    let killed = world.killed_backups();
+    for (nth_call, disk) in &killed {
+        let state = tempfile::tempdir().expect("a scratch folder");
+        let state = LocalState::At(state.path().to_owned());
+        world.open(disk, &state).refresh().expect("a readable storage");
+        let next = world.open(disk, &state);
+        let id = try_backup(&next, world.versions.path(0), &threads(1)).expect("a backup after a killed one");
+        let mut promises = Promises::new();
+        promises.acknowledge(id, 0);
+        world.examine_each(*nth_call, disk, &promises, 6, &mut broken);
+    }
+    assert!(broken.is_empty(), "an acknowledged backup stood on what was not durable: {broken:#?}");
+}
+
+/// I1 for what others have put: nothing is published before what it needs is durable.
+#[test]
+fn a_power_cut_during_the_backup_after_a_killed_one_leaves_no_snapshot_that_lacks_something() {
+    let world = World::new(u64::MAX);
+    let mut broken = BTreeMap::new();
+    for (nth_call, base) in world.killed_backups() {
+        for nth_change in 1.. {
+            let disk = base.snapshot();
+            disk.crash_at(nth_change);
+            let mut promises = Promises::new();
+            let done = world.try_backup(&disk, &LocalState::None, 0, 1);
+            done.into_iter().for_each(|id| promises.acknowledge(id, 0));
+            world.examine_each(nth_call * 1000 + nth_change, &disk, &promises, 8, &mut broken);
+            if !disk.is_crashed() {
+                break;
+            }
+        }
+    }
+    assert!(broken.is_empty(), "a snapshot was there before what it needs: {broken:#?}");
 }
 
 #[test]
@@ -192,6 +225,45 @@ impl World {
 
     fn open(&self, disk: &SimDisk, state: &LocalState) -> Repository {
         support::open(Arc::new(LocalStorage::open_on(disk.clone()).expect("a repository")), &self.key, state)
+    }
+
+    /// Disks on which a backup was killed after its catalog had got its name, with the call at which it was.
+    fn killed_backups(&self) -> Vec<(u64, SimDisk)> {
+        let mut killed = Vec::new();
+        for nth_call in 1.. {
+            let disk = self.empty_repository();
+            let dying = Arc::new(FaultyStorage::new(LocalStorage::open_on(disk.clone()).expect("a repository")));
+            let repository = support::open(Arc::<FaultyStorage<_>>::clone(&dying), &self.key, &LocalState::None);
+            dying.fail_from(nth_call, FaultKind::Io);
+            if try_backup(&repository, self.versions.path(0), &threads(1)).is_ok() {
+                break;
+            }
+            dying.heal();
+            if !repository.names(ObjectKind::Catalog).expect("a readable storage").is_empty() {
+                killed.push((nth_call, disk));
+            }
+        }
+        assert!(killed.len() >= 3, "after the catalog come a sync, the snapshot and another sync");
+        killed
+    }
+
+    /// Looks at some states that a power cut now may leave, and gathers what is wrong with them.
+    fn examine_each(
+        &self,
+        number: u64,
+        disk: &SimDisk,
+        promises: &Promises,
+        states: u64,
+        broken: &mut BTreeMap<String, (Case, PathBuf)>,
+    ) {
+        for seed in 0..states {
+            let case = Case { round: 0, step: 0, nth_change: number, seed };
+            let state = disk.crash(seed);
+            let verified = catch_unwind(AssertUnwindSafe(|| self.verify(&state, promises, 1, &threads(1))));
+            if let Err(panic) = verified {
+                broken.entry(message(&*panic)).or_insert_with(|| (case, keep(&state, &self.key)));
+            }
+        }
     }
 
     /// A backup that may be hit by a power cut, and then gives nothing.
@@ -381,7 +453,10 @@ fn keep_folder(disk: &SimDisk, folder: &str, to: &Path) {
 
 fn message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-    text.unwrap_or("a panic without a message").replace('\n', " ").chars().take(400).collect()
+    let is_id = |word: &str| word.len() > 40 && word.contains(|character: char| character.is_ascii_digit());
+    let words = text.unwrap_or("a panic without a message").split_whitespace();
+    let words: Vec<&str> = words.map(|word| if is_id(word) { "(id)" } else { word }).collect();
+    words.join(" ").chars().take(400).collect()
 }
 
 /// The sweeps prove nothing if a disk without power cuts were examined.

@@ -174,7 +174,7 @@ pub(crate) struct Versions {
 impl Versions {
     /// The first is built, each later one is a changed copy.
     pub(crate) fn prepare(seed: u64, count: usize, options: TreeOptions) -> Self {
-        let folder = tempfile::tempdir().expect("a scratch folder");
+        let folder = quiet_folder();
         let mut all: Vec<(PathBuf, Manifest)> = Vec::new();
         for number in 0..count {
             let path = folder.path().join(format!("version-{number}"));
@@ -193,7 +193,7 @@ impl Versions {
 
     /// Plain files, each with its path, its length and the seed of its bytes, which do not compress.
     pub(crate) fn of_files(versions: &[&[(&str, usize, u64)]]) -> Self {
-        let folder = tempfile::tempdir().expect("a scratch folder");
+        let folder = quiet_folder();
         let write = |(number, files): (usize, &&[(&str, usize, u64)])| {
             let root = folder.path().join(format!("version-{number}"));
             for (path, len_bytes, seed) in *files {
@@ -231,6 +231,15 @@ impl Versions {
         let number = self.number_of(snapshot);
         assert_holds(repository, snapshot.id, self.path(number), self.manifest(number));
     }
+}
+
+/// A scratch folder above which nothing changes while other tests run: the folders above a source are in its
+/// snapshots, and a test may need two backups that are equal. Each test has its own, which stays empty between runs.
+fn quiet_folder() -> tempfile::TempDir {
+    let test = std::thread::current().name().unwrap_or("unnamed").replace(':', "-");
+    let above = Path::new(env!("CARGO_TARGET_TMPDIR")).join("sources").join(test);
+    std::fs::create_dir_all(&above).expect("a scratch folder");
+    tempfile::tempdir_in(above).expect("a scratch folder")
 }
 
 /// Copies a folder with everything in it, hard links and attributes included.

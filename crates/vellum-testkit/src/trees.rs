@@ -216,13 +216,15 @@ fn mutate_once(root: &Path, random: &mut Random, number: usize) -> io::Result<()
     let files: Vec<_> = entries.iter().filter(|(_, metadata)| metadata.is_file()).collect();
     let folders: Vec<&Path> =
         entries.iter().filter(|(_, metadata)| metadata.is_dir()).map(|(path, _)| &**path).chain([root]).collect();
-    let new = random.pick(&folders).join(format!("new-{number}-{:04x}", random.below(1 << 16)));
+    let new = random.pick(&folders).join(format!("new-{number}-{:08x}", random.below(1 << 32)));
     if files.is_empty() || random.one_in(8) {
         return fs::write(new, content(random, 300_000));
     }
     if folders.len() > 1 && random.one_in(20) {
         let folder = folders[random.below(folders.len() - 1)];
-        return if random.one_in(2) { fs::remove_dir_all(folder) } else { fs::rename(folder, renamed(folder, number)) };
+        // A tree is changed many times over, so the new name must not be one that an earlier change gave.
+        let renamed = folder.with_file_name(format!("renamed-{number}-{:08x}", random.below(1 << 32)));
+        return if random.one_in(2) { fs::remove_dir_all(folder) } else { fs::rename(folder, renamed) };
     }
     let (path, metadata) = random.pick(&files);
     match random.below(10) {
@@ -258,10 +260,6 @@ fn mutate_once(root: &Path, random: &mut Random, number: usize) -> io::Result<()
             symlink("a link now", path)
         }
     }
-}
-
-fn renamed(path: &Path, number: usize) -> PathBuf {
-    path.with_file_name(format!("renamed-{number}"))
 }
 
 fn overwrite(path: &Path, metadata: &Metadata, random: &mut Random) -> io::Result<()> {
