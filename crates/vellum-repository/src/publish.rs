@@ -226,11 +226,13 @@ impl<'repository> Session<'repository> {
         let _one_at_a_time = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
         let mut packs = std::mem::take(&mut *self.uploader.stored());
         packs.append(&mut self.repository.take_recovered());
+        let storage = self.repository.storage();
+        // I1: packs are durable before a catalog lists them; and without new ones, what was adopted is durable before
+        // a snapshot relies on it.
+        storage.sync()?;
         if packs.is_empty() {
             return Ok(());
         }
-        let storage = self.repository.storage();
-        storage.sync()?; // I1: packs are durable before a catalog lists them
         let mut catalogs = Vec::new();
         for catalog in split_into_catalogs(packs) {
             let bytes = self.repository.seal_catalog(&catalog)?;
@@ -290,6 +292,11 @@ impl Durable<'_> {
         let repository = self.repository;
         let device = repository.device()?;
         let history = repository.history(device.id())?;
+        // Named snapshots may be of a process that was killed before his sync: what history knows must be there.
+        for id in history.previous.iter().chain(&history.seen) {
+            repository.storage().adopt(&ObjectName::new(ObjectKind::Snapshot, *id));
+        }
+        repository.storage().sync()?;
         let manifest = SnapshotManifest {
             repository: repository.id(),
             device: device.id(),

@@ -59,6 +59,8 @@ impl Repository {
         self.storage().list(ObjectKind::Catalog, &mut |object| {
             present.insert(object.name.id);
         })?;
+        // I4: a snapshot that relies on a catalog must not outlive it; also on one that was loaded long ago.
+        present.iter().for_each(|id| self.storage().adopt(&ObjectName::new(ObjectKind::Catalog, *id)));
         if self.index().segment_count() > SEGMENTS_MAX {
             // Every backup adds a segment; reading all catalogs again makes few of many.
             drop(self.index().retain_catalogs(&BTreeSet::new()));
@@ -73,11 +75,7 @@ impl Repository {
             let mut opened = Vec::new();
             for id in batch {
                 match self.read_catalog(*id) {
-                    Ok(catalog) => {
-                        // I4: a snapshot that relies on it must not outlive it.
-                        self.storage().adopt(&ObjectName::new(ObjectKind::Catalog, *id));
-                        opened.push((*id, catalog));
-                    }
+                    Ok(catalog) => opened.push((*id, catalog)),
                     Err(error @ RepositoryError::Damaged { .. }) => refreshed.damaged.push(error),
                     Err(error) => return Err(error),
                 }
