@@ -113,9 +113,10 @@ impl Repository {
         chunk: &ChunkRef,
     ) -> Result<Vec<u8>, RepositoryError> {
         let id = self.class().dedup.chunk_id(&chunk.digest);
+        let seen = self.mend_count();
         let mut first_error = None;
         let mut locations = self.index().all_locations(&id);
-        if locations.is_empty() && (self.reload_if_damaged()? || (cache.heals && self.recover()?)) {
+        if locations.is_empty() && (self.reload_if_damaged(seen)? || (cache.heals && self.recover(seen)?)) {
             locations = self.index().all_locations(&id);
         }
         for location in locations {
@@ -131,7 +132,9 @@ impl Repository {
         }
         match first_error {
             // The place was forgotten since it was looked up; after a reload it is found anew or missing.
-            Some(RepositoryError::FrameForgotten) if self.reload_if_damaged()? => self.read_chunk(cache, kind, chunk),
+            Some(RepositoryError::FrameForgotten) if self.reload_if_damaged(seen)? => {
+                self.read_chunk(cache, kind, chunk)
+            }
             error => Err(error.unwrap_or(RepositoryError::ChunkMissing { id })),
         }
     }

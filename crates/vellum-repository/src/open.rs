@@ -7,7 +7,7 @@ use crate::local_state::LocalState;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vellum_chunker::Chunker;
 use vellum_crypto::{Credential, Expected, ManifestError, SlotError, UnlockError, Unlocked, unlock, verify_manifest};
 use vellum_format::catalog::CatalogedPack;
@@ -36,7 +36,16 @@ pub struct Repository {
     state_folder: Option<PathBuf>,
     recovered: Mutex<Vec<CatalogedPack>>,
     has_absent_packs: AtomicBool,
-    has_recovered: AtomicBool,
+    mending: Mutex<Mending>,
+}
+
+/// What was done about an index that did not know enough.
+#[derive(Default)]
+pub(crate) struct Mending {
+    /// How often it was mended.
+    pub(crate) count: u64,
+    /// Whether packs without a catalog were looked for; again would find the same.
+    pub(crate) has_recovered: bool,
 }
 
 impl Locked {
@@ -102,7 +111,7 @@ impl Locked {
             state_folder,
             recovered: Mutex::default(),
             has_absent_packs: AtomicBool::new(false),
-            has_recovered: AtomicBool::new(false),
+            mending: Mutex::default(),
         })
     }
 }
@@ -193,9 +202,8 @@ impl Repository {
         self.key_manifest
     }
 
-    /// Whether packs without a catalog were looked for already; later calls would find the same.
-    pub(crate) fn has_recovered(&self) -> bool {
-        self.has_recovered.swap(true, Ordering::Relaxed)
+    pub(crate) fn mending(&self) -> MutexGuard<'_, Mending> {
+        self.mending.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn take_recovered(&self) -> Vec<CatalogedPack> {

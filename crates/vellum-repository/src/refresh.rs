@@ -86,31 +86,45 @@ impl Repository {
         Ok(refreshed)
     }
 
+    /// How often the index was mended since it was opened. Whoever looks something up takes it before, so that a miss
+    /// is told apart from one that another thread has mended meanwhile.
+    #[must_use]
+    pub fn mend_count(&self) -> u64 {
+        self.mending().count
+    }
+
     /// Tries to find again what the index does not know: reads damaged segments' catalogs anew, and once a process the
-    /// directories of packs that no catalog lists. Whether it brought anything new.
+    /// directories of packs that no catalog lists. Whether a lookup from before `seen` is worth repeating.
     ///
     /// # Errors
     /// [`RepositoryError::Storage`].
-    pub fn recover(&self) -> Result<bool, RepositoryError> {
-        if self.reload_if_damaged()? {
+    pub fn recover(&self, seen: u64) -> Result<bool, RepositoryError> {
+        if self.reload_if_damaged(seen)? {
             return Ok(true);
         }
-        match self.has_recovered() {
-            true => Ok(false),
-            false => Ok(self.adopt_unlisted(&self.names(ObjectKind::Pack)?)? > 0),
+        let mut mending = self.mending();
+        if mending.count == seen && !mending.has_recovered {
+            mending.has_recovered = true;
+            if self.adopt_unlisted(&self.names(ObjectKind::Pack)?)? > 0 {
+                mending.count += 1;
+            }
         }
+        Ok(mending.count != seen)
     }
 
     /// Reads catalogs again whose segments turned out damaged since they were loaded: until then, what they list
-    /// looks missing. Whether there were any.
+    /// looks missing. Whether a lookup from before `seen` is worth repeating.
     ///
     /// # Errors
     /// [`RepositoryError::Storage`].
-    pub fn reload_if_damaged(&self) -> Result<bool, RepositoryError> {
-        match self.index().drop_damaged().is_empty() {
-            true => Ok(false),
-            false => self.load_catalogs().map(|_| true),
+    pub fn reload_if_damaged(&self, seen: u64) -> Result<bool, RepositoryError> {
+        // Held while catalogs are read, so that nobody takes the gap for the truth.
+        let mut mending = self.mending();
+        if mending.count == seen && !self.index().drop_damaged().is_empty() {
+            self.load_catalogs()?;
+            mending.count += 1;
         }
+        Ok(mending.count != seen)
     }
 
     /// Reads the directories of packs that no loaded catalog lists, left by a killed backup or a lost catalog, so that

@@ -123,8 +123,9 @@ impl Repository {
         if packs.is_empty() {
             return Ok(Vec::new());
         }
+        let seen = self.mend_count();
         let frames = match self.frames_of(packs) {
-            Err(_) if self.reload_if_damaged()? => self.frames_of(packs)?,
+            Err(_) if self.reload_if_damaged(seen)? => self.frames_of(packs)?,
             frames => frames?,
         };
         let mut reader = FrameReader::new();

@@ -168,10 +168,11 @@ impl Checker<'_> {
         let mut sum = 0;
         for chunk in ChunkIter::new(repository, cache, content) {
             let chunk = chunk?;
+            let seen = repository.mend_count();
             let checked = self.check_chunk(&chunk);
             if checked.is_err() {
                 // A segment of the index that turned out damaged looks like a missing chunk until it is read again.
-                match repository.reload_if_damaged()? {
+                match repository.reload_if_damaged(seen)? {
                     true => self.check_chunk(&chunk)?,
                     false => checked?,
                 }

@@ -218,10 +218,11 @@ impl<'a> Planner<'a> {
     }
 
     fn locate(&self, chunk: &ChunkRef) -> Result<Option<Place>, RepositoryError> {
+        let seen = self.run.repository.mend_count();
         if let Some(place) = self.run.repository.locate(chunk) {
             return Ok(Some(place));
         }
-        match self.run.repository.recover()? {
+        match self.run.repository.recover(seen)? {
             false => Ok(None),
             true => Ok(self.run.repository.locate(chunk)),
         }
