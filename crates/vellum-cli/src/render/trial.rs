@@ -84,7 +84,7 @@ pub(crate) fn table(trial: &Trial) -> String {
         pair("readable by", readers(&trial.slots)),
         pair(
             "the operator of the storage",
-            "sees when something is stored and how large it is, nothing else".to_owned(),
+            "sees times, sizes and settings; no names, no contents, no chunk sizes".to_owned(),
         ),
     ];
     let mut text = aligned(&rows);
