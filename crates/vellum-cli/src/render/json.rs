@@ -9,6 +9,7 @@ use crate::time::rfc3339;
 use serde::Serialize;
 use std::borrow::Cow;
 use std::time::Duration;
+use vellum::format::snapshot::Summary;
 use vellum::format::tree::{Entry, Node};
 use vellum::{
     BackupReport, CheckReport, FileChange, Finding, Problem, RepositoryStats, RestoreReport, SlotSummary, Snapshot,
@@ -160,12 +161,37 @@ impl<'a> ProblemLine<'a> {
     }
 }
 
-/// What a backup did. Names as in restic where the meaning is the same.
+/// What a backup did.
 #[derive(Serialize)]
 pub(crate) struct BackupLine<'a> {
     snapshot_id: Option<String>,
     dry_run: bool,
     skipped: bool,
+    #[serde(flatten)]
+    summary: SummaryFields,
+    total_duration: f64,
+    backup_start: String,
+    problems: Vec<Cow<'a, str>>,
+}
+
+impl<'a> BackupLine<'a> {
+    /// A report's fields; problems are named again up to a hundred.
+    pub(crate) fn new(report: &'a BackupReport, start: String, took: Duration, dry_run: bool) -> Self {
+        Self {
+            snapshot_id: report.snapshot.map(|id| id.to_string()),
+            dry_run,
+            skipped: report.snapshot.is_none() && !dry_run,
+            summary: SummaryFields::new(&report.summary),
+            total_duration: took.as_secs_f64(),
+            backup_start: start,
+            problems: report.problems.iter().take(100).map(|problem| text(&problem.path)).collect(),
+        }
+    }
+}
+
+/// What a backup saw and added, in its own line and in its snapshot's. Names as in restic where the meaning is the same.
+#[derive(Serialize)]
+struct SummaryFields {
     files_new: u64,
     files_changed: u64,
     files_unmodified: u64,
@@ -176,20 +202,12 @@ pub(crate) struct BackupLine<'a> {
     data_stored: u64,
     total_files_processed: u64,
     total_bytes_processed: u64,
-    total_duration: f64,
-    backup_start: String,
     errors: u64,
-    problems: Vec<Cow<'a, str>>,
 }
 
-impl<'a> BackupLine<'a> {
-    /// A report's fields; problems are named again up to a hundred.
-    pub(crate) fn new(report: &'a BackupReport, start: String, took: Duration, dry_run: bool) -> Self {
-        let summary = &report.summary;
+impl SummaryFields {
+    const fn new(summary: &Summary) -> Self {
         Self {
-            snapshot_id: report.snapshot.map(|id| id.to_string()),
-            dry_run,
-            skipped: report.snapshot.is_none() && !dry_run,
             files_new: summary.files_new,
             files_changed: summary.files_changed,
             files_unmodified: summary.files_unchanged,
@@ -200,10 +218,7 @@ impl<'a> BackupLine<'a> {
             data_stored: summary.bytes_stored,
             total_files_processed: summary.files,
             total_bytes_processed: summary.bytes,
-            total_duration: took.as_secs_f64(),
-            backup_start: start,
             errors: summary.errors,
-            problems: report.problems.iter().take(100).map(|problem| text(&problem.path)).collect(),
         }
     }
 }
@@ -334,29 +349,13 @@ pub(crate) struct SnapshotLine<'a> {
     paths_bytes: Vec<String>,
     tags: &'a [String],
     program_version: &'a str,
-    summary: SnapshotSummaryLine,
-}
-
-#[derive(Serialize)]
-struct SnapshotSummaryLine {
-    files_new: u64,
-    files_changed: u64,
-    files_unmodified: u64,
-    dirs: u64,
-    others: u64,
-    data_blobs: u64,
-    data_added: u64,
-    data_stored: u64,
-    total_files_processed: u64,
-    total_bytes_processed: u64,
-    errors: u64,
+    summary: SummaryFields,
 }
 
 impl<'a> SnapshotLine<'a> {
     /// A snapshot's fields.
     pub(crate) fn new(snapshot: &'a Snapshot) -> Self {
         let manifest = &snapshot.manifest;
-        let summary = &manifest.summary;
         let is_text = manifest.paths.iter().all(|path| std::str::from_utf8(&path.0).is_ok());
         Self {
             id: snapshot.id.to_string(),
@@ -368,19 +367,7 @@ impl<'a> SnapshotLine<'a> {
             paths_bytes: manifest.paths.iter().filter(|_| !is_text).map(|path| hex(&path.0)).collect(),
             tags: &manifest.tags,
             program_version: &manifest.program,
-            summary: SnapshotSummaryLine {
-                files_new: summary.files_new,
-                files_changed: summary.files_changed,
-                files_unmodified: summary.files_unchanged,
-                dirs: summary.folders,
-                others: summary.others,
-                data_blobs: summary.chunks_new,
-                data_added: summary.bytes_new,
-                data_stored: summary.bytes_stored,
-                total_files_processed: summary.files,
-                total_bytes_processed: summary.bytes,
-                errors: summary.errors,
-            },
+            summary: SummaryFields::new(&manifest.summary),
         }
     }
 }
