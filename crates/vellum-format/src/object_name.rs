@@ -18,14 +18,48 @@ pub enum ObjectKind {
     Pack,
     /// The directories of many packs.
     Catalog,
+    /// A second copy of a catalog under another prefix.
+    CatalogMirror,
     /// A commit point.
     Snapshot,
+    /// A second copy of a snapshot under another prefix.
+    SnapshotMirror,
+    /// Which snapshots were removed, and by whom.
+    Tombstone,
+    /// A second copy of a tombstone under another prefix.
+    TombstoneMirror,
+    /// A writer that is running, or was killed: its intent.
+    Intent,
+    /// Packs that nobody may rely on any more, or the writers to outlast before they go.
+    Condemned,
+    /// A second copy of such a record under another prefix.
+    CondemnedMirror,
+    /// A writer whose snapshots count no more.
+    Fence,
+    /// A second copy of a fence under another prefix.
+    FenceMirror,
 }
 
 impl ObjectKind {
     /// Every kind.
-    pub const ALL: [Self; 7] =
-        [Self::Config, Self::ConfigMirror, Self::Key, Self::KeyMirror, Self::Pack, Self::Catalog, Self::Snapshot];
+    pub const ALL: [Self; 16] = [
+        Self::Config,
+        Self::ConfigMirror,
+        Self::Key,
+        Self::KeyMirror,
+        Self::Pack,
+        Self::Catalog,
+        Self::CatalogMirror,
+        Self::Snapshot,
+        Self::SnapshotMirror,
+        Self::Tombstone,
+        Self::TombstoneMirror,
+        Self::Intent,
+        Self::Condemned,
+        Self::CondemnedMirror,
+        Self::Fence,
+        Self::FenceMirror,
+    ];
 
     /// The folder below the repository's root, `/`-separated.
     #[must_use]
@@ -37,7 +71,32 @@ impl ObjectKind {
             Self::KeyMirror => "mirror/keys",
             Self::Pack => "packs",
             Self::Catalog => "catalogs",
+            Self::CatalogMirror => "mirror/catalogs",
             Self::Snapshot => "snapshots",
+            Self::SnapshotMirror => "mirror/snapshots",
+            Self::Tombstone => "tombstones",
+            Self::TombstoneMirror => "mirror/tombstones",
+            Self::Intent => "intents",
+            Self::Condemned => "condemned",
+            Self::CondemnedMirror => "mirror/condemned",
+            Self::Fence => "fences",
+            Self::FenceMirror => "mirror/fences",
+        }
+    }
+
+    /// The kind of the second copies of objects of this kind; none for packs, which carry parity, for intents, whose
+    /// names are all that counts, and for copies.
+    #[must_use]
+    pub const fn mirror(self) -> Option<Self> {
+        match self {
+            Self::Config => Some(Self::ConfigMirror),
+            Self::Key => Some(Self::KeyMirror),
+            Self::Catalog => Some(Self::CatalogMirror),
+            Self::Snapshot => Some(Self::SnapshotMirror),
+            Self::Tombstone => Some(Self::TombstoneMirror),
+            Self::Condemned => Some(Self::CondemnedMirror),
+            Self::Fence => Some(Self::FenceMirror),
+            _ => None,
         }
     }
 
@@ -57,7 +116,16 @@ impl ObjectKind {
             Self::KeyMirror => "key manifest copy",
             Self::Pack => "pack",
             Self::Catalog => "catalog",
+            Self::CatalogMirror => "catalog copy",
             Self::Snapshot => "snapshot",
+            Self::SnapshotMirror => "snapshot copy",
+            Self::Tombstone => "tombstone",
+            Self::TombstoneMirror => "tombstone copy",
+            Self::Intent => "intent",
+            Self::Condemned => "condemnation",
+            Self::CondemnedMirror => "condemnation copy",
+            Self::Fence => "fence",
+            Self::FenceMirror => "fence copy",
         }
     }
 }
