@@ -30,20 +30,30 @@ pub struct PackVerdict {
 }
 
 impl Repository {
-    /// Checks config and key manifests with their copies: each must be there twice and undamaged.
+    /// Checks config and key manifests: those in use must be there twice, and whatever lies beside them undamaged.
+    ///
+    /// A change of keys that was interrupted (I11) leaves the manifests before it twice and may have put its own only
+    /// once, or leaves one of them only once; neither is damage.
     ///
     /// # Errors
     /// [`RepositoryError::Storage`].
     pub fn verify_config_and_keys(&self) -> Result<Vec<Damage>, RepositoryError> {
         let mut damage = Vec::new();
-        let pairs = [(ObjectKind::Config, ObjectKind::ConfigMirror), (ObjectKind::Key, ObjectKind::KeyMirror)];
-        for (kind, copy) in pairs {
-            let names = [self.names(kind)?, self.names(copy)?];
-            let [mut ids, copies] = names.map(|names| names.into_keys().collect::<Vec<_>>());
-            ids.extend(copies);
-            ids.sort_unstable();
-            ids.dedup();
-            for name in ids.iter().flat_map(|id| [ObjectName::new(kind, *id), ObjectName::new(copy, *id)]) {
+        let in_use = [
+            (self.config_id(), [ObjectKind::Config, ObjectKind::ConfigMirror]),
+            (self.key_manifest(), [ObjectKind::Key, ObjectKind::KeyMirror]),
+        ];
+        for (in_use, kinds) in in_use {
+            let [first, second] = [self.names(kinds[0])?, self.names(kinds[1])?];
+            let was_interrupted = first.keys().any(|id| *id != in_use && second.contains_key(id));
+            let mut wanted: BTreeSet<ObjectName> = BTreeSet::new();
+            for (kind, names) in kinds.into_iter().zip([first, second]) {
+                wanted.extend(names.keys().map(|id| ObjectName::new(kind, *id)));
+                if !was_interrupted {
+                    wanted.insert(ObjectName::new(kind, in_use));
+                }
+            }
+            for name in wanted {
                 self.note(&mut damage, self.verify_clear_object(&name))?;
             }
         }
