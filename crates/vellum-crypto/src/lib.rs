@@ -27,7 +27,7 @@ mod slot;
 
 pub use credential::{Credential, KeyFile, ParseKeyFileError, ParseRecoveryKeyError, RecoveryKey};
 pub use device::{DeviceKey, SignedCertificate, SnapshotError, verify_snapshot};
-pub use keys::{DedupKeys, EpochKeys};
+pub use keys::{DedupKeys, EpochKeys, RecordKind};
 pub use manifest::{
     DraftError, Expected, KeyManifestDraft, ManifestError, UnlockError, Unlocked, unlock, verify_manifest,
 };

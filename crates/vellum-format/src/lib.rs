@@ -11,6 +11,7 @@ pub mod catalog;
 mod cbor;
 pub mod content;
 mod cursor;
+pub mod deletion;
 mod error;
 mod ids;
 pub mod key_manifest;

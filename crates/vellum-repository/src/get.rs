@@ -42,10 +42,10 @@ impl Repository {
         self.index().all_locations(&self.chunk_id(chunk)).iter().map(place).collect()
     }
 
-    /// Whether a chunk counts as stored.
+    /// Whether a chunk counts as stored: a writer may refer to it instead of storing it again.
     #[must_use]
     pub fn contains(&self, chunk: &ChunkRef) -> bool {
-        self.index().contains(&self.class().dedup.chunk_id(&chunk.digest))
+        self.index().lookup_reliable(&self.class().dedup.chunk_id(&chunk.digest)).is_some()
     }
 
     /// The id that a reference looks up.

@@ -10,17 +10,22 @@
 #![forbid(unsafe_code)]
 
 mod class;
+mod condemned;
 mod create;
 mod device;
 mod error;
+mod fence;
 mod get;
+mod intent;
 mod local_state;
 mod open;
 mod pack_reader;
 mod pack_writer;
 mod pending;
+mod prune;
 mod publish;
 mod put;
+mod records;
 mod refresh;
 mod slots;
 mod snapshots;
@@ -30,9 +35,11 @@ mod verify;
 pub use create::{CreateOptions, Created, NewSlot};
 pub use error::RepositoryError;
 pub use get::{FrameCache, FrameId, OpenedFrame, Place};
+pub use intent::WriterNote;
 pub use local_state::LocalState;
 pub use open::{Locked, Repository};
 pub use pack_reader::FrameReader;
+pub use prune::{LiveSet, MaxUnused, ProcessFate, Prune, PrunePlan, PruneReport, PruneSettings};
 pub use publish::{Session, SessionOptions, SnapshotDraft, Stored};
 pub use put::{FrameWriter, Put};
 pub use refresh::Refreshed;

@@ -36,6 +36,7 @@ pub struct Repository {
     state_folder: Option<PathBuf>,
     recovered: Mutex<Vec<CatalogedPack>>,
     has_absent_packs: AtomicBool,
+    condemned: Mutex<Arc<BTreeSet<ObjectId>>>,
     mending: Mutex<Mending>,
 }
 
@@ -111,6 +112,7 @@ impl Locked {
             state_folder,
             recovered: Mutex::default(),
             has_absent_packs: AtomicBool::new(false),
+            condemned: Mutex::default(),
             mending: Mutex::default(),
         })
     }
@@ -163,7 +165,18 @@ impl Repository {
     #[must_use]
     pub fn holds_all(&self, catalogs: impl IntoIterator<Item = ObjectId>) -> bool {
         let loaded: BTreeSet<ObjectId> = self.index.loaded_catalogs().into_iter().collect();
-        !self.has_absent_packs.load(Ordering::Relaxed) && catalogs.into_iter().all(|id| loaded.contains(&id))
+        let all_count = !self.has_absent_packs.load(Ordering::Relaxed) && self.condemned_packs().is_empty();
+        all_count && catalogs.into_iter().all(|id| loaded.contains(&id))
+    }
+
+    /// Packs that no writer may rely on, as far as this process has heard.
+    pub(crate) fn condemned_packs(&self) -> Arc<BTreeSet<ObjectId>> {
+        Arc::clone(&self.condemned.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_condemned_packs(&self, packs: BTreeSet<ObjectId>) {
+        self.index.set_condemned_packs(packs.clone());
+        *self.condemned.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(packs);
     }
 
     pub(crate) fn set_absent_packs(&self, packs: BTreeSet<ObjectId>) {
@@ -210,6 +223,8 @@ impl Repository {
         let mut recovered = std::mem::take(&mut *self.recovered.lock().unwrap_or_else(PoisonError::into_inner));
         recovered.sort_by_key(|pack| pack.pack);
         recovered.dedup_by_key(|pack| pack.pack);
+        let condemned = self.condemned_packs();
+        recovered.retain(|pack| !condemned.contains(&pack.pack));
         recovered
     }
 

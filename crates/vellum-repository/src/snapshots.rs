@@ -21,6 +21,9 @@ pub struct Snapshots {
     pub snapshots: Vec<Snapshot>,
     /// Why the others cannot be used; each names its object.
     pub damaged: Vec<RepositoryError>,
+    /// Those that were never acknowledged: a prune had given their writers up before it saw them. What they need may
+    /// be gone.
+    pub void: Vec<Snapshot>,
 }
 
 impl Repository {
@@ -32,9 +35,11 @@ impl Repository {
         let mut ids = Vec::new();
         self.storage().list(ObjectKind::Snapshot, &mut |object| ids.push(object.name.id))?;
         let read: Vec<_> = ids.iter().map(|id| self.read_snapshot(*id)).collect();
+        let fences = self.fences()?;
         let mut result = Snapshots::default();
         for snapshot in read {
             match snapshot {
+                Ok(snapshot) if fences.void(&snapshot.id, &snapshot.manifest.intent) => result.void.push(snapshot),
                 Ok(snapshot) => result.snapshots.push(snapshot),
                 Err(error @ (RepositoryError::Damaged { .. } | RepositoryError::KeysContradict { .. })) => {
                     result.damaged.push(error);

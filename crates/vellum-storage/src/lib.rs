@@ -123,6 +123,8 @@ pub struct ObjectSummary {
 pub struct Capabilities {
     /// Listing all packs costs little against reading one, as on a local disk.
     pub cheap_listing: bool,
+    /// A put or delete that was under way when its process ended is done or will never be: nothing arrives later.
+    pub puts_end_with_process: bool,
 }
 
 /// Implements [`Storage`] for a pointer to one.

@@ -383,7 +383,7 @@ impl<D: Disk> Storage for LocalStorage<D> {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { cheap_listing: true }
+        Capabilities { cheap_listing: true, puts_end_with_process: true }
     }
 }
 

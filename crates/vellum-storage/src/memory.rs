@@ -95,7 +95,7 @@ impl Storage for MemoryStorage {
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { cheap_listing: true }
+        Capabilities { cheap_listing: true, puts_end_with_process: true }
     }
 }
 

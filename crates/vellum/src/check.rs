@@ -211,7 +211,7 @@ impl Checker<'_> {
     }
 
     fn check_snapshots(&mut self, options: &CheckOptions) -> Result<(), Error> {
-        let Snapshots { snapshots, damaged } = self.repository.snapshots()?;
+        let Snapshots { snapshots, damaged, void: _ } = self.repository.snapshots()?;
         for error in damaged {
             self.finding(error, None)?;
         }

@@ -32,6 +32,7 @@ mod context;
 mod error;
 mod filter;
 mod platform;
+mod prune;
 mod restore;
 mod selection;
 mod stats;
@@ -43,6 +44,7 @@ pub use content::{read_stream, write_stream};
 pub use context::{CancelToken, Context, Event, EventSink, FileChange, Problem, Progress};
 pub use error::Error;
 pub use filter::{Filter, FilterError};
+pub use prune::{PruneOptions, prune};
 pub use restore::{Overwrite, RestoreOptions, RestoreReport, restore};
 pub use selection::{SnapshotFilter, SnapshotRef, find_snapshot};
 pub use stats::{RepositoryStats, stats};
@@ -52,6 +54,6 @@ pub use vellum_format as format;
 pub use vellum_repository::storage;
 pub use vellum_repository::{
     Argon2idParameters, CreateOptions, Created, Credential, FrameCache, FrameWriter, KeyFile, LocalState, Locked,
-    NewSlot, RecoveryKey, Repository, RepositoryError, Session, SessionOptions, SlotSummary, Snapshot, SnapshotDraft,
-    Snapshots,
+    MaxUnused, NewSlot, PruneReport, RecoveryKey, Repository, RepositoryError, Session, SessionOptions, SlotSummary,
+    Snapshot, SnapshotDraft, Snapshots, WriterNote,
 };

@@ -190,6 +190,7 @@ fn snapshots() -> Encodings {
         sequence: 1,
         previous: None,
         seen: Vec::new(),
+        intent: ObjectId::of(b"intent"),
         time: CREATED,
         host: Bytes(b"host".to_vec()),
         user: "user".into(),

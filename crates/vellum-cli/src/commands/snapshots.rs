@@ -15,7 +15,7 @@ pub(super) fn run(invocation: &Invocation, args: &SnapshotsArgs) -> Result<ExitC
     let filter = selection::filter(&args.filter)?;
     let repository = invocation.open()?;
     let output = &invocation.output;
-    let Snapshots { snapshots, damaged } = repository.snapshots()?;
+    let Snapshots { snapshots, damaged, .. } = repository.snapshots()?;
     selection::warn_of_damaged(&damaged, output);
     let mut shown: Vec<&Snapshot> = snapshots.iter().filter(|snapshot| filter.matches(snapshot)).collect();
     if let Some(count_max) = args.latest {
