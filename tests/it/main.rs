@@ -13,5 +13,6 @@ mod layering;
 mod local_state;
 mod prune;
 mod round_trip;
+mod schedules;
 mod secrecy;
 mod support;

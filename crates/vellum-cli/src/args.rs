@@ -3,13 +3,13 @@
 //! Every text below is part of `--help`. The variables in brackets are read by `settings`.
 
 use crate::reference::{SnapshotPath, SnapshotReference};
-use crate::units::parse_size;
+use crate::units::{parse_seconds, parse_size};
 use clap::builder::TypedValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use vellum::ReadData;
 use vellum::format::snapshot::Timestamp;
+use vellum::{MaxUnused, ReadData};
 
 /// Deduplicating, encrypted backups.
 #[derive(Debug, Parser)]
@@ -88,6 +88,8 @@ pub(crate) enum Verb {
     Ls(LsArgs),
     /// Look for damage
     Check(CheckArgs),
+    /// Delete what no snapshot needs
+    Prune(PruneArgs),
     /// Manage the ways to unlock the repository
     #[command(subcommand)]
     Key(KeyVerb),
@@ -320,6 +322,30 @@ pub(crate) struct CheckArgs {
     pub(crate) restore_test: usize,
 }
 
+/// `vellum prune`
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    #[command(flatten)]
+    pub(crate) limits: PruneLimits,
+    /// Only tell what would be done
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+}
+
+/// How `prune`, and `forget --prune`, decide.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PruneLimits {
+    /// How much may stay unused before packs are rewritten: a share such as 5%, a size, or `unlimited`
+    #[arg(long, value_name = "PCT|SIZE", default_value = "5%", value_parser = parse_max_unused)]
+    pub(crate) max_unused: MaxUnused,
+    /// Rewrite packs of at most this size in one run, such as 10G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_repack: Option<u64>,
+    /// How long a condemned pack stays before it is deleted, such as 24h or 7d; 0 deletes at once what may go
+    #[arg(long, value_name = "D", default_value = "24h", value_parser = parse_seconds)]
+    pub(crate) grace: i64,
+}
+
 /// `vellum key`
 #[derive(Debug, Subcommand)]
 pub(crate) enum KeyVerb {
@@ -444,6 +470,20 @@ fn parse_sample(text: &str) -> Result<ReadData, String> {
     }
 }
 
+/// `5%`, `10G` or `unlimited`.
+fn parse_max_unused(text: &str) -> Result<MaxUnused, String> {
+    let Some(share) = text.strip_suffix('%') else {
+        return match text {
+            "unlimited" => Ok(MaxUnused::Unlimited),
+            size => parse_size(size).map(MaxUnused::Bytes),
+        };
+    };
+    match share.parse() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(MaxUnused::Percent(percent)),
+        _ => Err("a share goes from 0% to 100%".to_owned()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -476,6 +516,8 @@ mod tests {
             "vellum check --read-data --restore-test 5",
             "vellum check --sample 2.5%",
             "vellum check --sample 3/4",
+            "vellum prune --max-unused 2.5% --max-repack 10G --grace 0 --dry-run",
+            "vellum prune --max-unused unlimited --grace 36h",
             "vellum key list -r x",
             "vellum key add --key-file F --label me --password-file p",
             "vellum key remove abcd",
@@ -507,6 +549,8 @@ mod tests {
             "vellum check --sample 5/4",
             "vellum check --sample 0/4",
             "vellum check --read-data --sample 5%",
+            "vellum prune --max-unused 101%",
+            "vellum prune --grace soon",
             "vellum restore nonsense! target",
             "vellum restore latest",
             "vellum snapshots --threads 0",

@@ -1,7 +1,7 @@
 //! Condemnations: packs that no writer may rely on any more, and whom to outlast before they go.
 //!
 //! They are a set that only grows until its packs are gone. A pack is never taken back out of it: what is still
-//! needed of a condemned pack is copied.
+//! needed of a condemned pack is copied. (I22)
 
 use crate::RepositoryError;
 use crate::open::Repository;

@@ -331,7 +331,7 @@ impl Durable<'_> {
         repository.storage().put(&name, &bytes)?; // W5
         repository.storage().sync()?;
         if !repository.may_acknowledge(&self.intent.id())? {
-            repository.take_back(&name)?; // W6
+            repository.take_back(&name)?; // W6, I24
             return Err(RepositoryError::Fenced);
         }
         repository.remember_published(name.id);
@@ -400,7 +400,7 @@ impl Repository {
 
     /// [`Repository::begin`] for any purpose.
     pub(crate) fn begin_as(&self, purpose: &str, options: &SessionOptions) -> Result<Session<'_>, RepositoryError> {
-        let intent = OwnIntent::declare(self, purpose, &options.writer)?; // W1
+        let intent = OwnIntent::declare(self, purpose, &options.writer)?; // W1, I21
         self.heed_condemnations()?; // W2: before the index, so that what it adds later is no older than this
         self.refresh()?;
         Session::begin(self, options, intent)

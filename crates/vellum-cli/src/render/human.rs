@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 use vellum::format::tree::{Entry, Node};
 use vellum::{
-    BackupReport, CheckReport, Finding, Problem, Repository, RepositoryStats, RestoreReport, SlotSummary, Snapshot,
+    BackupReport, CheckReport, Finding, Problem, PruneReport, Repository, RepositoryStats, RestoreReport, SlotSummary,
+    Snapshot,
 };
 
 /// Rows with their columns aligned; the last column is not padded.
@@ -209,6 +210,52 @@ pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
     match report.finding_count {
         0 => text.push_str("no damage was found\n"),
         findings => put(&mut text, format_args!("damage was found: {}\n", count(findings, "finding"))),
+    }
+    text
+}
+
+/// What a prune did, or would do, and what it waits for.
+pub(crate) fn prune(report: &PruneReport, took: Duration, dry_run: bool) -> String {
+    let mut text = format!(
+        "{} of {} in {} are unused\n",
+        size(report.unused_bytes),
+        size(report.bytes),
+        count(report.packs, "pack")
+    );
+    let would = if dry_run { "would be " } else { "" };
+    if report.packs_repacked > 0 {
+        let (packs, written) = (count(report.packs_repacked, "pack"), size(report.bytes_written));
+        put(&mut text, format_args!("{packs} {would}rewritten as {written}\n"));
+    }
+    if report.is_full {
+        text.push_str("the storage is full: nothing was rewritten, only what nobody needs goes\n");
+    }
+    if report.packs_condemned > 0 {
+        put(&mut text, format_args!("{} {would}condemned\n", count(report.packs_condemned, "pack")));
+    }
+    if dry_run {
+        return text;
+    }
+    let (packs, bytes) = (count(report.packs_deleted, "pack"), size(report.bytes_deleted));
+    put(&mut text, format_args!("{packs} deleted, {bytes}, in {}\n", duration(took)));
+    if report.writers_fenced > 0 {
+        let writers = count(report.writers_fenced, "writer");
+        put(&mut text, format_args!("{writers} given up; should one still run, it notices and starts over\n"));
+    }
+    if report.packs_waiting > 0 {
+        put(&mut text, format_args!("{} stay for now:\n", count(report.packs_waiting, "condemned pack")));
+    }
+    for writer in &report.waits_for {
+        let process = writer.process.as_ref().map(|mark| format!(", process {}", mark.process)).unwrap_or_default();
+        let (host, since) = (printable(&writer.host), local(writer.time));
+        put(&mut text, format_args!("  a backup of {host}{process} runs since {since}; a prune after it goes on\n"));
+    }
+    if report.waits_for_unknown > 0 {
+        let writers = count(report.waits_for_unknown, "writer");
+        put(&mut text, format_args!("  {writers} of whom nothing can be read; a prune in a week gives them up\n"));
+    }
+    if let Some(ends) = report.grace_ends {
+        put(&mut text, format_args!("  until {} for safety; --grace 0 does not wait\n", local(ends)));
     }
     text
 }

@@ -158,7 +158,7 @@ enum Moved<'r> {
     },
 }
 
-/// Reads every pack that was written back from the storage: only then may its sources go.
+/// Reads every pack that was written back from the storage: only then may its sources go. (I23)
 fn read_back(repository: &Repository, durable: &Durable<'_>) -> Result<(), RepositoryError> {
     let mut reader = FrameReader::new();
     durable.written().iter().try_for_each(|pack| repository.verify_pack(&mut reader, *pack).map(drop))
