@@ -195,6 +195,14 @@ impl Storage for Door {
         self.through(|| self.inner.delete(name))
     }
 
+    fn release_reserve(&self) -> Result<bool, StorageError> {
+        self.inner.release_reserve()
+    }
+
+    fn keep_reserve(&self) {
+        self.inner.keep_reserve();
+    }
+
     fn location(&self) -> String {
         "memory".to_owned()
     }

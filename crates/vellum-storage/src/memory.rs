@@ -90,6 +90,13 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
+    /// Memory keeps none.
+    fn release_reserve(&self) -> Result<bool, StorageError> {
+        Ok(false)
+    }
+
+    fn keep_reserve(&self) {}
+
     fn location(&self) -> String {
         "memory".to_owned()
     }

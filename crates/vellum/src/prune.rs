@@ -63,6 +63,24 @@ impl PruneOptions {
 /// # Errors
 /// [`Error::Repository`] when anything that says what is needed cannot be read: then nothing more is deleted.
 pub fn prune(repository: &Repository, options: &PruneOptions, context: &Context) -> Result<PruneReport, Error> {
+    freeing_space(repository, || try_prune(repository, options, context))
+}
+
+/// Runs what frees space; on a full storage once more, with the space that was set aside for that.
+pub(crate) fn freeing_space<T>(repository: &Repository, run: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    let done = match run() {
+        Err(Error::Repository(RepositoryError::Storage(error)))
+            if error.is_no_space() && repository.storage().release_reserve().is_ok_and(|released| released) =>
+        {
+            run()
+        }
+        done => done,
+    };
+    repository.storage().keep_reserve();
+    done
+}
+
+fn try_prune(repository: &Repository, options: &PruneOptions, context: &Context) -> Result<PruneReport, Error> {
     let settings = PruneSettings {
         note: WriterNote {
             time: options.now,
