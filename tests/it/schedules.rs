@@ -267,8 +267,7 @@ impl World {
                 });
             }
         });
-        let sum =
-            |total: &AtomicU64, one: &AtomicU64| drop(total.fetch_add(one.load(Ordering::Relaxed), Ordering::Relaxed));
+        let sum = |total: &AtomicU64, one: &AtomicU64| total.fetch_add(one.load(Ordering::Relaxed), Ordering::Relaxed);
         sum(&totals.acknowledged, &promises.acknowledged);
         sum(&totals.fenced, &promises.fenced);
         sum(&totals.pruned, &promises.pruned);
@@ -320,7 +319,10 @@ impl World {
                 let mut held = lock(&promises.held);
                 let nth = turnstile.below(held.len().max(1));
                 let id = held.keys().nth(nth).copied();
-                id.inspect(|id| drop(held.remove(id)))
+                if let Some(id) = &id {
+                    held.remove(id);
+                }
+                id
             };
             if let Some(id) = chosen {
                 drop(door.delete(&ObjectName::new(ObjectKind::Snapshot, id)));

@@ -47,6 +47,8 @@ pub(crate) struct Mending {
     pub(crate) count: u64,
     /// Whether packs without a catalog were looked for; again would find the same.
     pub(crate) has_recovered: bool,
+    /// Packs that turned out missing, for each of which the index was brought up to date once.
+    pub(crate) missing: BTreeSet<ObjectId>,
 }
 
 impl Locked {

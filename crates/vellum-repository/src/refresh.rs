@@ -14,6 +14,9 @@ const BATCH: usize = 64;
 /// Segments of the index beyond which they are made anew: each costs every lookup a read.
 const SEGMENTS_MAX: usize = 24;
 
+/// The reason of an error about an object that is not there.
+pub(crate) const MISSING: &str = "it is missing";
+
 /// What a refresh found.
 #[derive(Debug, Default)]
 pub struct Refreshed {
@@ -127,6 +130,20 @@ impl Repository {
         Ok(mending.count != seen)
     }
 
+    /// Learns anew what is stored because a pack turned out missing since it was looked up: a prune may have moved what
+    /// is needed of it. Whether a lookup from before `seen` is worth repeating; for each pack once.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Storage`].
+    pub(crate) fn refresh_after_missing(&self, pack: ObjectId, seen: u64) -> Result<bool, RepositoryError> {
+        let mut mending = self.mending();
+        if mending.count == seen && mending.missing.insert(pack) {
+            self.refresh()?;
+            mending.count += 1;
+        }
+        Ok(mending.count != seen)
+    }
+
     /// Reads the directories of packs that no loaded catalog lists, left by a killed backup or a lost catalog, so that
     /// their chunks are found. The next session lists them in its catalog, so they become part of its sync.
     fn adopt_unlisted(&self, stored: &BTreeMap<ObjectId, u64>) -> Result<usize, RepositoryError> {
@@ -183,7 +200,7 @@ impl Repository {
         let bytes = match self.storage().get(name, len_bytes_max) {
             Ok(bytes) => bytes,
             Err(StorageError::TooLarge { .. }) => return Err(damaged("it is longer than any object of its kind")),
-            Err(StorageError::NotFound { .. }) => return Err(damaged("it is missing")),
+            Err(StorageError::NotFound { .. }) => return Err(damaged(MISSING)),
             Err(StorageError::ShortRead { .. }) => return Err(damaged("it is cut short")),
             Err(error) => return Err(error.into()),
         };
