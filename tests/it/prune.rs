@@ -1,10 +1,10 @@
 //! Pruning: what no snapshot needs goes, what any needs stays, whoever writes meanwhile.
 
-use crate::support::{NOW, Versions, assert_holds, backup, check, create, open, snapshot};
+use crate::support::{NOW, Versions, assert_holds, backup, check, create, open, remove, snapshot};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vellum::format::tree::{Entry, EntryName, Node};
-use vellum::format::{ObjectId, ObjectKind, ObjectName};
+use vellum::format::{ObjectId, ObjectKind};
 use vellum::storage::{MemoryStorage, Storage};
 use vellum::{
     BackupOptions, Context, Error, Event, EventSink, FrameCache, KeyFile, LocalState, MaxUnused, PruneOptions,
@@ -34,7 +34,7 @@ impl World {
     }
 
     fn forget(&self, number: usize) {
-        self.storage.delete(&ObjectName::new(ObjectKind::Snapshot, self.ids[number])).unwrap();
+        remove(&self.repository, self.ids[number]).expect("a removal");
     }
 
     fn assert_holds(&self, number: usize) {

@@ -2,11 +2,12 @@
 
 use crate::RepositoryError;
 use crate::open::Repository;
+use crate::tombstones::Removal;
 use std::collections::{BTreeMap, BTreeSet};
 use vellum_crypto::RecordKind;
 use vellum_format::deletion::FenceRecord;
-use vellum_format::snapshot::Timestamp;
-use vellum_format::{ObjectId, ObjectKind, ObjectName};
+use vellum_format::snapshot::{SnapshotManifest, Timestamp};
+use vellum_format::{ObjectId, ObjectKind};
 
 /// Every fence of a repository.
 #[derive(Debug, Default)]
@@ -94,10 +95,17 @@ impl Repository {
         }
     }
 
-    /// Takes back a snapshot that was stored and must not be acknowledged.
-    pub(crate) fn take_back(&self, snapshot: &ObjectName) -> Result<(), RepositoryError> {
-        self.delete_both(ObjectKind::Snapshot, snapshot.id)?;
-        self.storage().sync()?;
-        Ok(())
+    /// Takes back a snapshot that was stored and must not be acknowledged. Others may have seen it, so it goes as any
+    /// snapshot does, by a tombstone.
+    pub(crate) fn take_back(&self, snapshot: ObjectId, manifest: &SnapshotManifest) -> Result<(), RepositoryError> {
+        let removal = Removal {
+            snapshots: vec![snapshot],
+            time: manifest.time,
+            host: manifest.host.0.clone(),
+            user: manifest.user.clone(),
+            program: manifest.program.clone(),
+            reason: "never acknowledged: a prune had given its writer up".to_owned(),
+        };
+        self.remove_snapshots(&removal).map(drop)
     }
 }

@@ -14,7 +14,7 @@ use crate::RepositoryError;
 use crate::condemned::Condemnation;
 use crate::intent::{OwnIntent, WriterNote, pack_tag};
 use crate::open::Repository;
-use crate::publish::{Session, SessionOptions};
+use crate::publish::SessionOptions;
 use crate::snapshots::{Snapshot, Snapshots};
 use std::collections::BTreeSet;
 use vellum_format::content::{ChunkKind, ChunkRef};
@@ -99,7 +99,8 @@ pub struct PruneReport {
 pub struct Prune<'repository, 'settings> {
     repository: &'repository Repository,
     settings: PruneSettings<'settings>,
-    session: Option<Session<'repository>>,
+    /// Stands until this prune has ended, so that others know that a catalog may still come of it.
+    intent: OwnIntent<'repository>,
     busy: BTreeSet<[u8; 16]>,
     condemned_before: BTreeSet<ObjectId>,
     condemned_own: BTreeSet<ObjectId>,
@@ -126,11 +127,10 @@ impl Repository {
         let condemned_before = self.heed_condemnations()?.packs();
         let snapshots = self.readable_snapshots()?;
         self.refresh()?;
-        let session = Session::begin(self, &prune_options(&settings.note), intent)?;
         Ok(Prune {
             repository: self,
             settings,
-            session: Some(session),
+            intent,
             busy,
             condemned_before,
             condemned_own: BTreeSet::new(),
@@ -268,11 +268,20 @@ impl<'repository> Prune<'repository, '_> {
         let fences = repository.fences()?;
         let mut running = Vec::new();
         for (id, intent) in repository.intents()? {
-            if intent.as_ref().is_some_and(|intent| intent.purpose == Intent::PRUNE) || fences.stand_before(&id) {
-                continue; // A prune publishes nothing, and a fenced writer finds its fence.
-            }
             let process = intent.as_ref().and_then(|intent| intent.process.as_ref());
             let fate = process.map_or(ProcessFate::Unknown, |process| (self.settings.fate)(process));
+            if let Some(prune) = intent.as_ref().filter(|intent| intent.purpose == Intent::PRUNE) {
+                // It publishes nothing, so nobody waits; but what it left behind when it was killed has to go.
+                let is_old =
+                    prune.time.seconds.saturating_add(self.settings.give_up_seconds) <= self.settings.note.time.seconds;
+                if id != self.intent.id() && (fate != ProcessFate::Unknown || is_old) {
+                    repository.delete_both(ObjectKind::Intent, id)?;
+                }
+                continue;
+            }
+            if fences.stand_before(&id) {
+                continue; // It finds its fence.
+            }
             if ends_with_process && fate == ProcessFate::Ended {
                 // Whatever it published is there already and will be seen by the next listing of snapshots.
                 repository.delete_both(ObjectKind::Intent, id)?;

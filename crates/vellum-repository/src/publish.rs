@@ -7,12 +7,15 @@
 
 use crate::RepositoryError;
 use crate::class::Class;
+use crate::device::Device;
+use crate::history::{HistoryFinding, Position, Records};
 use crate::intent::{OwnIntent, WriterNote};
 use crate::open::Repository;
 use crate::pack_writer::{FrameKey, OpenPack, SealedFrame, random};
 use crate::pending::Pending;
 use crate::put::FrameWriter;
 use crate::upload::Uploader;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vellum_crypto::EpochKeys;
@@ -21,7 +24,7 @@ use vellum_format::content::{ChunkKind, Content};
 use vellum_format::deletion::Intent;
 use vellum_format::pack::PackedChunk;
 use vellum_format::snapshot::{self, Root, SnapshotManifest, Summary, Timestamp};
-use vellum_format::{Bytes, ChunkId, ObjectId, ObjectKind, ObjectName, RepositoryId, limits};
+use vellum_format::{Bytes, ChunkId, DeviceId, ObjectId, ObjectKind, ObjectName, RepositoryId, limits};
 
 /// Packs after which a long session writes a catalog, so that an interrupted one need not store them again.
 const CHECKPOINT_PACKS: usize = 32;
@@ -89,6 +92,7 @@ pub struct Durable<'repository> {
     intent: OwnIntent<'repository>,
     stored: Stored,
     written: Vec<ObjectId>,
+    records: Option<Records>,
 }
 
 /// What a snapshot says beside what the repository knows itself.
@@ -172,7 +176,7 @@ impl<'repository> Session<'repository> {
             bytes_stored: self.uploader.bytes() + counters.catalog_bytes.load(Ordering::Relaxed),
         };
         let written = self.written.into_inner().unwrap_or_else(PoisonError::into_inner);
-        Ok(Durable { repository: self.repository, intent: self.intent, stored, written })
+        Ok(Durable { repository: self.repository, intent: self.intent, stored, written, records: None })
     }
 
     /// Ends a session that failed: packs that it stored and that no catalog lists. Nothing relies on them but what
@@ -319,60 +323,75 @@ impl Durable<'_> {
         &self.written
     }
 
+    /// What is wrong with the history that the snapshot will continue; see [`Repository::history`]. It hinders nothing.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Storage`] when the storage cannot be listed or read at all.
+    pub fn history_findings(&mut self) -> Result<Vec<HistoryFinding>, RepositoryError> {
+        let (records, findings) = self.repository.examine_records()?;
+        self.records = Some(records);
+        Ok(findings)
+    }
+
     /// Stores the snapshot: the commit point. When this returns, the backup is durable and visible.
     ///
     /// # Errors
     /// [`RepositoryError::Fenced`] when a prune gave this writer up: nothing was published, and the backup has to be
     /// made again. Another [`RepositoryError`] when the snapshot may not be there; the chunks stay for the next backup.
-    pub fn publish(self, draft: SnapshotDraft) -> Result<ObjectId, RepositoryError> {
+    pub fn publish(mut self, draft: SnapshotDraft) -> Result<ObjectId, RepositoryError> {
         let repository = self.repository;
-        let bytes = self.sealed_snapshot(draft)?;
+        let device = repository.device()?;
+        let records = self.records.take().map_or_else(|| repository.read_records(), Ok)?;
+        let position = records.position(device.id(), &BTreeSet::new());
+        repository.settle(&records, &position)?;
+        let sequence = position.sequence;
+        let manifest = self.manifest(draft, device.id(), position);
+        let bytes = seal_readable(repository, &device, &manifest)?;
         let name = ObjectName::of(ObjectKind::Snapshot, &bytes);
         repository.storage().put(&name, &bytes)?; // W5
         repository.storage().sync()?;
+        repository.remember_own(device.id(), sequence, name);
         if !repository.may_acknowledge(&self.intent.id())? {
-            repository.take_back(&name)?; // W6, I24
+            repository.take_back(name.id, &manifest)?; // W6, I24
             return Err(RepositoryError::Fenced);
         }
-        repository.remember_published(name.id);
         Ok(name.id)
     }
 
-    fn sealed_snapshot(&self, draft: SnapshotDraft) -> Result<Vec<u8>, RepositoryError> {
-        let repository = self.repository;
-        let device = repository.device()?;
-        let history = repository.history(device.id())?;
-        // Named snapshots may be of a process that was killed before his sync: what history knows must be there.
-        for id in history.previous.iter().chain(&history.seen) {
-            repository.storage().adopt(&ObjectName::new(ObjectKind::Snapshot, *id));
-        }
-        repository.storage().sync()?;
-        let manifest = SnapshotManifest {
-            repository: repository.id(),
-            device: device.id(),
-            sequence: history.sequence,
-            previous: history.previous,
-            seen: history.seen,
+    fn manifest(&self, draft: SnapshotDraft, device: DeviceId, position: Position) -> SnapshotManifest {
+        SnapshotManifest {
+            repository: self.repository.id(),
+            device,
+            sequence: position.sequence,
+            previous: position.previous,
+            seen: position.seen,
             intent: self.intent.id(),
             time: draft.time,
             host: Bytes(draft.host),
             user: draft.user,
             paths: draft.paths.into_iter().map(Bytes).collect(),
             tags: draft.tags,
-            root: Root::new(&draft.root, &repository.class().config.name),
+            root: Root::new(&draft.root, &self.repository.class().config.name),
             summary: draft.summary,
             program: draft.program,
             must_understand: Vec::new(),
-        };
-        let signed = device.sign_snapshot(&manifest);
-        let bytes = repository.seal_snapshot(&signed.encode())?;
-        // What no reader would take must not be acknowledged.
-        let refused = |reason: String| RepositoryError::SnapshotRefused { reason };
-        SnapshotManifest::decode(&signed.manifest).map_err(|error| refused(error.to_string()))?;
-        match bytes.len() as u64 > limits::SNAPSHOT_LEN_BYTES_MAX {
-            true => Err(refused(format!("it has {} bytes", bytes.len()))),
-            false => Ok(bytes),
         }
+    }
+}
+
+/// What no reader would take must not be acknowledged.
+fn seal_readable(
+    repository: &Repository,
+    device: &Device,
+    manifest: &SnapshotManifest,
+) -> Result<Vec<u8>, RepositoryError> {
+    let refused = |reason: String| RepositoryError::SnapshotRefused { reason };
+    let signed = device.sign_snapshot(manifest);
+    let bytes = repository.seal_snapshot(&signed.encode())?;
+    SnapshotManifest::decode(&signed.manifest).map_err(|error| refused(error.to_string()))?;
+    match bytes.len() as u64 > limits::SNAPSHOT_LEN_BYTES_MAX {
+        true => Err(refused(format!("it has {} bytes", bytes.len()))),
+        false => Ok(bytes),
     }
 }
 

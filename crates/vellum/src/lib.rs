@@ -53,7 +53,8 @@ pub use tree_reader::{TreeWalk, WalkedEntry, open_path};
 pub use vellum_format as format;
 pub use vellum_repository::storage;
 pub use vellum_repository::{
-    Argon2idParameters, CreateOptions, Created, Credential, FrameCache, FrameWriter, KeyFile, LocalState, Locked,
-    MaxUnused, NewSlot, PruneReport, RecoveryKey, Repository, RepositoryError, Session, SessionOptions, SlotSummary,
-    Snapshot, SnapshotDraft, Snapshots, WriterNote,
+    Argon2idParameters, CreateOptions, Created, Credential, FrameCache, FrameWriter, HeadCode, History, HistoryFinding,
+    KeyFile, KnownBy, LocalState, Locked, MaxUnused, NewSlot, ParseHeadCodeError, PruneReport, RecoveryKey, Removal,
+    Repository, RepositoryError, Session, SessionOptions, SlotSummary, Snapshot, SnapshotDraft, Snapshots, Tombstone,
+    WriterNote,
 };

@@ -95,6 +95,9 @@ fn try_prune(repository: &Repository, options: &PruneOptions, context: &Context)
         give_up_seconds: options.give_up_seconds,
         fate: &process::fate,
     };
+    if !options.dry_run {
+        repository.finish_removals()?;
+    }
     let mut prune = repository.begin_prune(settings)?;
     let mut live = mark(repository, prune.snapshots(), context)?;
     let plan = prune.plan(&live)?;

@@ -3,6 +3,7 @@
 use super::{LiveSet, Prune, PrunePlan, prune_options};
 use crate::RepositoryError;
 use crate::get::FrameCache;
+use crate::intent::OwnIntent;
 use crate::open::Repository;
 use crate::pack_reader::{FrameReader, open_pack, sealed_frame};
 use crate::pack_writer::{FrameKey, SealedFrame};
@@ -28,9 +29,11 @@ impl Prune<'_, '_> {
     pub fn condemn(&mut self, plan: &PrunePlan, live: &LiveSet, progress: &dyn Fn(u64)) -> Result<(), RepositoryError> {
         let repository = self.repository;
         let mut condemned = plan.dead.clone();
-        let session = self.session.take();
-        let durable = match session {
-            Some(session) if !plan.repack.is_empty() => {
+        let durable = match plan.repack.is_empty() {
+            true => None,
+            false => {
+                let intent = OwnIntent::declare(repository, Intent::PRUNE, &self.settings.note)?;
+                let session = Session::begin(repository, &prune_options(&self.settings.note), intent)?;
                 // From here on nothing counts that lies in a pack that is to go.
                 let hidden = &(&*repository.condemned_packs() | &plan.dead) | &plan.repack;
                 repository.set_condemned_packs(hidden);
@@ -46,7 +49,6 @@ impl Prune<'_, '_> {
                     }
                 }
             }
-            _ => None,
         };
         if !condemned.is_empty() {
             repository.condemn(&condemned, self.settings.note.time)?; // G3

@@ -6,6 +6,7 @@ use crate::open::Repository;
 use crate::publish::split_into_catalogs;
 use std::collections::{BTreeMap, BTreeSet};
 use vellum_format::catalog::CatalogedPack;
+use vellum_format::deletion::Intent;
 use vellum_format::{ObjectId, ObjectKind, ObjectName};
 
 impl Prune<'_, '_> {
@@ -20,9 +21,11 @@ impl Prune<'_, '_> {
         let repository = self.repository;
         let stored = repository.names(ObjectKind::Pack)?;
         let packs = packs_of(&self.due);
+        let gone: BTreeSet<ObjectId> =
+            repository.condemned_packs().iter().filter(|pack| !stored.contains_key(pack)).copied().collect();
         self.close_fences()?;
         repository.storage().sync()?; // what was adopted and what was seen of fenced writers, before anything goes
-        drop_from_catalogs(repository, &(&packs | &self.absent))?;
+        drop_from_catalogs(repository, &(&(&packs | &self.absent) | &gone))?;
         for pack in &packs {
             repository.storage().delete(&ObjectName::new(ObjectKind::Pack, *pack))?;
             if let Some(len_bytes) = stored.get(pack) {
@@ -31,13 +34,22 @@ impl Prune<'_, '_> {
             }
         }
         repository.storage().sync()?;
-        for (id, one) in &self.due {
-            repository.remove_condemnation(*id, one)?;
+        if !self.is_another_prune_running()? {
+            for (id, one) in &self.due {
+                repository.remove_condemnation(*id, one)?;
+            }
+            repository.storage().sync()?;
         }
-        repository.storage().sync()?;
         repository.heed_condemnations()?;
         repository.refresh()?;
         Ok(())
+    }
+
+    /// Another prune may have read a catalog with these packs before they went, and still store one made of it. As
+    /// long as the condemnation stands, nobody relies on what that catalog says, and a later prune mends it. (I22)
+    fn is_another_prune_running(&self) -> Result<bool, RepositoryError> {
+        let others = self.repository.intents()?.into_iter().filter(|(id, _)| *id != self.intent.id());
+        Ok(others.into_iter().any(|(_, intent)| intent.is_none_or(|intent| intent.purpose == Intent::PRUNE)))
     }
 
     /// Records which snapshots of fenced writers were seen: any other of theirs is void from now on.
