@@ -9,7 +9,7 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use vellum::format::snapshot::Timestamp;
-use vellum::{MaxUnused, ReadData};
+use vellum::{HeadCode, MaxUnused, ReadData};
 
 /// Deduplicating, encrypted backups.
 #[derive(Debug, Parser)]
@@ -267,6 +267,9 @@ pub(crate) struct RestoreArgs {
     /// Restore owners by number, even where the name is known
     #[arg(long)]
     pub(crate) numeric_owner: bool,
+    /// Refuse a repository whose history does not reach to this head code, as a backup printed it
+    #[arg(long, value_name = "CODE", value_parser = parse_head)]
+    pub(crate) head: Option<HeadCode>,
 }
 
 /// What to do with entries that are in the target already.
@@ -320,6 +323,12 @@ pub(crate) struct CheckArgs {
     /// Read N files, chosen at random, as a restore would
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) restore_test: usize,
+    /// Refuse a repository whose history does not reach to this head code, as a backup printed it
+    #[arg(long, value_name = "CODE", value_parser = parse_head)]
+    pub(crate) head: Option<HeadCode>,
+    /// Take what is wrong with history for how things are; this machine does not tell it again
+    #[arg(long, conflicts_with = "no_cache")]
+    pub(crate) accept_history: bool,
 }
 
 /// `vellum prune`
@@ -445,6 +454,10 @@ fn snapshot_reference() -> impl TypedValueParser<Value = SnapshotReference> {
     clap::builder::StringValueParser::new().try_map(|text| SnapshotReference::parse(&text))
 }
 
+fn parse_head(text: &str) -> Result<HeadCode, String> {
+    HeadCode::parse(text).map_err(|error| error.to_string())
+}
+
 /// A number of threads, 1 or more.
 pub(crate) fn parse_threads(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -518,6 +531,8 @@ mod tests {
             "vellum check --sample 3/4",
             "vellum prune --max-unused 2.5% --max-repack 10G --grace 0 --dry-run",
             "vellum prune --max-unused unlimited --grace 36h",
+            "vellum check --accept-history --head 7qz4-0m3k-x9tb",
+            "vellum restore latest target --head 7QZ40M3KX9TB",
             "vellum key list -r x",
             "vellum key add --key-file F --label me --password-file p",
             "vellum key remove abcd",

@@ -280,6 +280,12 @@ fn repository_words(error: &RepositoryError) -> Words {
         RepositoryError::Slot { .. } => {
             (Failed, "slot", "the key slots are as they were", "`vellum key list` shows every slot with its id")
         }
+        RepositoryError::HeadUnknown { .. } => (
+            Damage,
+            "head_unknown",
+            "the storage shows an older state than the one that the code is of, or another repository",
+            "compare the code with what the backup printed, and look for a newer state of the storage",
+        ),
         RepositoryError::NothingToRemove | RepositoryError::TombstoneRefused { .. } => (
             Failed,
             "not_removed",

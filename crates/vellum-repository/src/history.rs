@@ -382,9 +382,10 @@ impl Repository {
         Ok(findings)
     }
 
-    /// Remembers only what a power cut cannot take away: whoever put it may not have made it durable yet.
+    /// Remembers only what a power cut cannot take away: whoever put it may not have made it durable yet. What cannot
+    /// be made durable, as on a storage that only reads, is not remembered.
     fn remember_durably(&self, before: &Remembered, next: &Remembered) {
-        if next == before {
+        if next == before || self.state_folder().is_none() {
             return;
         }
         for seen in next.newest.values().filter(|seen| before.newest.get(&seen.device) != Some(*seen)) {

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 use vellum::format::tree::{Entry, Node};
 use vellum::{
-    BackupReport, CheckReport, Finding, Problem, PruneReport, Repository, RepositoryStats, RestoreReport, SlotSummary,
-    Snapshot,
+    BackupReport, CheckReport, Finding, HeadCode, HistoryFinding, Problem, PruneReport, Repository, RepositoryStats,
+    RestoreReport, SlotSummary, Snapshot,
 };
 
 /// Rows with their columns aligned; the last column is not padded.
@@ -69,7 +69,9 @@ pub(crate) fn backup(report: &BackupReport, took: Duration, dry_run: bool) -> St
     put(&mut text, format_args!("total    {} in {time} ({speed})\n", size(summary.bytes)));
     put(&mut text, format_args!("added    {}, {} stored\n", size(summary.bytes_new), size(summary.bytes_stored)));
     match report.snapshot {
-        Some(id) => put(&mut text, format_args!("snapshot {} saved\n", id.short())),
+        Some(id) => {
+            put(&mut text, format_args!("snapshot {} saved\nhead     {}\n", id.short(), HeadCode::of(&id)));
+        }
         None => text.push_str("nothing differs from the last snapshot; no new one was made\n"),
     }
     text
@@ -117,6 +119,24 @@ pub(crate) fn snapshots(snapshots: &[&Snapshot]) -> String {
         true => format!("{shown}\n"),
         false => format!("{}{shown}\n", table(&rows)),
     }
+}
+
+/// What proves later how far history reached now.
+pub(crate) fn head(code: HeadCode) -> String {
+    format!("head code {code}\n")
+}
+
+/// What was wrong with history and is taken as it is from now on.
+pub(crate) fn accepted(findings: &[HistoryFinding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        put(&mut text, format_args!("accepted: {finding}\n"));
+    }
+    match findings {
+        [] => text.push_str("history is as it should be; there was nothing to accept\n"),
+        _ => text.push_str("this machine does not tell it again; others do until it is accepted there\n"),
+    }
+    text
 }
 
 /// An entry of a snapshot in one line.
@@ -206,6 +226,9 @@ pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
     if report.packs_unlisted > 0 {
         let packs = count(report.packs_unlisted, "pack");
         put(&mut text, format_args!("{packs} of interrupted or running backups, in no catalog; harmless\n"));
+    }
+    if let Some(code) = report.head_code {
+        put(&mut text, format_args!("head code {code}\n"));
     }
     match report.finding_count {
         0 => text.push_str("no damage was found\n"),

@@ -12,8 +12,8 @@ use std::time::Duration;
 use vellum::format::snapshot::Summary;
 use vellum::format::tree::{Entry, Node};
 use vellum::{
-    BackupReport, CheckReport, FileChange, Finding, Problem, PruneReport, RepositoryStats, RestoreReport, SlotSummary,
-    Snapshot,
+    BackupReport, CheckReport, FileChange, Finding, HeadCode, HistoryFinding, Problem, PruneReport, RepositoryStats,
+    RestoreReport, SlotSummary, Snapshot,
 };
 
 /// One line.
@@ -24,6 +24,9 @@ pub(crate) enum Line<'a> {
     Error(ErrorLine<'a>),
     /// Something is not as it should be, and the run goes on.
     Warning { message: &'a str },
+    /// The same, with what it means and what to try.
+    #[serde(rename = "warning")]
+    FullWarning { message: &'a str, meaning: &'a str, hint: &'a str },
     /// A source or target entry with which something went wrong.
     Problem(ProblemLine<'a>),
     /// Metadata of a restored entry that this system did not take; its content is right.
@@ -60,6 +63,8 @@ pub(crate) enum Line<'a> {
     Entry(EntryLine<'a>),
     /// `check`: one thing that is wrong
     Finding(FindingLine<'a>),
+    /// `check --accept-history`: one thing that was wrong with history and is told no more
+    Accepted { object: String, kind: &'static str, reason: &'a str },
     /// `key list`
     Slot(SlotLine<'a>),
     /// `key add`
@@ -106,6 +111,12 @@ impl<'a> Line<'a> {
             meaning: &failure.meaning,
             hint: &failure.hint,
         })
+    }
+
+    /// Something about history that the user takes as it is.
+    pub(crate) fn accepted(finding: &HistoryFinding, reason: &'a str) -> Self {
+        let object = finding.object();
+        Self::Accepted { object: object.to_string(), kind: object.kind.noun(), reason }
     }
 
     /// A problem with an entry.
@@ -169,6 +180,7 @@ impl<'a> ProblemLine<'a> {
 #[derive(Serialize)]
 pub(crate) struct BackupLine<'a> {
     snapshot_id: Option<String>,
+    head_code: Option<String>,
     dry_run: bool,
     skipped: bool,
     #[serde(flatten)]
@@ -183,6 +195,7 @@ impl<'a> BackupLine<'a> {
     pub(crate) fn new(report: &'a BackupReport, start: String, took: Duration, dry_run: bool) -> Self {
         Self {
             snapshot_id: report.snapshot.map(|id| id.to_string()),
+            head_code: report.snapshot.map(|id| HeadCode::of(&id).to_string()),
             dry_run,
             skipped: report.snapshot.is_none() && !dry_run,
             summary: SummaryFields::new(&report.summary),
@@ -271,6 +284,8 @@ pub(crate) struct CheckLine {
     packs_unlisted: u64,
     bytes_read: u64,
     files_tested: u64,
+    head_code: Option<String>,
+    history_accepted: usize,
     total_duration: f64,
 }
 
@@ -286,6 +301,8 @@ impl CheckLine {
             packs_unlisted: report.packs_unlisted,
             bytes_read: report.bytes_read,
             files_tested: report.files_tested,
+            head_code: report.head_code.map(|code| code.to_string()),
+            history_accepted: report.accepted.len(),
             total_duration: took.as_secs_f64(),
         }
     }
