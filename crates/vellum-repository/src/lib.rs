@@ -15,6 +15,7 @@ mod device;
 mod error;
 mod get;
 mod local_state;
+mod objects;
 mod open;
 mod pack_reader;
 mod pack_writer;
@@ -38,7 +39,7 @@ pub use put::{FrameWriter, Put};
 pub use refresh::Refreshed;
 pub use slots::SlotSummary;
 pub use snapshots::{Snapshot, Snapshots};
-pub use verify::{Damage, PackVerdict};
+pub use verify::{Copies, Damage, PackVerdict};
 
 /// Bytes from the operating system's generator.
 ///

@@ -5,6 +5,7 @@
 
 use crate::RepositoryError;
 use crate::class::Class;
+use crate::objects::{adopt_both, put_twice};
 use crate::open::Repository;
 use crate::pack_writer::{FrameKey, OpenPack, SealedFrame, random};
 use crate::pending::Pending;
@@ -236,9 +237,8 @@ impl<'repository> Session<'repository> {
         let mut catalogs = Vec::new();
         for catalog in split_into_catalogs(packs) {
             let bytes = self.repository.seal_catalog(&catalog)?;
-            let name = ObjectName::of(ObjectKind::Catalog, &bytes);
-            storage.put(&name, &bytes)?;
-            self.counters.catalog_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            let name = put_twice(&**storage, ObjectKind::Catalog, &bytes)?;
+            self.counters.catalog_bytes.fetch_add(2 * bytes.len() as u64, Ordering::Relaxed);
             catalogs.push((name.id, catalog));
         }
         storage.sync()?; // I1: catalogs are durable before a snapshot needs them
@@ -294,7 +294,7 @@ impl Durable<'_> {
         let history = repository.history(device.id())?;
         // Named snapshots may be of a process that was killed before his sync: what history knows must be there.
         for id in history.previous.iter().chain(&history.seen) {
-            repository.storage().adopt(&ObjectName::new(ObjectKind::Snapshot, *id));
+            adopt_both(&**repository.storage(), &ObjectName::new(ObjectKind::Snapshot, *id));
         }
         repository.storage().sync()?;
         let manifest = SnapshotManifest {
@@ -315,14 +315,13 @@ impl Durable<'_> {
         };
         let signed = device.sign_snapshot(&manifest);
         let bytes = repository.seal_snapshot(&signed.encode())?;
-        let name = ObjectName::of(ObjectKind::Snapshot, &bytes);
         // What no reader would take must not be acknowledged.
         let refused = |reason: String| RepositoryError::SnapshotRefused { reason };
         SnapshotManifest::decode(&signed.manifest).map_err(|error| refused(error.to_string()))?;
         if bytes.len() as u64 > limits::SNAPSHOT_LEN_BYTES_MAX {
             return Err(refused(format!("it has {} bytes", bytes.len())));
         }
-        repository.storage().put(&name, &bytes)?;
+        let name = put_twice(&**repository.storage(), ObjectKind::Snapshot, &bytes)?;
         repository.storage().sync()?;
         repository.remember_published(name.id);
         Ok(name.id)
@@ -333,32 +332,11 @@ impl Repository {
     /// Starts a backup's writing. Any number of sessions, here and on other machines, may write at once.
     ///
     /// # Errors
-    /// [`RepositoryError::Randomness`], or [`RepositoryError::Storage`] when a copy of the config or the keys was
-    /// missing and could not be put back.
+    /// [`RepositoryError::Randomness`], or [`RepositoryError::Storage`] when a missing copy of a small object could
+    /// not be put back.
     pub fn begin(&self, options: &SessionOptions) -> Result<Session<'_>, RepositoryError> {
         self.restore_copies()?;
         Session::begin(self, options)
-    }
-
-    /// Puts back whichever copy of the config and of the keys is missing (I6: both are there twice).
-    fn restore_copies(&self) -> Result<(), RepositoryError> {
-        let pairs = [
-            (self.config_id(), ObjectKind::Config, ObjectKind::ConfigMirror, limits::CONFIG_LEN_BYTES_MAX),
-            (self.key_manifest(), ObjectKind::Key, ObjectKind::KeyMirror, limits::KEY_MANIFEST_LEN_BYTES_MAX),
-        ];
-        for (id, first, second, len_bytes_max) in pairs {
-            let has_first = self.names(first)?.contains_key(&id);
-            let has_second = self.names(second)?.contains_key(&id);
-            let (from, to) = match (has_first, has_second) {
-                (true, false) => (first, second),
-                (false, true) => (second, first),
-                _ => continue,
-            };
-            if let Ok(bytes) = self.read_object(&ObjectName::new(from, id), len_bytes_max) {
-                self.storage().put(&ObjectName::new(to, id), &bytes)?;
-            }
-        }
-        Ok(())
     }
 
     fn seal_catalog(&self, catalog: &Catalog) -> Result<Vec<u8>, RepositoryError> {

@@ -29,9 +29,8 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::Storage`] when the storage cannot be listed or read at all.
     pub fn snapshots(&self) -> Result<Snapshots, RepositoryError> {
-        let mut ids = Vec::new();
-        self.storage().list(ObjectKind::Snapshot, &mut |object| ids.push(object.name.id))?;
-        let read: Vec<_> = ids.iter().map(|id| self.read_snapshot(*id)).collect();
+        let ids = self.names_of_either(ObjectKind::Snapshot)?.into_keys();
+        let read: Vec<_> = ids.map(|id| self.read_snapshot(id)).collect();
         let mut result = Snapshots::default();
         for snapshot in read {
             match snapshot {
@@ -46,13 +45,14 @@ impl Repository {
         Ok(result)
     }
 
-    /// Reads one snapshot.
+    /// Reads one snapshot, from either of its copies.
     ///
     /// # Errors
-    /// [`RepositoryError::Damaged`] when it is missing, does not open or is not signed by a device of the owner.
+    /// [`RepositoryError::Damaged`] when both are missing or damaged, when it does not open or is not signed by a device
+    /// of the owner.
     pub fn read_snapshot(&self, id: ObjectId) -> Result<Snapshot, RepositoryError> {
         let name = ObjectName::new(ObjectKind::Snapshot, id);
-        let bytes = self.read_object(&name, limits::SNAPSHOT_LEN_BYTES_MAX)?;
+        let bytes = self.read_either(&name, limits::SNAPSHOT_LEN_BYTES_MAX)?;
         let damaged = |error| RepositoryError::damaged(name, &error);
         let (header, sealed) = SealedHeader::split("snapshot", snapshot::MAGIC, &bytes).map_err(damaged)?;
         let keys = self.class().keys_of(header.epoch).ok_or_else(|| RepositoryError::sealed_wrong(name))?;

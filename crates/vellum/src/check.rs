@@ -1,4 +1,4 @@
-//! Checking a repository: config and keys, catalogs and packs, on request every byte, then every tree and file of
+//! Checking a repository: small objects with their copies, catalogs and packs, on request every byte, then every tree and file of
 //! every snapshot, so that damage is told by what it costs.
 
 use crate::content::ChunkIter;
@@ -12,7 +12,7 @@ use vellum_format::content::{ChunkKind, ChunkRef, Content};
 use vellum_format::tree::Node;
 use vellum_format::{ObjectId, ObjectKind, ObjectName};
 use vellum_repository::{
-    Damage, FrameCache, FrameId, FrameReader, PackVerdict, Repository, RepositoryError, Snapshot, Snapshots,
+    Damage, FrameCache, FrameId, FrameReader, PackVerdict, Place, Repository, RepositoryError, Snapshot, Snapshots,
 };
 
 /// Findings that are kept; further ones are only counted.
@@ -72,6 +72,9 @@ pub struct CheckReport {
     pub bytes_read: u64,
     /// Packs that no catalog lists: left by an interrupted backup or a running one. Harmless.
     pub packs_unlisted: u64,
+    /// Catalogs and snapshots of which only one copy is there and that no acknowledged snapshot is known to need: left
+    /// by an interrupted backup or a running one. Harmless; the next backup stores the other copy.
+    pub copies_missing: u64,
     /// Files that were read as a restore would.
     pub files_tested: u64,
 }
@@ -83,8 +86,9 @@ pub struct CheckReport {
 pub fn check(repository: &Repository, options: &CheckOptions, context: &Context) -> Result<CheckReport, Error> {
     let report = CheckReport::default();
     let mut checker =
-        Checker { repository, context, report, seen: HashSet::new(), lost: HashSet::new(), last_kind: None };
-    for damage in repository.verify_config_and_keys()? {
+        Checker { repository, context, report, seen: HashSet::new(), lost: HashSet::new(), needed: Needed::default() };
+    let copies = repository.verify_copies()?;
+    for damage in copies.damage {
         checker.damage(damage);
     }
     repository.refresh_for_check()?;
@@ -93,6 +97,7 @@ pub fn check(repository: &Repository, options: &CheckOptions, context: &Context)
     }
     checker.check_packs(options)?;
     checker.check_snapshots(options)?;
+    checker.judge_missing_copies(&copies.missing)?;
     Ok(checker.report)
 }
 
@@ -107,6 +112,17 @@ struct Checker<'a> {
     seen: HashSet<[u8; 16]>,
     /// Frames that were found not to open.
     lost: HashSet<FrameId>,
+    needed: Needed,
+}
+
+/// What snapshots were found to need.
+#[derive(Default)]
+struct Needed {
+    packs: BTreeSet<ObjectId>,
+    /// The frame that was noted last.
+    last_frame: Option<FrameId>,
+    /// Snapshots that later history names, or that this device knows to have published.
+    snapshots: BTreeSet<ObjectId>,
     /// What the frame asked for last holds; neighbours ask for the same.
     last_kind: Option<(FrameId, ChunkKind)>,
 }
@@ -231,14 +247,34 @@ impl Checker<'_> {
 
     /// Every snapshot that another was built on must be there: nothing in this version removes any.
     fn check_history(&mut self, snapshots: &[Snapshot]) -> Result<(), Error> {
-        let present = self.repository.names(ObjectKind::Snapshot)?;
+        let present = self.repository.names_of_either(ObjectKind::Snapshot)?;
         let named = snapshots.iter().flat_map(|one| one.manifest.previous.iter().chain(&one.manifest.seen));
-        let own_last = self.repository.last_published();
-        let missing: BTreeSet<ObjectId> =
-            named.copied().chain(own_last).filter(|id| !present.contains_key(id)).collect();
-        for id in missing {
+        self.needed.snapshots = named.copied().chain(self.repository.last_published()).collect();
+        for id in self.needed.snapshots.clone().into_iter().filter(|id| !present.contains_key(id)) {
             let reason = "it is missing, although later history knows it".to_owned();
             self.find(Finding { object: Some(ObjectName::new(ObjectKind::Snapshot, id)), path: None, reason });
+        }
+        Ok(())
+    }
+
+    /// A copy that is missing was lost when a snapshot relies on its object: that was published after both were
+    /// durable. Otherwise it may never have been there.
+    fn judge_missing_copies(&mut self, missing: &[ObjectName]) -> Result<(), Error> {
+        for name in missing {
+            let is_needed = match name.kind {
+                ObjectKind::Snapshot | ObjectKind::SnapshotMirror => self.needed.snapshots.contains(&name.id),
+                _ => match self.repository.catalog(name.id) {
+                    Ok(catalog) => catalog.packs.iter().any(|pack| self.needed.packs.contains(&pack.pack)),
+                    Err(error) => {
+                        self.finding(error, None)?;
+                        true
+                    }
+                },
+            };
+            match is_needed {
+                true => self.find(Finding { object: Some(*name), path: None, reason: "it is missing".to_owned() }),
+                false => self.report.copies_missing += 1,
+            }
         }
         Ok(())
     }
@@ -247,6 +283,7 @@ impl Checker<'_> {
         let repository = self.repository;
         let cache = FrameCache::strict(16);
         let mut walk = TreeWalk::new(repository, &cache, root);
+        self.need_folder(root);
         while let Some(step) = walk.next() {
             self.context.check_cancelled()?;
             let step = match step {
@@ -260,6 +297,7 @@ impl Checker<'_> {
                 Node::Folder { content } => {
                     if self.seen.insert(hash(content)) {
                         self.report.folders += 1;
+                        self.need_folder(content);
                     } else {
                         walk.skip_folder();
                     }
@@ -279,6 +317,7 @@ impl Checker<'_> {
         let id = self.repository.chunk_id(chunk);
         let places = self.repository.places(chunk);
         let first = places.first().ok_or(RepositoryError::ChunkMissing { id })?;
+        self.need_chunk(&places);
         if first.len_bytes != chunk.len_bytes || self.kind_of(first.frame) != Some(ChunkKind::Data) {
             return Err(RepositoryError::ChunkDamaged { id });
         }
@@ -291,14 +330,32 @@ impl Checker<'_> {
     }
 
     fn kind_of(&mut self, frame: FrameId) -> Option<ChunkKind> {
-        if let Some((last, kind)) = self.last_kind
+        if let Some((last, kind)) = self.needed.last_kind
             && last == frame
         {
             return Some(kind);
         }
         let kind = self.repository.kind_of(frame)?;
-        self.last_kind = Some((frame, kind));
+        self.needed.last_kind = Some((frame, kind));
         Some(kind)
+    }
+
+    /// Notes the packs that hold the start of a folder's entry list, or its lists.
+    fn need_folder(&mut self, folder: &Content) {
+        for chunk in &folder.chunks {
+            let places = self.repository.places(chunk);
+            self.need_chunk(&places);
+        }
+    }
+
+    /// Notes the pack of a chunk that lies nowhere else; neighbours lie in the same.
+    fn need_chunk(&mut self, places: &[Place]) {
+        if let [only] = places
+            && self.needed.last_frame != Some(only.frame)
+        {
+            self.needed.packs.extend(self.repository.pack_of(only.frame).map(|pack| pack.id));
+            self.needed.last_frame = Some(only.frame);
+        }
     }
 
     /// Reads files chosen at random through the code that restores.
