@@ -41,12 +41,13 @@ fn let_the_clock_settle() {
 }
 
 #[test]
-fn a_backup_writes_its_packs_one_catalog_and_one_snapshot() {
+fn a_backup_writes_its_packs_and_one_catalog_and_one_snapshot_twice() {
     let scene = Scene::new();
     let repository = create(Arc::<RecordingStorage<_>>::clone(&scene.storage), &scene.key, &scene.state());
     scene.storage.clear();
     let report = backup(&repository, &scene.source());
-    assert_eq!((scene.puts(ObjectKind::Catalog), scene.puts(ObjectKind::Snapshot)), (1, 1));
+    let small = [ObjectKind::Catalog, ObjectKind::CatalogMirror, ObjectKind::Snapshot, ObjectKind::SnapshotMirror];
+    assert_eq!(small.map(|kind| scene.puts(kind)), [1, 1, 1, 1]);
     let packs = scene.puts(ObjectKind::Pack);
     let least = report.summary.bytes_stored.div_ceil(1 << 20);
     assert!(packs as u64 <= least + 2, "packs are full but for the last of each sort: {packs} for {least} MiB");
@@ -72,8 +73,8 @@ fn an_unchanged_backup_reads_no_file_and_writes_a_snapshot_under_an_intent() {
     scene.storage.clear();
     let second = backup(&repository, &scene.source());
     assert_eq!(second.summary.files_unchanged, first.summary.files, "every file was taken over without reading");
-    let puts = (scene.storage.count(Operation::Put), scene.puts(ObjectKind::Intent), scene.puts(ObjectKind::Snapshot));
-    assert_eq!(puts, (2, 1, 1), "the snapshot is all that is new and stays");
+    let puts = [ObjectKind::Intent, ObjectKind::Snapshot, ObjectKind::SnapshotMirror].map(|kind| scene.puts(kind));
+    assert_eq!((scene.storage.count(Operation::Put), puts), (3, [1; 3]), "the snapshot is all that is new and stays");
     assert_eq!(scene.storage.count_of(Operation::Get, ObjectKind::Catalog), 0, "the index knows the catalog already");
 }
 

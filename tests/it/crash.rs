@@ -150,7 +150,7 @@ fn two_writers_and_a_power_cut_lose_nothing_that_either_acknowledged() {
     let mut seen = [0; 3];
     for seed in 0..24 {
         let disk = base.snapshot();
-        disk.crash_at(10 + seed * 3);
+        disk.crash_at(10 + seed * 4);
         let done: Vec<_> = std::thread::scope(|scope| {
             let (world, disk) = (&world, &disk);
             let write = |number| move || Some((world.try_backup(disk, &LocalState::None, number, 1)?, number));
@@ -160,7 +160,7 @@ fn two_writers_and_a_power_cut_lose_nothing_that_either_acknowledged() {
         let mut promises = Promises::new();
         seen[done.len()] += 1;
         done.into_iter().for_each(|(id, number)| promises.acknowledge(id, number));
-        world.examine(Case { round: 0, step: 0, nth_change: 10 + seed * 3, seed }, &disk.crash(seed), &promises, 2);
+        world.examine(Case { round: 0, step: 0, nth_change: 10 + seed * 4, seed }, &disk.crash(seed), &promises, 2);
     }
     assert!(seen.iter().all(|count| *count > 0), "the power is cut before, between and after both: {seen:?}");
 }

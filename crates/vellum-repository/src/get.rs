@@ -1,9 +1,9 @@
 //! Finding chunks and bringing them back, checked against their references.
 
 use crate::RepositoryError;
+use crate::objects::MISSING;
 use crate::open::Repository;
 use crate::pack_reader::{FrameReader, FrameSeal};
-use crate::refresh::MISSING;
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use vellum_format::content::{ChunkKind, ChunkRef};

@@ -98,6 +98,8 @@ pub struct History {
     pub is_first_sight: bool,
     /// The newest record.
     pub head: Option<ObjectId>,
+    /// Records that others name or that this machine remembers: they were durable, each with its copy.
+    pub known: BTreeSet<ObjectId>,
     removed: BTreeSet<ObjectId>,
 }
 
@@ -289,7 +291,7 @@ impl Repository {
         let keys = |kind| Ok::<BTreeSet<ObjectId>, RepositoryError>(self.names(kind)?.into_keys().collect());
         // Snapshots first: what is missing among them was removed by a tombstone that is listed now.
         let mut records = Records {
-            snapshot_names: keys(ObjectKind::Snapshot)?,
+            snapshot_names: self.ids_of_either(ObjectKind::Snapshot)?,
             tombstone_names: keys(ObjectKind::Tombstone)?,
             tombstone_copies: keys(ObjectKind::TombstoneMirror)?,
             ..Records::default()
@@ -316,11 +318,14 @@ impl Repository {
     }
 
     fn has_vanished(&self, snapshot: ObjectId) -> Result<bool, RepositoryError> {
-        match self.storage().len(&ObjectName::new(ObjectKind::Snapshot, snapshot)) {
-            Ok(_) => Ok(false),
-            Err(StorageError::NotFound { .. }) => Ok(true),
-            Err(error) => Err(error.into()),
+        for kind in [ObjectKind::Snapshot, ObjectKind::SnapshotMirror] {
+            match self.storage().len(&ObjectName::new(kind, snapshot)) {
+                Ok(_) => return Ok(false),
+                Err(StorageError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        Ok(true)
     }
 
     /// Reads all of history, compares it with what this machine remembers of it, and remembers what is new.
@@ -331,12 +336,16 @@ impl Repository {
         let is_first_sight = self.remembered().is_empty();
         let (records, findings) = self.examine_records()?;
         let head = records.head();
+        let remembered = self.remembered();
+        let known =
+            records.iter().flat_map(Record::named).chain(remembered.records().map(|seen| seen.name.id)).collect();
         let (_void, snapshots) = self.split_void(records.snapshots)?;
         Ok(History {
             is_first_sight,
             head,
             removed: records.removed.keys().copied().collect(),
             snapshots,
+            known,
             tombstones: records.tombstones,
             damaged: records.damaged,
             findings,

@@ -20,6 +20,7 @@ mod get;
 mod history;
 mod intent;
 mod local_state;
+mod objects;
 mod open;
 mod pack_reader;
 mod pack_writer;
@@ -51,7 +52,7 @@ pub use refresh::Refreshed;
 pub use slots::SlotSummary;
 pub use snapshots::{Snapshot, Snapshots};
 pub use tombstones::{Removal, Tombstone};
-pub use verify::{Damage, PackVerdict};
+pub use verify::{Copies, Damage, PackVerdict};
 
 /// Bytes from the operating system's generator.
 ///

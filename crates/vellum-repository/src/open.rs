@@ -2,7 +2,6 @@
 
 use crate::RepositoryError;
 use crate::class::{Class, PRIVATE};
-use crate::create::mirror;
 use crate::local_state::LocalState;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -249,6 +248,7 @@ fn read_undamaged(storage: &dyn Storage, kinds: [ObjectKind; 2], len_bytes_max: 
         storage.list(kind, &mut |object| names.push(object.name))?;
     }
     let mut objects: Vec<(ObjectId, Vec<u8>)> = Vec::new();
+    let mut unreadable = None;
     for name in &names {
         if objects.iter().any(|(id, _)| *id == name.id) {
             continue;
@@ -256,10 +256,15 @@ fn read_undamaged(storage: &dyn Storage, kinds: [ObjectKind; 2], len_bytes_max: 
         match storage.get(name, len_bytes_max) {
             Ok(bytes) if ObjectId::of(&bytes) == name.id => objects.push((name.id, bytes)),
             Ok(_) | Err(StorageError::NotFound { .. } | StorageError::TooLarge { .. }) => {}
+            // A bad sector below one copy must not keep anybody from the other.
+            Err(error @ StorageError::Io { .. }) => unreadable = Some(error),
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Found { objects, names: names.len() })
+    match unreadable {
+        Some(error) if objects.is_empty() => Err(error.into()),
+        _ => Ok(Found { objects, names: names.len() }),
+    }
 }
 
 /// The undamaged key manifest of the highest generation that the owner signed for this config. What else lies there
@@ -288,7 +293,7 @@ pub(crate) fn remove_older_key_manifests(storage: &dyn Storage, keep: ObjectId) 
         let mut old = Vec::new();
         storage.list(kind, &mut |object| old.push(object.name))?;
         for name in old.iter().filter(|name| name.id != keep) {
-            storage.delete(&mirror(kind, name))?;
+            storage.delete(name)?;
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use crate::class::Class;
 use crate::device::Device;
 use crate::history::{HistoryFinding, Position, Records};
 use crate::intent::{OwnIntent, WriterNote};
+use crate::objects::put_twice;
 use crate::open::Repository;
 use crate::pack_writer::{FrameKey, OpenPack, SealedFrame, random};
 use crate::pending::Pending;
@@ -24,7 +25,7 @@ use vellum_format::content::{ChunkKind, Content};
 use vellum_format::deletion::Intent;
 use vellum_format::pack::PackedChunk;
 use vellum_format::snapshot::{self, Root, SnapshotManifest, Summary, Timestamp};
-use vellum_format::{Bytes, ChunkId, DeviceId, ObjectId, ObjectKind, ObjectName, RepositoryId, limits};
+use vellum_format::{Bytes, ChunkId, DeviceId, ObjectId, ObjectKind, RepositoryId, limits};
 
 /// Packs after which a long session writes a catalog, so that an interrupted one need not store them again.
 const CHECKPOINT_PACKS: usize = 32;
@@ -270,9 +271,8 @@ impl<'repository> Session<'repository> {
         let mut catalogs = Vec::new();
         for catalog in split_into_catalogs(packs) {
             let bytes = self.repository.seal_catalog(&catalog)?;
-            let name = ObjectName::of(ObjectKind::Catalog, &bytes);
-            storage.put(&name, &bytes)?;
-            self.counters.catalog_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            let name = put_twice(&**storage, ObjectKind::Catalog, &bytes)?;
+            self.counters.catalog_bytes.fetch_add(2 * bytes.len() as u64, Ordering::Relaxed);
             catalogs.push((name.id, catalog));
         }
         storage.sync()?; // I1: catalogs are durable before a snapshot needs them
@@ -347,8 +347,7 @@ impl Durable<'_> {
         let sequence = position.sequence;
         let manifest = self.manifest(draft, device.id(), position);
         let bytes = seal_readable(repository, &device, &manifest)?;
-        let name = ObjectName::of(ObjectKind::Snapshot, &bytes);
-        repository.storage().put(&name, &bytes)?; // W5
+        let name = put_twice(&**repository.storage(), ObjectKind::Snapshot, &bytes)?; // W5
         repository.storage().sync()?;
         repository.remember_own(device.id(), sequence, name);
         if !repository.may_acknowledge(&self.intent.id())? {
@@ -411,9 +410,9 @@ impl Repository {
     ///
     /// # Errors
     /// [`RepositoryError::Randomness`]; [`RepositoryError::Storage`] when the storage cannot be read or written, for
-    /// example because a copy of the config or the keys was missing and could not be put back.
+    /// example because a missing copy of a small object could not be put back.
     pub fn begin(&self, options: &SessionOptions) -> Result<Session<'_>, RepositoryError> {
-        self.restore_copies()?;
+        self.restore_copies(false)?;
         self.begin_as(Intent::BACKUP, options)
     }
 
@@ -423,27 +422,6 @@ impl Repository {
         self.heed_condemnations()?; // W2: before the index, so that what it adds later is no older than this
         self.refresh()?;
         Session::begin(self, options, intent)
-    }
-
-    /// Puts back whichever copy of the config and of the keys is missing (I6: both are there twice).
-    fn restore_copies(&self) -> Result<(), RepositoryError> {
-        let pairs = [
-            (self.config_id(), ObjectKind::Config, ObjectKind::ConfigMirror, limits::CONFIG_LEN_BYTES_MAX),
-            (self.key_manifest(), ObjectKind::Key, ObjectKind::KeyMirror, limits::KEY_MANIFEST_LEN_BYTES_MAX),
-        ];
-        for (id, first, second, len_bytes_max) in pairs {
-            let has_first = self.names(first)?.contains_key(&id);
-            let has_second = self.names(second)?.contains_key(&id);
-            let (from, to) = match (has_first, has_second) {
-                (true, false) => (first, second),
-                (false, true) => (second, first),
-                _ => continue,
-            };
-            if let Ok(bytes) = self.read_object(&ObjectName::new(from, id), len_bytes_max) {
-                self.storage().put(&ObjectName::new(to, id), &bytes)?;
-            }
-        }
-        Ok(())
     }
 
     pub(crate) fn seal_catalog(&self, catalog: &Catalog) -> Result<Vec<u8>, RepositoryError> {

@@ -1,6 +1,7 @@
 //! Small sealed objects, and second copies: how records of the deletion protocol are put, found and read.
 
 use crate::RepositoryError;
+use crate::objects::{delete_both, put_twice};
 use crate::open::Repository;
 use crate::pack_writer::random;
 use std::collections::BTreeSet;
@@ -20,12 +21,7 @@ impl Repository {
             keys.seal_record(record, header, plain, out);
         };
         let bytes = self.seal_object(record.magic(), plain, seal)?;
-        let name = ObjectName::of(kind, &bytes);
-        if let Some(copy) = kind.mirror() {
-            self.storage().put(&ObjectName::new(copy, name.id), &bytes)?;
-        }
-        self.storage().put(&name, &bytes)?;
-        Ok(name.id)
+        Ok(put_twice(&**self.storage(), kind, &bytes)?.id)
     }
 
     /// Opens a record from whichever of its copies is undamaged.
@@ -36,46 +32,21 @@ impl Repository {
         id: ObjectId,
     ) -> Result<Vec<u8>, RepositoryError> {
         let name = ObjectName::new(kind, id);
-        let bytes = self.read_either(kind, id, limits::RECORD_LEN_BYTES_MAX)?;
+        let bytes = self.read_either(&name, limits::RECORD_LEN_BYTES_MAX)?;
         let (header, sealed) = SealedHeader::split(kind.noun(), record.magic(), &bytes)
             .map_err(|error| RepositoryError::damaged(name, &error))?;
         let keys = self.class().keys_of(header.epoch).ok_or_else(|| RepositoryError::sealed_wrong(name))?;
         keys.open_record(record, &header, sealed).map_err(|_| RepositoryError::sealed_wrong(name))
     }
 
-    /// The bytes of an object from whichever of its copies is undamaged; the error is the first one's.
-    pub(crate) fn read_either(
-        &self,
-        kind: ObjectKind,
-        id: ObjectId,
-        len_bytes_max: u64,
-    ) -> Result<Vec<u8>, RepositoryError> {
-        let first = self.read_object(&ObjectName::new(kind, id), len_bytes_max);
-        match (first, kind.mirror()) {
-            (Err(error @ RepositoryError::Damaged { .. }), Some(copy)) => {
-                self.read_object(&ObjectName::new(copy, id), len_bytes_max).map_err(|_| error)
-            }
-            (first, _) => first,
-        }
-    }
-
     /// Every object of a kind, whichever of its copies is there.
     pub(crate) fn ids_of_either(&self, kind: ObjectKind) -> Result<BTreeSet<ObjectId>, RepositoryError> {
-        let mut ids = BTreeSet::new();
-        for kind in [Some(kind), kind.mirror()].into_iter().flatten() {
-            self.storage().list(kind, &mut |object| {
-                ids.insert(object.name.id);
-            })?;
-        }
-        Ok(ids)
+        Ok(self.names_of_either(kind)?.into_keys().collect())
     }
 
     /// Deletes an object with its copy; durable after a sync.
     pub(crate) fn delete_both(&self, kind: ObjectKind, id: ObjectId) -> Result<(), RepositoryError> {
-        for kind in [Some(kind), kind.mirror()].into_iter().flatten() {
-            self.storage().delete(&ObjectName::new(kind, id))?;
-        }
-        Ok(())
+        delete_both(&**self.storage(), &ObjectName::new(kind, id))
     }
 
     /// Clear header, then one seal over `plain`, zero-padded so that the object has a Padmé length.

@@ -44,13 +44,14 @@ impl Repository {
         Ok(all.into_iter().partition(|snapshot| fences.void(&snapshot.id, &snapshot.manifest.intent)))
     }
 
-    /// Reads one snapshot.
+    /// Reads one snapshot, from either of its copies.
     ///
     /// # Errors
-    /// [`RepositoryError::Damaged`] when it is missing, does not open or is not signed by a device of the owner.
+    /// [`RepositoryError::Damaged`] when both are missing or damaged, when it does not open or is not signed by a device
+    /// of the owner.
     pub fn read_snapshot(&self, id: ObjectId) -> Result<Snapshot, RepositoryError> {
         let name = ObjectName::new(ObjectKind::Snapshot, id);
-        let bytes = self.read_object(&name, limits::SNAPSHOT_LEN_BYTES_MAX)?;
+        let bytes = self.read_either(&name, limits::SNAPSHOT_LEN_BYTES_MAX)?;
         let damaged = |error| RepositoryError::damaged(name, &error);
         let (header, sealed) = SealedHeader::split("snapshot", snapshot::MAGIC, &bytes).map_err(damaged)?;
         let keys = self.class().keys_of(header.epoch).ok_or_else(|| RepositoryError::sealed_wrong(name))?;

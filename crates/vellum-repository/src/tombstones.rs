@@ -1,7 +1,6 @@
 //! Removing snapshots: a signed tombstone names them, and only then do they go (I13).
 
 use crate::RepositoryError;
-use crate::create::mirror;
 use crate::history::{Position, Records};
 use crate::open::Repository;
 use std::collections::BTreeSet;
@@ -152,7 +151,7 @@ impl Repository {
         if bytes.len() as u64 > limits::TOMBSTONE_LEN_BYTES_MAX {
             return Err(refused(format!("it has {} bytes", bytes.len())));
         }
-        for name in [mirror(ObjectKind::TombstoneMirror, &name), name] {
+        for name in [ObjectName::new(ObjectKind::TombstoneMirror, name.id), name] {
             self.storage().put(&name, &bytes)?;
             self.storage().sync()?;
         }
@@ -166,12 +165,12 @@ impl Repository {
     pub fn read_tombstone(&self, id: ObjectId) -> Result<Tombstone, RepositoryError> {
         let name = ObjectName::new(ObjectKind::Tombstone, id);
         match self.read_tombstone_at(&name) {
-            Err(error @ RepositoryError::Damaged { .. }) => {
-                self.read_tombstone_at(&mirror(ObjectKind::TombstoneMirror, &name)).map_err(|copy| match copy {
+            Err(error @ RepositoryError::Damaged { .. }) => self
+                .read_tombstone_at(&ObjectName::new(ObjectKind::TombstoneMirror, name.id))
+                .map_err(|copy| match copy {
                     RepositoryError::Damaged { .. } => error,
                     copy => copy,
-                })
-            }
+                }),
             read => read,
         }
     }

@@ -2,6 +2,7 @@
 
 use crate::RepositoryError;
 use crate::get::FrameId;
+use crate::objects::{KEPT_TWICE, is_missing, names_of};
 use crate::open::Repository;
 use crate::pack_reader::{FrameReader, open_pack};
 use crate::tombstones::Tombstone;
@@ -21,6 +22,16 @@ pub struct Damage {
     pub reason: String,
 }
 
+/// What looking at the copies of small objects found.
+#[derive(Debug, Default)]
+pub struct Copies {
+    /// What is wrong, whatever snapshots need.
+    pub damage: Vec<Damage>,
+    /// Second copies of catalogs and snapshots that are not there although the others are: lost, or never stored by a
+    /// writer that was killed or is still running.
+    pub missing: Vec<ObjectName>,
+}
+
 /// What reading a whole pack found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackVerdict {
@@ -31,24 +42,27 @@ pub struct PackVerdict {
 }
 
 impl Repository {
-    /// Checks config and key manifests with their copies: each must be there twice and undamaged.
+    /// Checks the copies of every small object: each must be there twice and undamaged (I6).
     ///
     /// # Errors
     /// [`RepositoryError::Storage`].
-    pub fn verify_config_and_keys(&self) -> Result<Vec<Damage>, RepositoryError> {
-        let mut damage = Vec::new();
-        let pairs = [(ObjectKind::Config, ObjectKind::ConfigMirror), (ObjectKind::Key, ObjectKind::KeyMirror)];
-        for (kind, copy) in pairs {
-            let names = [self.names(kind)?, self.names(copy)?];
-            let [mut ids, copies] = names.map(|names| names.into_keys().collect::<Vec<_>>());
-            ids.extend(copies);
-            ids.sort_unstable();
-            ids.dedup();
-            for name in ids.iter().flat_map(|id| [ObjectName::new(kind, *id), ObjectName::new(copy, *id)]) {
-                self.note(&mut damage, self.verify_clear_object(&name))?;
+    pub fn verify_copies(&self) -> Result<Copies, RepositoryError> {
+        let mut copies = Copies::default();
+        for (kind, len_bytes_max) in KEPT_TWICE {
+            let is_put_by_sessions = matches!(kind, ObjectKind::Catalog | ObjectKind::Snapshot);
+            for id in self.names_of_either(kind)?.into_keys() {
+                let mut missing = Vec::new();
+                for name in names_of(&ObjectName::new(kind, id)) {
+                    match self.read_object(&name, len_bytes_max).and_then(|bytes| self.decodes(&name, &bytes)) {
+                        Err(error) if is_put_by_sessions && is_missing(&error) => missing.push(name),
+                        checked => self.note(&mut copies.damage, checked)?,
+                    }
+                }
+                // When both are gone by now, somebody deletes.
+                copies.missing.extend(missing.pop().filter(|_| missing.is_empty()));
             }
         }
-        Ok(damage)
+        Ok(copies)
     }
 
     /// Checks that every catalog opens, and that each pack they list is there in full length.
@@ -66,7 +80,7 @@ impl Repository {
                 BTreeSet::new()
             }
         };
-        for id in self.names(ObjectKind::Catalog)?.into_keys() {
+        for id in self.names_of_either(ObjectKind::Catalog)?.into_keys() {
             let catalog = self.read_catalog(id);
             let packs = catalog.as_ref().map_or(&[][..], |catalog| &catalog.packs);
             for pack in packs {
@@ -210,18 +224,14 @@ impl Repository {
         open_pack(&bytes, self.class(), self.id()).map_err(|reason| RepositoryError::Damaged { object: name, reason })
     }
 
-    fn verify_clear_object(&self, name: &ObjectName) -> Result<(), RepositoryError> {
-        let damaged = |error| RepositoryError::damaged(*name, &error);
-        match name.kind {
-            ObjectKind::Config | ObjectKind::ConfigMirror => {
-                let bytes = self.read_object(name, limits::CONFIG_LEN_BYTES_MAX)?;
-                RepositoryConfig::decode(&bytes).map(drop).map_err(damaged)
-            }
-            _ => {
-                let bytes = self.read_object(name, limits::KEY_MANIFEST_LEN_BYTES_MAX)?;
-                SignedKeyManifest::decode(&bytes).map(drop).map_err(damaged)
-            }
-        }
+    /// Configs and key manifests are decoded here; snapshots by those who read what is in them.
+    fn decodes(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), RepositoryError> {
+        let decoded = match name.kind {
+            ObjectKind::Config | ObjectKind::ConfigMirror => RepositoryConfig::decode(bytes).map(drop),
+            ObjectKind::Key | ObjectKind::KeyMirror => SignedKeyManifest::decode(bytes).map(drop),
+            _ => Ok(()),
+        };
+        decoded.map_err(|error| RepositoryError::damaged(*name, &error))
     }
 
     fn note(&self, damage: &mut Vec<Damage>, result: Result<(), RepositoryError>) -> Result<(), RepositoryError> {

@@ -230,6 +230,10 @@ pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
     if let Some(code) = report.head_code {
         put(&mut text, format_args!("head code {code}\n"));
     }
+    if report.copies_missing > 0 {
+        let objects = count(report.copies_missing, "small object");
+        put(&mut text, format_args!("{objects} of interrupted or running backups, stored once; harmless\n"));
+    }
     match report.finding_count {
         0 => text.push_str("no damage was found\n"),
         findings => put(&mut text, format_args!("damage was found: {}\n", count(findings, "finding"))),

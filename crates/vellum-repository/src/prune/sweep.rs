@@ -2,6 +2,7 @@
 
 use super::{Prune, packs_of};
 use crate::RepositoryError;
+use crate::objects::put_twice;
 use crate::open::Repository;
 use crate::publish::split_into_catalogs;
 use std::collections::{BTreeMap, BTreeSet};
@@ -91,7 +92,7 @@ fn drop_from_catalogs(repository: &Repository, packs: &BTreeSet<ObjectId>) -> Re
     }
     for catalog in split_into_catalogs(kept.into_values().collect()) {
         let bytes = repository.seal_catalog(&catalog)?;
-        repository.storage().put(&ObjectName::of(ObjectKind::Catalog, &bytes), &bytes)?;
+        put_twice(&**repository.storage(), ObjectKind::Catalog, &bytes)?;
     }
     repository.storage().sync()?;
     for id in replaced {
