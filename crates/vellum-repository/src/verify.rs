@@ -44,17 +44,22 @@ pub struct PackVerdict {
 impl Repository {
     /// Checks the copies of every small object: each must be there twice and undamaged (I6).
     ///
+    /// A change of keys that was interrupted (I11) leaves the manifests before it twice and may have put its own only
+    /// once, or leaves one of them only once; neither is damage.
+    ///
     /// # Errors
     /// [`RepositoryError::Storage`].
     pub fn verify_copies(&self) -> Result<Copies, RepositoryError> {
         let mut copies = Copies::default();
         for (kind, len_bytes_max) in KEPT_TWICE {
             let is_put_by_sessions = matches!(kind, ObjectKind::Catalog | ObjectKind::Snapshot);
+            let once_is_enough = self.interrupted_change(kind)?;
             for id in self.names_of_either(kind)?.into_keys() {
                 let mut missing = Vec::new();
                 for name in names_of(&ObjectName::new(kind, id)) {
                     match self.read_object(&name, len_bytes_max).and_then(|bytes| self.decodes(&name, &bytes)) {
                         Err(error) if is_put_by_sessions && is_missing(&error) => missing.push(name),
+                        Err(error) if once_is_enough.contains(&id) && is_missing(&error) => {}
                         checked => self.note(&mut copies.damage, checked)?,
                     }
                 }
@@ -63,6 +68,20 @@ impl Repository {
             }
         }
         Ok(copies)
+    }
+
+    /// Configs or key manifests of which one copy is as it should be while a change of keys is not complete.
+    fn interrupted_change(&self, kind: ObjectKind) -> Result<BTreeSet<ObjectId>, RepositoryError> {
+        let in_use = match kind {
+            ObjectKind::Config => self.config_id(),
+            ObjectKind::Key => self.key_manifest(),
+            _ => return Ok(BTreeSet::new()),
+        };
+        let first = self.names(kind)?;
+        let second = kind.mirror().map(|copy| self.names(copy)).transpose()?.unwrap_or_default();
+        let is_half_done = first.keys().any(|id| *id != in_use && second.contains_key(id));
+        let all = first.into_keys().chain(second.into_keys());
+        Ok(all.filter(|id| *id != in_use || is_half_done).collect())
     }
 
     /// Checks that every catalog opens, and that each pack they list is there in full length.
