@@ -9,6 +9,7 @@ use std::fmt::Debug;
 use vellum::{Filter, KeyFile, RecoveryKey};
 use vellum_format::catalog::{self, Catalog};
 use vellum_format::content::{ChunkRef, Content};
+use vellum_format::deletion::{CondemnedRecord, FenceRecord, Intent};
 use vellum_format::key_manifest::{KeyManifest, SignedKeyManifest, SlotHeader};
 use vellum_format::pack::{Directory, PackHeader, PackTrailer};
 use vellum_format::repository_config::RepositoryConfig;
@@ -20,7 +21,7 @@ use vellum_format::{FormatError, ObjectId, ObjectName, SealedHeader, limits};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 23] = [
     ("pack_header", pack_header),
     ("pack_trailer", pack_trailer),
     ("directory", directory),
@@ -41,6 +42,9 @@ pub const TARGETS: [Target; 20] = [
     ("key_file", key_file),
     ("recovery_key", recovery_key),
     ("filter", filter),
+    ("intent", intent),
+    ("condemned", condemned),
+    ("fence", fence),
 ];
 
 /// A little-endian number of four or eight bytes at this offset; zeros where the input ends.
@@ -193,6 +197,21 @@ impl<'a> Iterator for Pieces<'a> {
 /// An opened snapshot with its signatures.
 pub fn snapshot_signed(data: &[u8]) {
     again(data, SignedSnapshot::decode, SignedSnapshot::encode);
+}
+
+/// What a writer says of itself.
+pub fn intent(data: &[u8]) {
+    again(data, Intent::decode, Intent::encode);
+}
+
+/// A condemnation, or whom to outlast.
+pub fn condemned(data: &[u8]) {
+    again(data, CondemnedRecord::decode, CondemnedRecord::encode);
+}
+
+/// A fence, raised or closed.
+pub fn fence(data: &[u8]) {
+    again(data, FenceRecord::decode, FenceRecord::encode);
 }
 
 /// A signed snapshot manifest and the root inside.

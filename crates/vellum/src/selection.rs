@@ -2,7 +2,7 @@
 
 use crate::Error;
 use vellum_format::snapshot::Timestamp;
-use vellum_repository::{Repository, Snapshot};
+use vellum_repository::{Repository, Snapshot, Snapshots};
 
 /// A snapshot as the user names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,14 +58,16 @@ pub fn find_snapshot(
     reference: &SnapshotRef,
     filter: &SnapshotFilter,
 ) -> Result<Snapshot, Error> {
-    let missing = || Error::NoSnapshot { reference: reference.to_string() };
     if let SnapshotRef::Id(id) = reference
         && let Some(id) = vellum_format::ObjectId::from_hex(id)
-        && repository.names(vellum_format::ObjectKind::Snapshot)?.contains_key(&id)
+        && repository.names_of_either(vellum_format::ObjectKind::Snapshot)?.contains_key(&id)
     {
         return Ok(repository.read_snapshot(id)?);
     }
-    let snapshots = repository.snapshots()?.snapshots;
+    let Snapshots { snapshots, damaged, void: _ } = repository.snapshots()?;
+    // Where no snapshot can be read at all, that is the news.
+    let unreadable = if snapshots.is_empty() { damaged.into_iter().next() } else { None };
+    let missing = || unreadable.map_or_else(|| Error::NoSnapshot { reference: reference.to_string() }, Error::from);
     match reference {
         SnapshotRef::Id(id) => {
             let mut matching: Vec<Snapshot> =
