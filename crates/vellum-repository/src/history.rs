@@ -5,6 +5,7 @@
 
 use crate::RepositoryError;
 use crate::forks::forks;
+use crate::objects::{adopt_both, put_twice};
 use crate::open::Repository;
 use crate::remembered::{Remembered, Seen};
 use crate::snapshots::Snapshot;
@@ -98,7 +99,8 @@ pub struct History {
     pub is_first_sight: bool,
     /// The newest record.
     pub head: Option<ObjectId>,
-    /// Records that others name or that this machine remembers: they were durable, each with its copy.
+    /// Records that others name or that this machine remembers, but for removed ones: they were durable, each with its
+    /// copy.
     pub known: BTreeSet<ObjectId>,
     removed: BTreeSet<ObjectId>,
 }
@@ -137,6 +139,8 @@ pub(crate) struct Records {
     pub(crate) removed: BTreeMap<ObjectId, ObjectId>,
     /// Snapshots that lie there, damaged and removed ones among them.
     pub(crate) snapshot_names: BTreeSet<ObjectId>,
+    /// Those of which one copy lies there: a writer was killed between the two, or one was lost.
+    halves: BTreeSet<ObjectId>,
     /// Tombstones that lie there under their own name, damaged ones among them.
     pub(crate) tombstone_names: BTreeSet<ObjectId>,
     /// Tombstones of which a copy lies there, damaged ones among them.
@@ -243,7 +247,7 @@ impl Records {
         next.lost = remembered.records().filter(is_lost).collect();
         let is_there = |seen: &Seen| self.lists(&seen.name.id) && !self.removed.contains_key(&seen.name.id);
         next.newest.retain(|_, seen| self.accounts_for(&seen.name.id));
-        for record in self.iter() {
+        for record in self.iter().filter(|record| !self.halves.contains(&record.name.id)) {
             let Record { name, device, sequence, .. } = record;
             let seen = Seen { device, sequence, name };
             let known = next.newest.entry(device).or_insert(seen);
@@ -290,8 +294,10 @@ impl Repository {
     fn try_read_records(&self, is_last: bool) -> Result<Option<Records>, RepositoryError> {
         let keys = |kind| Ok::<BTreeSet<ObjectId>, RepositoryError>(self.names(kind)?.into_keys().collect());
         // Snapshots first: what is missing among them was removed by a tombstone that is listed now.
+        let (first, second) = (keys(ObjectKind::Snapshot)?, keys(ObjectKind::SnapshotMirror)?);
         let mut records = Records {
-            snapshot_names: self.ids_of_either(ObjectKind::Snapshot)?,
+            snapshot_names: &first | &second,
+            halves: &first ^ &second,
             tombstone_names: keys(ObjectKind::Tombstone)?,
             tombstone_copies: keys(ObjectKind::TombstoneMirror)?,
             ..Records::default()
@@ -337,8 +343,8 @@ impl Repository {
         let (records, findings) = self.examine_records()?;
         let head = records.head();
         let remembered = self.remembered();
-        let known =
-            records.iter().flat_map(Record::named).chain(remembered.records().map(|seen| seen.name.id)).collect();
+        let known = records.iter().flat_map(Record::named).chain(remembered.records().map(|seen| seen.name.id));
+        let known = known.filter(|id| !records.removed.contains_key(id)).collect();
         let (_void, snapshots) = self.split_void(records.snapshots)?;
         Ok(History {
             is_first_sight,
@@ -398,10 +404,7 @@ impl Repository {
             return;
         }
         for seen in next.newest.values().filter(|seen| before.newest.get(&seen.device) != Some(*seen)) {
-            self.storage().adopt(&seen.name);
-            if let Some(copy) = seen.name.kind.mirror().filter(|_| seen.name.kind == ObjectKind::Tombstone) {
-                self.storage().adopt(&ObjectName::new(copy, seen.name.id));
-            }
+            adopt_both(&**self.storage(), &seen.name);
         }
         if self.storage().sync().is_ok() {
             self.remember(next);
@@ -410,7 +413,13 @@ impl Repository {
 
     /// Makes what a new record names durable: others may have put it, and been killed before their sync.
     pub(crate) fn settle(&self, records: &Records, position: &Position) -> Result<(), RepositoryError> {
-        position.named.iter().for_each(|name| self.storage().adopt(name));
+        for name in &position.named {
+            if records.halves.contains(&name.id) {
+                let bytes = self.read_either(name, limits::SNAPSHOT_LEN_BYTES_MAX)?;
+                put_twice(&**self.storage(), name.kind, &bytes)?;
+            }
+            adopt_both(&**self.storage(), name);
+        }
         self.settle_tombstones(records)?;
         Ok(self.storage().sync()?)
     }
