@@ -127,7 +127,7 @@ impl History {
 pub(crate) struct Records {
     /// Those that can be trusted and are not removed, oldest first.
     pub(crate) snapshots: Vec<Snapshot>,
-    /// Those that can be trusted, in the order of their sequence.
+    /// Those that can be trusted, in the order of their sequence; removed ones among them.
     pub(crate) tombstones: Vec<Tombstone>,
     /// Why the others cannot be used.
     pub(crate) damaged: Vec<RepositoryError>,
@@ -200,8 +200,8 @@ impl Position {
 impl Records {
     /// Every record that can be trusted and is not removed.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Record<'_>> {
-        let tombstones = self.tombstones.iter().map(Record::of_tombstone);
-        self.snapshots.iter().map(Record::of_snapshot).chain(tombstones)
+        let tombstones = self.tombstones.iter().filter(|tombstone| !self.removed.contains_key(&tombstone.id));
+        self.snapshots.iter().map(Record::of_snapshot).chain(tombstones.map(Record::of_tombstone))
     }
 
     /// Whether something of this name lies there, sound or not.
@@ -284,7 +284,7 @@ impl Repository {
         Ok(self.try_read_records(true)?.unwrap_or_default())
     }
 
-    /// Nothing when a snapshot vanished after it was listed, unless that shall count as damage.
+    /// Nothing when a record vanished after it was listed, unless that shall count as damage.
     fn try_read_records(&self, is_last: bool) -> Result<Option<Records>, RepositoryError> {
         let keys = |kind| Ok::<BTreeSet<ObjectId>, RepositoryError>(self.names(kind)?.into_keys().collect());
         // Snapshots first: what is missing among them was removed by a tombstone that is listed now.
@@ -294,20 +294,24 @@ impl Repository {
             tombstone_copies: keys(ObjectKind::TombstoneMirror)?,
             ..Records::default()
         };
+        let mut damaged = BTreeMap::new();
         for id in records.tombstone_names.union(&records.tombstone_copies) {
             match self.read_tombstone(*id) {
                 Ok(tombstone) => records.tombstones.push(tombstone),
-                Err(error) => records.damaged.push(damage(error)?),
+                Err(_) if !is_last && self.has_vanished(ObjectKind::Tombstone, *id)? => return Ok(None),
+                Err(error) => drop(damaged.insert(*id, damage(error)?)),
             }
         }
         records.tombstones.sort_by_key(|tombstone| (tombstone.manifest.sequence, tombstone.id));
         for tombstone in &records.tombstones {
             records.removed.extend(tombstone.manifest.removed.iter().map(|id| (*id, tombstone.id)));
         }
+        let removed = &records.removed;
+        records.damaged.extend(damaged.into_iter().filter(|(id, _)| !removed.contains_key(id)).map(|(_, error)| error));
         for id in records.snapshot_names.iter().filter(|id| !records.removed.contains_key(id)) {
             match self.read_snapshot(*id) {
                 Ok(snapshot) => records.snapshots.push(snapshot),
-                Err(_) if !is_last && self.has_vanished(*id)? => return Ok(None),
+                Err(_) if !is_last && self.has_vanished(ObjectKind::Snapshot, *id)? => return Ok(None),
                 Err(error) => records.damaged.push(damage(error)?),
             }
         }
@@ -315,12 +319,16 @@ impl Repository {
         Ok(Some(records))
     }
 
-    fn has_vanished(&self, snapshot: ObjectId) -> Result<bool, RepositoryError> {
-        match self.storage().len(&ObjectName::new(ObjectKind::Snapshot, snapshot)) {
-            Ok(_) => Ok(false),
-            Err(StorageError::NotFound { .. }) => Ok(true),
-            Err(error) => Err(error.into()),
+    /// Whether neither a record nor a copy of it lies there any more.
+    fn has_vanished(&self, kind: ObjectKind, id: ObjectId) -> Result<bool, RepositoryError> {
+        for kind in [Some(kind), kind.mirror()].into_iter().flatten() {
+            match self.storage().len(&ObjectName::new(kind, id)) {
+                Ok(_) => return Ok(false),
+                Err(StorageError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        Ok(true)
     }
 
     /// Reads all of history, compares it with what this machine remembers of it, and remembers what is new.
@@ -333,9 +341,9 @@ impl Repository {
         Ok(History {
             is_first_sight,
             head: records.head(),
+            tombstones: records.tombstones.into_iter().filter(|one| !records.removed.contains_key(&one.id)).collect(),
             removed: records.removed.keys().copied().collect(),
             snapshots: records.snapshots,
-            tombstones: records.tombstones,
             damaged: records.damaged,
             findings,
         })
