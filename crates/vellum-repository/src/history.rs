@@ -131,7 +131,7 @@ impl History {
 pub(crate) struct Records {
     /// Those that can be trusted and are not removed, oldest first.
     pub(crate) snapshots: Vec<Snapshot>,
-    /// Those that can be trusted, in the order of their sequence.
+    /// Those that can be trusted, in the order of their sequence; removed ones among them.
     pub(crate) tombstones: Vec<Tombstone>,
     /// Why the others cannot be used.
     pub(crate) damaged: Vec<RepositoryError>,
@@ -206,8 +206,8 @@ impl Position {
 impl Records {
     /// Every record that can be trusted and is not removed.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Record<'_>> {
-        let tombstones = self.tombstones.iter().map(Record::of_tombstone);
-        self.snapshots.iter().map(Record::of_snapshot).chain(tombstones)
+        let tombstones = self.tombstones.iter().filter(|tombstone| !self.removed.contains_key(&tombstone.id));
+        self.snapshots.iter().map(Record::of_snapshot).chain(tombstones.map(Record::of_tombstone))
     }
 
     /// Whether something of this name lies there, sound or not.
@@ -290,7 +290,7 @@ impl Repository {
         Ok(self.try_read_records(true)?.unwrap_or_default())
     }
 
-    /// Nothing when a snapshot vanished after it was listed, unless that shall count as damage.
+    /// Nothing when a record vanished after it was listed, unless that shall count as damage.
     fn try_read_records(&self, is_last: bool) -> Result<Option<Records>, RepositoryError> {
         let keys = |kind| Ok::<BTreeSet<ObjectId>, RepositoryError>(self.names(kind)?.into_keys().collect());
         // Snapshots first: what is missing among them was removed by a tombstone that is listed now.
@@ -302,20 +302,24 @@ impl Repository {
             tombstone_copies: keys(ObjectKind::TombstoneMirror)?,
             ..Records::default()
         };
+        let mut damaged = BTreeMap::new();
         for id in records.tombstone_names.union(&records.tombstone_copies) {
             match self.read_tombstone(*id) {
                 Ok(tombstone) => records.tombstones.push(tombstone),
-                Err(error) => records.damaged.push(damage(error)?),
+                Err(_) if !is_last && self.has_vanished(ObjectKind::Tombstone, *id)? => return Ok(None),
+                Err(error) => drop(damaged.insert(*id, damage(error)?)),
             }
         }
         records.tombstones.sort_by_key(|tombstone| (tombstone.manifest.sequence, tombstone.id));
         for tombstone in &records.tombstones {
             records.removed.extend(tombstone.manifest.removed.iter().map(|id| (*id, tombstone.id)));
         }
+        let removed = &records.removed;
+        records.damaged.extend(damaged.into_iter().filter(|(id, _)| !removed.contains_key(id)).map(|(_, error)| error));
         for id in records.snapshot_names.iter().filter(|id| !records.removed.contains_key(id)) {
             match self.read_snapshot(*id) {
                 Ok(snapshot) => records.snapshots.push(snapshot),
-                Err(_) if !is_last && self.has_vanished(*id)? => return Ok(None),
+                Err(_) if !is_last && self.has_vanished(ObjectKind::Snapshot, *id)? => return Ok(None),
                 Err(error) => records.damaged.push(damage(error)?),
             }
         }
@@ -323,9 +327,10 @@ impl Repository {
         Ok(Some(records))
     }
 
-    fn has_vanished(&self, snapshot: ObjectId) -> Result<bool, RepositoryError> {
-        for kind in [ObjectKind::Snapshot, ObjectKind::SnapshotMirror] {
-            match self.storage().len(&ObjectName::new(kind, snapshot)) {
+    /// Whether neither a record nor a copy of it lies there any more.
+    fn has_vanished(&self, kind: ObjectKind, id: ObjectId) -> Result<bool, RepositoryError> {
+        for kind in [Some(kind), kind.mirror()].into_iter().flatten() {
+            match self.storage().len(&ObjectName::new(kind, id)) {
                 Ok(_) => return Ok(false),
                 Err(StorageError::NotFound { .. }) => {}
                 Err(error) => return Err(error.into()),
@@ -349,10 +354,10 @@ impl Repository {
         Ok(History {
             is_first_sight,
             head,
+            tombstones: records.tombstones.into_iter().filter(|one| !records.removed.contains_key(&one.id)).collect(),
             removed: records.removed.keys().copied().collect(),
             snapshots,
             known,
-            tombstones: records.tombstones,
             damaged: records.damaged,
             findings,
         })
