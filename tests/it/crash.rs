@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use vellum::format::{ObjectId, ObjectKind};
+use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{Disk, LocalStorage, Storage};
 use vellum::{
     Credential, KeyFile, LocalState, Locked, MaxUnused, NewSlot, PruneOptions, Repository, RepositoryError, SnapshotRef,
@@ -529,7 +529,10 @@ fn a_sweep_would_notice_what_is_lost() {
         let storage = LocalStorage::open_on(disk.clone()).expect("a repository");
         let mut lost = None;
         storage.list(kind, &mut |object| lost = lost.or(Some(object.name))).expect("a readable storage");
-        storage.delete(&lost.expect("a repository with two snapshots has each kind")).expect("a writable storage");
+        let lost = lost.expect("a repository with two snapshots has each kind");
+        for kind in std::iter::once(kind).chain(kind.mirror()) {
+            storage.delete(&ObjectName::new(kind, lost.id)).expect("a writable storage");
+        }
         let verified = catch_unwind(AssertUnwindSafe(|| world.verify(&disk, &step.promises, HISTORY, &threads(1))));
         assert!(verified.is_err(), "a lost {} goes unnoticed", kind.noun());
     }

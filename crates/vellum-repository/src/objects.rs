@@ -141,12 +141,11 @@ impl Repository {
     /// Puts back whichever copy of a small object is missing (I6); of configs and keys only those in use. When all
     /// are there, it costs one listing of each folder.
     ///
-    /// Catalogs only by a prune that has declared itself: one that another prune is deleting must not come back
-    /// unnoticed.
-    pub(crate) fn restore_copies(&self, with_catalogs: bool) -> Result<(), RepositoryError> {
+    /// The caller's intent stands: a catalog that a prune is deleting may come back by this, and that prune leaves its
+    /// condemnation in place as long as anybody might do so (I22).
+    pub(crate) fn restore_copies(&self) -> Result<(), RepositoryError> {
         let storage = &**self.storage();
-        let kinds = KEPT_TWICE.into_iter().filter(|(kind, _)| with_catalogs || *kind != ObjectKind::Catalog);
-        for (kind, len_bytes_max) in kinds {
+        for (kind, len_bytes_max) in KEPT_TWICE {
             let in_use = match kind {
                 ObjectKind::Config => Some(self.config_id()),
                 ObjectKind::Key => Some(self.key_manifest()),

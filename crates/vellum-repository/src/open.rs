@@ -168,7 +168,8 @@ impl Repository {
     #[must_use]
     pub fn holds_all(&self, catalogs: impl IntoIterator<Item = ObjectId>) -> bool {
         let loaded: BTreeSet<ObjectId> = self.index.loaded_catalogs().into_iter().collect();
-        let all_count = !self.has_absent_packs.load(Ordering::Relaxed) && self.condemned_packs().is_empty();
+        let is_known = self.storage.capabilities().cheap_listing || self.condemned_packs().is_empty();
+        let all_count = is_known && !self.has_absent_packs.load(Ordering::Relaxed);
         all_count && catalogs.into_iter().all(|id| loaded.contains(&id))
     }
 
@@ -182,8 +183,9 @@ impl Repository {
         *self.condemned.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(packs);
     }
 
-    pub(crate) fn set_absent_packs(&self, packs: BTreeSet<ObjectId>) {
-        self.has_absent_packs.store(!packs.is_empty(), Ordering::Relaxed);
+    /// `has_condemned`: whether packs that no writer may rely on are there.
+    pub(crate) fn set_absent_packs(&self, packs: BTreeSet<ObjectId>, has_condemned: bool) {
+        self.has_absent_packs.store(!packs.is_empty() || has_condemned, Ordering::Relaxed);
         self.index.set_absent_packs(packs);
     }
 

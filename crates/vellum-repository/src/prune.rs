@@ -110,6 +110,8 @@ pub struct Prune<'repository, 'settings> {
     /// Packs that catalogs list, that are not there, and that nobody needs.
     absent: BTreeSet<ObjectId>,
     due: Vec<(ObjectId, Condemnation)>,
+    /// Condemnations whose packs are gone already.
+    finished: Vec<(ObjectId, Condemnation)>,
     report: PruneReport,
 }
 
@@ -123,7 +125,7 @@ impl Repository {
         settings: PruneSettings<'settings>,
     ) -> Result<Prune<'_, 'settings>, RepositoryError> {
         let intent = OwnIntent::declare(self, Intent::PRUNE, &settings.note)?;
-        self.restore_copies(true)?;
+        self.restore_copies()?;
         let busy = self.intents()?.iter().filter(|(id, _)| *id != intent.id()).map(|(id, _)| pack_tag(id)).collect();
         let condemned_before = self.heed_condemnations()?.packs();
         let snapshots = self.readable_snapshots()?;
@@ -139,6 +141,7 @@ impl Repository {
             relied_on: BTreeSet::new(),
             absent: BTreeSet::new(),
             due: Vec::new(),
+            finished: Vec::new(),
             report: PruneReport::default(),
         })
     }
@@ -216,7 +219,12 @@ impl<'repository> Prune<'repository, '_> {
         // G3b: after the own condemnation, so that of two prunes that condemn two copies of a chunk one knows both.
         let condemnations = repository.heed_condemnations()?;
         let running = self.running_writers()?; // G4
+        let stored = repository.names(ObjectKind::Pack)?;
         for (id, one) in condemnations.0 {
+            if !one.packs.iter().any(|pack| stored.contains_key(pack)) {
+                self.finished.push((id, one));
+                continue;
+            }
             let among = one.outlast.as_ref();
             let waits: BTreeSet<ObjectId> = running
                 .iter()
@@ -239,7 +247,7 @@ impl<'repository> Prune<'repository, '_> {
             }
             self.tell_waits(&running, &waits);
         }
-        Ok(!self.due.is_empty() || !self.absent.is_empty())
+        Ok(!self.due.is_empty() || !self.finished.is_empty() || !self.absent.is_empty())
     }
 
     /// Fences the writers that have kept a condemnation waiting for too long. Only clocks of prunes count: the

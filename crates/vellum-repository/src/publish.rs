@@ -412,13 +412,13 @@ impl Repository {
     /// [`RepositoryError::Randomness`]; [`RepositoryError::Storage`] when the storage cannot be read or written, for
     /// example because a missing copy of a small object could not be put back.
     pub fn begin(&self, options: &SessionOptions) -> Result<Session<'_>, RepositoryError> {
-        self.restore_copies(false)?;
         self.begin_as(Intent::BACKUP, options)
     }
 
     /// [`Repository::begin`] for any purpose.
     pub(crate) fn begin_as(&self, purpose: &str, options: &SessionOptions) -> Result<Session<'_>, RepositoryError> {
         let intent = OwnIntent::declare(self, purpose, &options.writer)?; // W1, I21
+        self.restore_copies()?;
         self.heed_condemnations()?; // W2: before the index, so that what it adds later is no older than this
         self.refresh()?;
         Session::begin(self, options, intent)

@@ -175,7 +175,8 @@ impl Repository {
         let absent: BTreeSet<ObjectId> =
             listed.filter(|(pack, len)| stored.get(pack) != Some(len)).map(|(pack, _)| pack).collect();
         let count = absent.len();
-        self.set_absent_packs(absent);
+        let has_condemned = self.condemned_packs().iter().any(|pack| stored.contains_key(pack));
+        self.set_absent_packs(absent, has_condemned);
         count
     }
 

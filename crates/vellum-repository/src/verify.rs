@@ -131,21 +131,28 @@ impl Repository {
             false => self.interrupted_removals()?,
         };
         let ids: BTreeSet<ObjectId> = names.into_keys().chain(copies.into_keys()).collect();
+        let mut removed = BTreeSet::new();
         for id in ids.difference(&unfinished) {
             for kind in [ObjectKind::Tombstone, ObjectKind::TombstoneMirror] {
-                self.note(&mut damage, self.read_tombstone_at(&ObjectName::new(kind, *id)).map(drop))?;
+                let read = self.read_tombstone_at(&ObjectName::new(kind, *id));
+                self.note(&mut damage, read.map(|tombstone| removed.extend(tombstone.manifest.removed)))?;
             }
         }
+        // Of tombstones that a later one replaces, anything may be left.
+        damage.retain(|damage| !removed.contains(&damage.object.id));
         Ok(damage)
     }
 
-    /// Tombstones of which there is only the copy, that no record names, and of whose snapshots none is gone.
+    /// Tombstones of which there is only the copy, that no record names, and of whose records none is gone by their
+    /// word alone.
     fn interrupted_removals(&self) -> Result<BTreeSet<ObjectId>, RepositoryError> {
         let records = self.read_records()?;
         let named: BTreeSet<ObjectId> = records.iter().flat_map(|record| record.named()).collect();
         let is_interrupted = |tombstone: &&Tombstone| {
             let is_alone = !records.tombstone_names.contains(&tombstone.id) && !named.contains(&tombstone.id);
-            is_alone && tombstone.manifest.removed.iter().all(|id| records.lists(id))
+            let others = records.tombstones.iter().filter(|other| other.id != tombstone.id);
+            let by_others: BTreeSet<&ObjectId> = others.flat_map(|other| &other.manifest.removed).collect();
+            is_alone && tombstone.manifest.removed.iter().all(|id| records.lists(id) || by_others.contains(id))
         };
         Ok(records.tombstones.iter().filter(is_interrupted).map(|tombstone| tombstone.id).collect())
     }

@@ -2,13 +2,16 @@
 
 use super::{Prune, packs_of};
 use crate::RepositoryError;
+use crate::condemned::Condemnation;
 use crate::objects::put_twice;
 use crate::open::Repository;
 use crate::publish::split_into_catalogs;
 use std::collections::{BTreeMap, BTreeSet};
 use vellum_format::catalog::CatalogedPack;
-use vellum_format::deletion::Intent;
 use vellum_format::{ObjectId, ObjectKind, ObjectName};
+
+/// Condemnations of packs that are gone that may stand beside each other while somebody is always at work.
+const STANDING_MAX: usize = 8;
 
 impl Prune<'_, '_> {
     /// G7: deletes what [`Prune::outlast`] found due; [`Prune::rescue`] has made sure that nobody needs it.
@@ -35,22 +38,32 @@ impl Prune<'_, '_> {
             }
         }
         repository.storage().sync()?;
-        if !self.is_another_prune_running()? {
-            for (id, one) in &self.due {
-                repository.remove_condemnation(*id, one)?;
-            }
-            repository.storage().sync()?;
-        }
+        self.retire_condemnations()?;
         repository.heed_condemnations()?;
         repository.refresh()?;
         Ok(())
     }
 
-    /// Another prune may have read a catalog with these packs before they went, and still store one made of it. As
-    /// long as the condemnation stands, nobody relies on what that catalog says, and a later prune mends it. (I22)
-    fn is_another_prune_running(&self) -> Result<bool, RepositoryError> {
-        let others = self.repository.intents()?.into_iter().filter(|(id, _)| *id != self.intent.id());
-        Ok(others.into_iter().any(|(_, intent)| intent.is_none_or(|intent| intent.purpose == Intent::PRUNE)))
+    /// Removes condemnations whose packs are gone, unless somebody else is at work: he may have read a catalog with
+    /// these packs before they went, and store one made of it. As long as the condemnation stands nobody relies on
+    /// what that catalog says, and a later prune mends it. (I22)
+    fn retire_condemnations(&mut self) -> Result<(), RepositoryError> {
+        let repository = self.repository;
+        let over: Vec<(ObjectId, Condemnation)> = self.due.drain(..).chain(self.finished.drain(..)).collect();
+        let is_alone = repository.intents()?.iter().all(|(id, _)| *id == self.intent.id());
+        if !is_alone {
+            if over.len() < STANDING_MAX {
+                return Ok(());
+            }
+            // One that says the same as many, before they go.
+            let time = over.iter().map(|(_, one)| one.time).min().unwrap_or(self.settings.note.time);
+            repository.condemn(&packs_of(&over), time)?;
+        }
+        for (id, one) in &over {
+            repository.remove_condemnation(*id, one)?;
+        }
+        repository.storage().sync()?;
+        Ok(())
     }
 
     /// Records which snapshots of fenced writers were seen: any other of theirs is void from now on.
