@@ -33,6 +33,7 @@ mod error;
 mod filter;
 mod platform;
 mod restore;
+pub mod retention;
 mod selection;
 mod stats;
 mod tree_reader;

@@ -58,7 +58,6 @@ pub fn find_snapshot(
     reference: &SnapshotRef,
     filter: &SnapshotFilter,
 ) -> Result<Snapshot, Error> {
-    let missing = || Error::NoSnapshot { reference: reference.to_string() };
     if let SnapshotRef::Id(id) = reference
         && let Some(id) = vellum_format::ObjectId::from_hex(id)
         && repository.names(vellum_format::ObjectKind::Snapshot)?.contains_key(&id)
@@ -66,23 +65,31 @@ pub fn find_snapshot(
         return Ok(repository.read_snapshot(id)?);
     }
     let snapshots = repository.snapshots()?.snapshots;
-    match reference {
-        SnapshotRef::Id(id) => {
-            let mut matching: Vec<Snapshot> =
-                snapshots.into_iter().filter(|snapshot| snapshot.id.to_string().starts_with(id)).collect();
-            match (matching.pop(), matching.len()) {
-                (Some(snapshot), 0) => Ok(snapshot),
-                (Some(_), others) => Err(Error::AmbiguousSnapshot { reference: id.clone(), count: others + 1 }),
-                (None, _) => Err(missing()),
+    reference.among(&snapshots, filter).cloned()
+}
+
+impl SnapshotRef {
+    /// Whether what it names depends on which snapshots there are.
+    #[must_use]
+    pub fn is_relative(&self) -> bool {
+        !matches!(self, Self::Id(_))
+    }
+
+    /// As [`find_snapshot`], among these snapshots, which are oldest first.
+    pub(crate) fn among<'a>(&self, snapshots: &'a [Snapshot], filter: &SnapshotFilter) -> Result<&'a Snapshot, Error> {
+        let mut newest_first = snapshots.iter().rev().filter(|snapshot| filter.matches(snapshot));
+        let found = match self {
+            Self::Id(id) => {
+                let matching: Vec<&Snapshot> =
+                    snapshots.iter().filter(|snapshot| snapshot.id.to_string().starts_with(id)).collect();
+                if matching.len() > 1 {
+                    return Err(Error::AmbiguousSnapshot { reference: id.clone(), count: matching.len() });
+                }
+                matching.first().copied()
             }
-        }
-        SnapshotRef::Latest(back) => {
-            snapshots.into_iter().rev().filter(|snapshot| filter.matches(snapshot)).nth(*back).ok_or_else(missing)
-        }
-        SnapshotRef::At(time) => snapshots
-            .into_iter()
-            .rev()
-            .find(|snapshot| filter.matches(snapshot) && snapshot.manifest.time <= *time)
-            .ok_or_else(missing),
+            Self::Latest(back) => newest_first.nth(*back),
+            Self::At(time) => newest_first.find(|snapshot| snapshot.manifest.time <= *time),
+        };
+        found.ok_or_else(|| Error::NoSnapshot { reference: self.to_string() })
     }
 }
