@@ -31,6 +31,36 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Days and hours: `24h`, `7d`, `1d12h` or `0`.
+pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
+    const SECONDS: [(char, u64); 2] = [('d', 86_400), ('h', 3600)];
+    let wrong = || "it must be a time such as 24h, 7d, 1d12h or 0".to_owned();
+    let parts = counted_units(text).ok_or_else(wrong)?;
+    let mut seconds = 0u64;
+    for (count, unit) in parts {
+        let (_, of_unit) = SECONDS.iter().find(|(letter, _)| *letter == unit).ok_or_else(wrong)?;
+        let more = u64::from(count).checked_mul(*of_unit);
+        seconds = more.and_then(|more| seconds.checked_add(more)).ok_or_else(wrong)?;
+    }
+    Ok(Duration::from_secs(seconds))
+}
+
+/// Numbers with a letter behind each, each letter once; none of them for `0`.
+pub(crate) fn counted_units(text: &str) -> Option<Vec<(u32, char)>> {
+    if text == "0" {
+        return Some(Vec::new());
+    }
+    let mut parts: Vec<(u32, char)> = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find(|letter: char| !letter.is_ascii_digit()) {
+        let unit = rest[at..].chars().next()?;
+        let is_new = parts.iter().all(|(_, other)| *other != unit);
+        parts.push((rest[..at].parse().ok().filter(|_| is_new)?, unit));
+        rest = &rest[at + unit.len_utf8()..];
+    }
+    (rest.is_empty() && !parts.is_empty()).then_some(parts)
+}
+
 /// Bytes for people, in powers of 1024.
 pub(crate) fn size(bytes: u64) -> String {
     if bytes < 1024 {
@@ -99,6 +129,16 @@ mod tests {
         }
         for text in ["", "M", "-1", "1X", "1e999", "99999999999T", "NaN", "1 M x"] {
             assert!(parse_size(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn durations_parse() {
+        for (text, hours) in [("0", 0), ("24h", 24), ("7d", 168), ("1d12h", 36), ("12h1d", 36), ("0d", 0)] {
+            assert_eq!(parse_duration(text), Ok(Duration::from_hours(hours)), "{text}");
+        }
+        for text in ["", "1", "d", "-1d", "1d2", "1m", "1d1d", "1.5h", " 1h", "1é", "99999999999h"] {
+            assert!(parse_duration(text).is_err(), "{text}");
         }
     }
 

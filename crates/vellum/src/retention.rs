@@ -226,7 +226,7 @@ pub struct Candidate {
 }
 
 impl Candidate {
-    fn has_tags(&self, set: &[String]) -> bool {
+    pub(crate) fn has_tags(&self, set: &[String]) -> bool {
         set.iter().all(|tag| if tag.is_empty() { self.tags.is_empty() } else { self.tags.contains(tag) })
     }
 

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use vellum_format::snapshot::Timestamp;
+use vellum_format::{ObjectId, ObjectKind};
 use vellum_repository::{Repository, Snapshot};
 
 /// A snapshot as the user names it.
@@ -59,8 +60,8 @@ pub fn find_snapshot(
     filter: &SnapshotFilter,
 ) -> Result<Snapshot, Error> {
     if let SnapshotRef::Id(id) = reference
-        && let Some(id) = vellum_format::ObjectId::from_hex(id)
-        && repository.names(vellum_format::ObjectKind::Snapshot)?.contains_key(&id)
+        && let Some(id) = ObjectId::from_hex(id)
+        && repository.names(ObjectKind::Snapshot)?.contains_key(&id)
     {
         return Ok(repository.read_snapshot(id)?);
     }
@@ -75,13 +76,18 @@ impl SnapshotRef {
         !matches!(self, Self::Id(_))
     }
 
+    /// Whether it is this id or the start of it.
+    pub(crate) fn is_start_of(&self, snapshot: ObjectId) -> bool {
+        matches!(self, Self::Id(id) if snapshot.to_string().starts_with(id))
+    }
+
     /// As [`find_snapshot`], among these snapshots, which are oldest first.
     pub(crate) fn among<'a>(&self, snapshots: &'a [Snapshot], filter: &SnapshotFilter) -> Result<&'a Snapshot, Error> {
         let mut newest_first = snapshots.iter().rev().filter(|snapshot| filter.matches(snapshot));
         let found = match self {
             Self::Id(id) => {
                 let matching: Vec<&Snapshot> =
-                    snapshots.iter().filter(|snapshot| snapshot.id.to_string().starts_with(id)).collect();
+                    snapshots.iter().filter(|snapshot| self.is_start_of(snapshot.id)).collect();
                 if matching.len() > 1 {
                     return Err(Error::AmbiguousSnapshot { reference: id.clone(), count: matching.len() });
                 }
