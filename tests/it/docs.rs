@@ -8,6 +8,7 @@ use vellum_format::content::{ChunkRef, Content};
 use vellum_format::key_manifest::SignedKeyManifest;
 use vellum_format::pack::{Directory, PackHeader, PackTrailer, PackedChunk};
 use vellum_format::snapshot::{self, Timestamp};
+use vellum_format::tombstone;
 use vellum_format::tree::{Node, TreeDecoder};
 use vellum_format::{Bytes, FORMAT_VERSION, FixedBytes, RepositoryId, SUITE, SealedHeader, limits, padme_len};
 
@@ -241,6 +242,7 @@ fn constants() -> BTreeMap<&'static str, String> {
         ("MAGIC_PACK", magic(&pack.encode())),
         ("MAGIC_CATALOG", magic(&catalog::MAGIC)),
         ("MAGIC_SNAPSHOT", magic(&snapshot::MAGIC)),
+        ("MAGIC_TOMBSTONE", magic(&tombstone::MAGIC)),
         ("SEALED_HEADER_LEN", SealedHeader::ENCODED_LEN.to_string()),
         ("PACK_HEADER_LEN", PackHeader::ENCODED_LEN.to_string()),
         ("PACK_TRAILER_LEN", PackTrailer::ENCODED_LEN.to_string()),
@@ -264,6 +266,9 @@ fn constants() -> BTreeMap<&'static str, String> {
         ("SNAPSHOT_LEN_BYTES_MAX", limits::SNAPSHOT_LEN_BYTES_MAX.to_string()),
         ("SNAPSHOT_PATHS_MAX", limits::SNAPSHOT_PATHS_MAX.to_string()),
         ("SNAPSHOT_SEEN_MAX", limits::SNAPSHOT_SEEN_MAX.to_string()),
+        ("TOMBSTONE_LEN_BYTES_MAX", limits::TOMBSTONE_LEN_BYTES_MAX.to_string()),
+        ("TOMBSTONE_REMOVED_MAX", limits::TOMBSTONE_REMOVED_MAX.to_string()),
+        ("TOMBSTONE_REASON_LEN_BYTES_MAX", limits::TOMBSTONE_REASON_LEN_BYTES_MAX.to_string()),
         ("CATALOG_LEN_BYTES_MAX", limits::CATALOG_LEN_BYTES_MAX.to_string()),
         ("CATALOG_PACKS_MAX", limits::CATALOG_PACKS_MAX.to_string()),
         ("PACK_LEN_BYTES_MAX", limits::PACK_LEN_BYTES_MAX.to_string()),

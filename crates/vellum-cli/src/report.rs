@@ -298,6 +298,12 @@ fn repository_words(error: &RepositoryError) -> Words {
         RepositoryError::Slot { .. } => {
             (Failed, "slot", "the key slots are as they were", "`vellum key list` shows every slot with its id")
         }
+        RepositoryError::NothingToRemove | RepositoryError::TombstoneRefused { .. } => (
+            Failed,
+            "not_removed",
+            "nothing was removed; every snapshot is as it was",
+            "`vellum snapshots` lists what can be removed",
+        ),
         RepositoryError::Randomness(_) | RepositoryError::Compression(_) => (
             Failed,
             "system",

@@ -4,7 +4,7 @@ use crate::derive::{self, derive_key, keyed_hash, label};
 use crate::{OpenError, PackKey, RandomError, Secret, WrapError, open, seal_into};
 use vellum_format::content::ChunkKind;
 use vellum_format::pack::{KeyWrap, PackHeader};
-use vellum_format::{ChunkId, Digest, FORMAT_VERSION, RepositoryId, SUITE, SealedHeader, catalog, snapshot};
+use vellum_format::{ChunkId, Digest, FORMAT_VERSION, RepositoryId, SUITE, SealedHeader, catalog, snapshot, tombstone};
 
 /// Keys that name chunks. They outlive epochs, so that deduplication survives a rotation.
 pub struct DedupKeys {
@@ -136,6 +136,19 @@ impl EpochKeys {
     /// [`OpenError`] when it is another snapshot's, is something else, or was changed.
     pub fn open_snapshot(&self, header: &SealedHeader, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         open(&self.meta, label::SNAPSHOT, &header.salt, &header.encode(snapshot::MAGIC), sealed)
+    }
+
+    /// Appends the sealed rest of the tombstone with this header.
+    pub fn seal_tombstone(&self, header: &SealedHeader, tombstone: &[u8], out: &mut Vec<u8>) {
+        seal_into(&self.meta, label::TOMBSTONE, &header.salt, &header.encode(tombstone::MAGIC), tombstone, out);
+    }
+
+    /// Opens the sealed rest of the tombstone with this header.
+    ///
+    /// # Errors
+    /// [`OpenError`] when it is another tombstone's, is something else, or was changed.
+    pub fn open_tombstone(&self, header: &SealedHeader, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        open(&self.meta, label::TOMBSTONE, &header.salt, &header.encode(tombstone::MAGIC), sealed)
     }
 }
 

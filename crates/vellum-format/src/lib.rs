@@ -12,6 +12,7 @@ mod cbor;
 pub mod content;
 mod cursor;
 mod error;
+pub mod history;
 mod ids;
 pub mod key_manifest;
 pub mod limits;
@@ -22,6 +23,7 @@ mod record;
 pub mod repository_config;
 mod sealed;
 pub mod snapshot;
+pub mod tombstone;
 pub mod tree;
 
 use cursor::Cursor;

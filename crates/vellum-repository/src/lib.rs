@@ -13,7 +13,9 @@ mod class;
 mod create;
 mod device;
 mod error;
+mod forks;
 mod get;
+mod history;
 mod local_state;
 mod open;
 mod pack_reader;
@@ -22,14 +24,17 @@ mod pending;
 mod publish;
 mod put;
 mod refresh;
+mod remembered;
 mod slots;
 mod snapshots;
+mod tombstones;
 mod upload;
 mod verify;
 
 pub use create::{CreateOptions, Created, NewSlot};
 pub use error::RepositoryError;
 pub use get::{FrameCache, FrameId, OpenedFrame, Place};
+pub use history::{History, HistoryFinding, KnownBy};
 pub use local_state::LocalState;
 pub use open::{Locked, Repository};
 pub use pack_reader::FrameReader;
@@ -38,6 +43,7 @@ pub use put::{FrameWriter, Put};
 pub use refresh::Refreshed;
 pub use slots::SlotSummary;
 pub use snapshots::{Snapshot, Snapshots};
+pub use tombstones::{Removal, Tombstone};
 pub use verify::{Damage, PackVerdict};
 
 /// Bytes from the operating system's generator.
@@ -48,7 +54,7 @@ pub fn random_bytes<const N: usize>() -> Result<[u8; N], RepositoryError> {
     pack_writer::random()
 }
 
-pub use vellum_crypto::{Credential, KeyFile, RecoveryKey};
+pub use vellum_crypto::{Credential, HeadCode, KeyFile, ParseHeadCodeError, RecoveryKey};
 pub use vellum_format as format;
 pub use vellum_format::key_manifest::Argon2idParameters;
 pub use vellum_storage as storage;

@@ -5,11 +5,13 @@
 
 use crate::RepositoryError;
 use crate::class::Class;
+use crate::history::{HistoryFinding, Records};
 use crate::open::Repository;
 use crate::pack_writer::{FrameKey, OpenPack, SealedFrame, random};
 use crate::pending::Pending;
 use crate::put::FrameWriter;
 use crate::upload::Uploader;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vellum_crypto::EpochKeys;
@@ -78,6 +80,7 @@ pub struct Session<'repository> {
 pub struct Durable<'repository> {
     repository: &'repository Repository,
     stored: Stored,
+    records: Option<Records>,
 }
 
 /// What a snapshot says beside what the repository knows itself.
@@ -156,7 +159,7 @@ impl<'repository> Session<'repository> {
             bytes_new: counters.bytes_new.load(Ordering::Relaxed),
             bytes_stored: self.uploader.bytes() + counters.catalog_bytes.load(Ordering::Relaxed),
         };
-        Ok(Durable { repository: self.repository, stored })
+        Ok(Durable { repository: self.repository, stored, records: None })
     }
 
     pub(crate) fn class(&self) -> &Class {
@@ -284,6 +287,16 @@ impl Durable<'_> {
         self.stored
     }
 
+    /// What is wrong with the history that the snapshot will continue; see [`Repository::history`]. It hinders nothing.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Storage`] when the storage cannot be listed or read at all.
+    pub fn history_findings(&mut self) -> Result<Vec<HistoryFinding>, RepositoryError> {
+        let (records, findings) = self.repository.examine_records()?;
+        self.records = Some(records);
+        Ok(findings)
+    }
+
     /// Stores the snapshot: the commit point. When this returns, the backup is durable and visible.
     ///
     /// # Errors
@@ -291,18 +304,15 @@ impl Durable<'_> {
     pub fn publish(self, draft: SnapshotDraft) -> Result<ObjectId, RepositoryError> {
         let repository = self.repository;
         let device = repository.device()?;
-        let history = repository.history(device.id())?;
-        // Named snapshots may be of a process that was killed before his sync: what history knows must be there.
-        for id in history.previous.iter().chain(&history.seen) {
-            repository.storage().adopt(&ObjectName::new(ObjectKind::Snapshot, *id));
-        }
-        repository.storage().sync()?;
+        let records = self.records.map_or_else(|| repository.read_records(), Ok)?;
+        let position = records.position(device.id(), &BTreeSet::new());
+        repository.settle(&records, &position)?;
         let manifest = SnapshotManifest {
             repository: repository.id(),
             device: device.id(),
-            sequence: history.sequence,
-            previous: history.previous,
-            seen: history.seen,
+            sequence: position.sequence,
+            previous: position.previous,
+            seen: position.seen,
             time: draft.time,
             host: Bytes(draft.host),
             user: draft.user,
@@ -324,7 +334,7 @@ impl Durable<'_> {
         }
         repository.storage().put(&name, &bytes)?;
         repository.storage().sync()?;
-        repository.remember_published(name.id);
+        repository.remember_own(device.id(), manifest.sequence, name);
         Ok(name.id)
     }
 }
@@ -370,7 +380,7 @@ impl Repository {
     }
 
     /// Clear header, then one seal over `plain`, zero-padded so that the object has a Padmé length.
-    fn seal_object(
+    pub(crate) fn seal_object(
         &self,
         magic: [u8; 8],
         mut plain: Vec<u8>,

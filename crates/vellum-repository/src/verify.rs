@@ -4,6 +4,7 @@ use crate::RepositoryError;
 use crate::get::FrameId;
 use crate::open::Repository;
 use crate::pack_reader::{FrameReader, open_pack};
+use crate::tombstones::Tombstone;
 use std::collections::{BTreeMap, BTreeSet};
 use vellum_format::catalog::Catalog;
 use vellum_format::key_manifest::SignedKeyManifest;
@@ -73,6 +74,38 @@ impl Repository {
         damage.sort_by_key(|one| one.object);
         damage.dedup();
         Ok(damage)
+    }
+
+    /// Checks that every tombstone is there twice and undamaged. A copy alone of which nothing is removed yet was left
+    /// by an interrupted removal, and is fine.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Storage`].
+    pub fn verify_tombstones(&self) -> Result<Vec<Damage>, RepositoryError> {
+        let mut damage = Vec::new();
+        let [names, copies] = [self.names(ObjectKind::Tombstone)?, self.names(ObjectKind::TombstoneMirror)?];
+        let unfinished = match copies.keys().all(|id| names.contains_key(id)) {
+            true => BTreeSet::new(),
+            false => self.interrupted_removals()?,
+        };
+        let ids: BTreeSet<ObjectId> = names.into_keys().chain(copies.into_keys()).collect();
+        for id in ids.difference(&unfinished) {
+            for kind in [ObjectKind::Tombstone, ObjectKind::TombstoneMirror] {
+                self.note(&mut damage, self.read_tombstone_at(&ObjectName::new(kind, *id)).map(drop))?;
+            }
+        }
+        Ok(damage)
+    }
+
+    /// Tombstones of which there is only the copy, that no record names, and of whose snapshots none is gone.
+    fn interrupted_removals(&self) -> Result<BTreeSet<ObjectId>, RepositoryError> {
+        let records = self.read_records()?;
+        let named: BTreeSet<ObjectId> = records.iter().flat_map(|record| record.named()).collect();
+        let is_interrupted = |tombstone: &&Tombstone| {
+            let is_alone = !records.tombstone_names.contains(&tombstone.id) && !named.contains(&tombstone.id);
+            is_alone && tombstone.manifest.removed.iter().all(|id| records.lists(id))
+        };
+        Ok(records.tombstones.iter().filter(is_interrupted).map(|tombstone| tombstone.id).collect())
     }
 
     /// Every object of a kind with its length.

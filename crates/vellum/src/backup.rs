@@ -26,7 +26,7 @@ use vellum_format::ObjectId;
 use vellum_format::content::{ChunkKind, Content};
 use vellum_format::snapshot::{Summary, Timestamp};
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
-use vellum_repository::{FrameCache, Repository, RepositoryError, SessionOptions, SnapshotDraft};
+use vellum_repository::{FrameCache, HistoryFinding, Repository, RepositoryError, SessionOptions, SnapshotDraft};
 
 pub use exclude::Excludes;
 
@@ -90,6 +90,8 @@ pub struct BackupReport {
     pub summary: Summary,
     /// Entries that could not be saved as they are, up to the first 10,000; `summary.errors` counts all.
     pub problems: Vec<Problem>,
+    /// What is wrong with the repository's history; the backup is not concerned.
+    pub history: Vec<HistoryFinding>,
 }
 
 const PROBLEMS_KEPT_MAX: usize = 10_000;
@@ -190,7 +192,7 @@ pub fn backup(repository: &Repository, options: &BackupOptions, context: &Contex
         return Err(Error::Cancelled);
     }
     let root = stored?;
-    let durable = session.seal()?;
+    let mut durable = session.seal()?;
     if options.skip_if_unchanged && is_unchanged(repository, options, &root)? {
         return Ok(report(run, None, Summary::default()));
     }
@@ -202,12 +204,13 @@ pub fn backup(repository: &Repository, options: &BackupOptions, context: &Contex
         duration_ms: milliseconds_since(started),
         ..run.summary()
     };
+    let history = durable.history_findings()?;
     let snapshot =
         durable.publish(draft(options, options.paths.iter().map(|path| path_bytes(path)).collect(), root, summary))?;
     if let Some(writer) = &run.cache_writer {
         writer.publish(repository);
     }
-    Ok(report(run, Some(snapshot), summary))
+    Ok(BackupReport { history, ..report(run, Some(snapshot), summary) })
 }
 
 /// Backs one stream up as a file of this name in the root of a new snapshot.
@@ -245,7 +248,7 @@ pub fn backup_stream(
     let root = tree.finish(&mut writer)?;
     writer.flush()?;
     drop(writer);
-    let durable = session.seal()?;
+    let mut durable = session.seal()?;
     let stored = durable.stored();
     let summary = Summary {
         files: 1,
@@ -258,8 +261,9 @@ pub fn backup_stream(
         ..Summary::default()
     };
     let paths = vec![[b"/", name.as_bytes()].concat()];
+    let history = durable.history_findings()?;
     let snapshot = durable.publish(draft(options, paths, root, summary))?;
-    Ok(BackupReport { snapshot: Some(snapshot), summary, problems: Vec::new() })
+    Ok(BackupReport { snapshot: Some(snapshot), summary, problems: Vec::new(), history })
 }
 
 /// Walks and stores everything below the roots and returns the content of the folder above them.
@@ -335,7 +339,8 @@ fn report(run: Run<'_>, snapshot: Option<ObjectId>, stored: Summary) -> BackupRe
     let counted = run.summary();
     let Summary { chunks_new, bytes_new, bytes_stored, .. } = stored;
     let summary = Summary { chunks_new, bytes_new, bytes_stored, ..counted };
-    BackupReport { snapshot, summary, problems: run.problems.into_inner().unwrap_or_else(PoisonError::into_inner) }
+    let problems = run.problems.into_inner().unwrap_or_else(PoisonError::into_inner);
+    BackupReport { snapshot, summary, problems, history: Vec::new() }
 }
 
 fn path_bytes(path: &Path) -> Vec<u8> {

@@ -54,7 +54,7 @@ pub use tree_reader::{TreeWalk, WalkedEntry, open_path};
 pub use vellum_format as format;
 pub use vellum_repository::storage;
 pub use vellum_repository::{
-    Argon2idParameters, CreateOptions, Created, Credential, FrameCache, FrameWriter, KeyFile, LocalState, Locked,
-    NewSlot, RecoveryKey, Repository, RepositoryError, Session, SessionOptions, SlotSummary, Snapshot, SnapshotDraft,
-    Snapshots,
+    Argon2idParameters, CreateOptions, Created, Credential, FrameCache, FrameWriter, HeadCode, History, HistoryFinding,
+    KeyFile, KnownBy, LocalState, Locked, NewSlot, ParseHeadCodeError, RecoveryKey, Removal, Repository,
+    RepositoryError, Session, SessionOptions, SlotSummary, Snapshot, SnapshotDraft, Snapshots, Tombstone,
 };
