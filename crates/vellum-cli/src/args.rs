@@ -320,12 +320,10 @@ pub(crate) struct ForgetArgs {
     /// Snapshots that shall go, whatever they are; without any, rules decide
     #[arg(value_name = "SNAPSHOT", value_parser = snapshot_reference())]
     pub(crate) snapshots: Vec<SnapshotReference>,
-    #[command(flatten)]
-    pub(crate) keep: KeepArgs,
     /// What rules count by, of host, paths and tags; each device is always counted by itself
     #[arg(short, long, value_name = "LIST", default_value = "host,paths", value_parser = parse_grouping)]
     pub(crate) group_by: Grouping,
-    /// Count the snapshots of all devices together, as for machines that lose their cache folder; trusts their clocks
+    /// Count the snapshots of all devices together; then one device may push out what another made
     #[arg(long)]
     pub(crate) across_devices: bool,
     /// Whose days, weeks and months rules count, such as Europe/Berlin; default: this machine's
@@ -344,6 +342,9 @@ pub(crate) struct ForgetArgs {
     pub(crate) prune: bool,
     #[command(flatten)]
     pub(crate) prune_options: PruneArgs,
+    // Last, because its heading holds for all that follow.
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
 }
 
 /// Rules that keep snapshots.

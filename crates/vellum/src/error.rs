@@ -74,8 +74,8 @@ pub enum Error {
         /// How many.
         count: usize,
     },
-    /// What a reference names depends on snapshots that cannot be read.
-    #[error("it is not certain what {reference} means, because {damaged} of the snapshots cannot be read")]
+    /// What a reference names depends on records of history that cannot be read.
+    #[error("it is not certain what {reference} means, because {damaged} snapshots or tombstones cannot be read")]
     DoubtfulSnapshot {
         /// What was asked for.
         reference: String,

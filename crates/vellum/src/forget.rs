@@ -4,8 +4,8 @@ use crate::retention::{Candidate, Group, GroupKey, Grouping, Policy, TimeZone, V
 use crate::{Context, Error, SnapshotFilter, SnapshotRef};
 use std::collections::BTreeMap;
 use vellum_format::snapshot::Timestamp;
-use vellum_format::{ObjectId, ObjectKind};
-use vellum_repository::{Repository, RepositoryError, Snapshot, Snapshots};
+use vellum_format::{ObjectId, ObjectKind, limits};
+use vellum_repository::{Removal, Repository, RepositoryError, Snapshot, Snapshots};
 
 /// Which snapshots go.
 #[derive(Debug, Clone)]
@@ -14,6 +14,18 @@ pub enum ForgetTarget {
     Named(Vec<SnapshotRef>),
     /// What no rule keeps.
     Rules(Rules),
+}
+
+impl ForgetTarget {
+    /// For people who read the tombstone: the rules, as far as there is room.
+    fn reason(&self) -> String {
+        let mut reason = match self {
+            Self::Named(_) => "named".to_owned(),
+            Self::Rules(rules) => rules.policy.to_string(),
+        };
+        reason.truncate(reason.floor_char_boundary(limits::TOMBSTONE_REASON_LEN_BYTES_MAX));
+        reason
+    }
 }
 
 /// How rules are applied.
@@ -129,8 +141,8 @@ pub struct ForgetReport {
 
 /// Removes snapshots that are named, or that no rule keeps. What only they needed stays until a prune.
 ///
-/// All of them go at once, as soon as the tombstone is durable: an error or a crash before that leaves every snapshot,
-/// after that at most files that no longer count.
+/// A snapshot is removed as soon as a tombstone that names it is durable. An error or a crash before that leaves it;
+/// after that it leaves at most files that count no more, which the next removal deletes.
 ///
 /// # Errors
 /// Those of [`plan_forget`], before anything is removed; [`Error::Cancelled`]; [`Error::Repository`].
@@ -138,7 +150,18 @@ pub fn forget(repository: &Repository, options: &ForgetOptions, context: &Contex
     let snapshots = repository.snapshots()?;
     let plan = plan_forget(&snapshots, options)?;
     context.check_cancelled()?;
-    let tombstone = None;
+    let removed = plan.removed();
+    let tombstone = match options.dry_run || removed.is_empty() {
+        true => None,
+        false => Some(repository.remove_snapshots(&Removal {
+            snapshots: removed,
+            time: options.now,
+            host: options.host.clone(),
+            user: options.user.clone(),
+            program: options.program.clone(),
+            reason: options.target.reason(),
+        })?),
+    };
     Ok(ForgetReport { plan, tombstone, damaged: snapshots.damaged })
 }
 
@@ -223,4 +246,128 @@ fn apply_rules(snapshots: &[Snapshot], rules: &Rules, options: &ForgetOptions) -
         PlannedGroup { key: group.key, snapshots: snapshots.collect() }
     });
     Ok(ForgetPlan { groups: planned.collect(), unknown_tags, ..ForgetPlan::default() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::retention::Count;
+    use vellum_format::content::Content;
+    use vellum_format::snapshot::{Root, SnapshotManifest, Summary};
+    use vellum_format::{Bytes, DeviceId, ObjectName, RepositoryId};
+
+    const NOW: Timestamp = Timestamp { seconds: 1_000_000, nanoseconds: 0 };
+
+    fn id(text: &str) -> ObjectId {
+        ObjectId::from_hex(&format!("{text:0<64}")).unwrap()
+    }
+
+    fn snapshot(name: &str, host: &str, tag: &str, seconds: i64) -> Snapshot {
+        let manifest = SnapshotManifest {
+            repository: RepositoryId::from_bytes([1; 16]),
+            device: DeviceId::from_bytes([2; 16]),
+            sequence: seconds.unsigned_abs(),
+            previous: None,
+            seen: vec![],
+            time: Timestamp { seconds, nanoseconds: 0 },
+            host: Bytes(host.as_bytes().to_vec()),
+            user: String::new(),
+            paths: vec![Bytes(b"/home".to_vec())],
+            tags: vec![tag.to_owned()],
+            root: Root::new(&Content::empty(), "private"),
+            summary: Summary::default(),
+            program: String::new(),
+            must_understand: vec![],
+        };
+        Snapshot { id: id(name), manifest }
+    }
+
+    fn three() -> Snapshots {
+        let snapshots = vec![snapshot("aa1", "a", "x", 1), snapshot("aa2", "a", "y", 2), snapshot("bb1", "b", "y", 3)];
+        Snapshots { snapshots, damaged: vec![] }
+    }
+
+    fn with_damage(name: &str) -> Snapshots {
+        let object = ObjectName::new(ObjectKind::Snapshot, id(name));
+        Snapshots { damaged: vec![RepositoryError::Damaged { object, reason: "changed".to_owned() }], ..three() }
+    }
+
+    fn named(snapshots: &Snapshots, references: &[SnapshotRef]) -> Result<Vec<ObjectId>, Error> {
+        let options = ForgetOptions::new(ForgetTarget::Named(references.to_vec()), NOW);
+        plan_forget(snapshots, &options).map(|plan| plan.removed())
+    }
+
+    fn by_rules(policy: Policy, change: impl Fn(&mut Rules, &mut ForgetOptions)) -> Result<Vec<ObjectId>, Error> {
+        let mut rules = Rules::new(policy, TimeZone::UTC);
+        let mut options = ForgetOptions::new(ForgetTarget::Named(vec![]), NOW);
+        change(&mut rules, &mut options);
+        options.target = ForgetTarget::Rules(rules);
+        plan_forget(&three(), &options).map(|plan| plan.removed())
+    }
+
+    fn tagged(sets: &[&[&str]]) -> Policy {
+        let sets = sets.iter().map(|set| set.iter().map(|tag| (*tag).to_owned()).collect());
+        Policy { tags: sets.collect(), ..Policy::default() }
+    }
+
+    #[test]
+    fn names_are_one_snapshot_each_or_nothing_goes() {
+        let short = |text: &str| SnapshotRef::Id(text.to_owned());
+        let both = [short("aa1"), SnapshotRef::Latest(0), short("aa10"), short("bb")];
+        assert_eq!(named(&three(), &both).unwrap(), [id("aa1"), id("bb1")]);
+        let ambiguous = named(&three(), &[short("bb"), short("aa")]);
+        assert!(matches!(ambiguous, Err(Error::AmbiguousSnapshot { count: 2, .. })));
+        assert!(matches!(named(&three(), &[short("bb"), short("cc")]), Err(Error::NoSnapshot { .. })));
+    }
+
+    #[test]
+    fn damaged_snapshots_go_by_their_id_and_make_other_names_doubtful() {
+        let short = |text: &str| SnapshotRef::Id(text.to_owned());
+        assert_eq!(named(&with_damage("cc1"), &[short("cc")]).unwrap(), [id("cc1")]);
+        assert_eq!(named(&with_damage("cc1"), &[short("bb")]).unwrap(), [id("bb1")]);
+        let ambiguous = named(&with_damage("bb2"), &[short("bb")]);
+        assert!(matches!(ambiguous, Err(Error::AmbiguousSnapshot { count: 2, .. })));
+        assert!(matches!(named(&with_damage("aa3"), &[short("aa")]), Err(Error::AmbiguousSnapshot { count: 3, .. })));
+        assert!(matches!(named(&with_damage("cc1"), &[short("dd")]), Err(Error::NoSnapshot { .. })));
+        for doubtful in [SnapshotRef::Latest(0), SnapshotRef::At(NOW)] {
+            assert!(matches!(named(&with_damage("cc1"), &[doubtful]), Err(Error::DoubtfulSnapshot { damaged: 1, .. })));
+        }
+    }
+
+    #[test]
+    fn rules_leave_something_of_each_group() {
+        let last = Policy { last: Count::AtMost(1), ..Policy::default() };
+        assert_eq!(by_rules(last, |_, _| ()).unwrap(), [id("aa1")]);
+        let emptied = by_rules(tagged(&[&["x"]]), |_, _| ());
+        assert!(
+            matches!(emptied, Err(Error::GroupsEmptied { count: 1, others: 0, ref group }) if group.contains("host b"))
+        );
+        let emptied = by_rules(tagged(&[&["x"]]), |rules, _| rules.grouping.tags = true);
+        assert!(matches!(emptied, Err(Error::GroupsEmptied { others: 1, .. })));
+        let allowed = by_rules(tagged(&[&["x"]]), |rules, _| rules.allow_empty = true);
+        assert_eq!(allowed.unwrap(), [id("aa2"), id("bb1")]);
+        let filtered = by_rules(tagged(&[&["x"]]), |_, options| options.filter.hosts = vec![b"a".to_vec()]);
+        assert_eq!(filtered.unwrap(), [id("aa2")]);
+    }
+
+    #[test]
+    fn rules_that_keep_nothing_and_tags_that_nothing_has_are_refused() {
+        let allow = |rules: &mut Rules, _: &mut ForgetOptions| rules.allow_empty = true;
+        let zero = Policy { daily: Count::AtMost(0), ..Policy::default() };
+        assert!(matches!(by_rules(zero, allow), Err(Error::NoRetentionRule)));
+        let unknown = by_rules(tagged(&[&["z"], &["x", "y"]]), allow);
+        assert!(matches!(unknown, Err(Error::UnknownKeepTag { ref tags }) if tags == "z, x,y"));
+        // A rule beside it, or another tag, makes sure of something: then it is only told.
+        assert_eq!(by_rules(tagged(&[&["z"], &["y"]]), allow).unwrap(), [id("aa1")]);
+        let policy = Policy { last: Count::AtMost(1), ..tagged(&[&["z"]]) };
+        let options = ForgetOptions::new(ForgetTarget::Rules(Rules::new(policy, TimeZone::UTC)), NOW);
+        assert_eq!(plan_forget(&three(), &options).unwrap().unknown_tags, [["z"]]);
+    }
+
+    #[test]
+    fn the_reason_of_a_tombstone_has_its_limit() {
+        let target = ForgetTarget::Rules(Rules::new(tagged(&[&["ä".repeat(5000).as_str()]]), TimeZone::UTC));
+        let reason = target.reason();
+        assert!(reason.starts_with("keep-tag ä") && (4095..=4096).contains(&reason.len()));
+    }
 }

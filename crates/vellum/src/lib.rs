@@ -2,7 +2,8 @@
 //!
 //! Three layers, and a caller may stop at any: [`Storage`](storage::Storage) holds named objects, a [`Repository`]
 //! is an encrypted, deduplicating chunk store on top of it, and [`backup`](backup()), [`restore`](restore()) and
-//! [`check`](check()) move whole folders in, out and under the lamp.
+//! [`check`](check()) move whole folders in, out and under the lamp. [`forget`](forget()) lets snapshots go, by the
+//! rules of [`retention`].
 //!
 //! The library is synchronous and has no global state. It prints nothing, reads no environment and no terminal, and installs no signal handler: a [`Context`] carries cancellation, progress and events.
 //!

@@ -153,7 +153,7 @@ pub struct Grouping {
     pub paths: bool,
     /// The tags, in any order.
     pub tags: bool,
-    /// Count the snapshots of all devices together, and so trust what every device says about time.
+    /// Count the snapshots of all devices together: what one device makes may then push out what another made.
     pub across_devices: bool,
 }
 
@@ -215,7 +215,7 @@ pub struct Candidate {
     pub time: Timestamp,
     /// Who signed it.
     pub device: DeviceId,
-    /// Its place in the device's chain.
+    /// Its place in history: greater than that of every record that its writer saw.
     pub sequence: u64,
     /// The host's name.
     pub host: Vec<u8>,
@@ -276,7 +276,7 @@ pub enum Reason {
     Tags(Vec<String>),
     /// It is dated after now, so no rule can judge it.
     Future,
-    /// Its device made it last, although its time says otherwise.
+    /// It was made last, although its time says otherwise.
     MadeLast,
 }
 
@@ -287,7 +287,7 @@ pub struct Verdict {
     pub snapshot: ObjectId,
     /// Every reason to keep it; without any it goes.
     pub reasons: Vec<Reason>,
-    /// It is dated before one that the same device made earlier.
+    /// It is dated before one of its group that was made earlier.
     pub is_misdated: bool,
     /// The reasons hold only when misdated snapshots are left aside.
     pub is_protected: bool,
@@ -327,16 +327,16 @@ pub fn evaluate(
     }
     let judged = groups.into_iter().map(|(key, mut members)| {
         members.sort_by_key(|candidate| candidate.by_time());
-        let verdicts = judge(&members, policy, key.device.is_some(), zone, now);
+        let verdicts = judge(&members, policy, zone, now);
         Group { key, verdicts }
     });
     judged.collect()
 }
 
-/// Judges a group, oldest first. Of one device, the order of its chain is known too.
-fn judge(members: &[&Candidate], policy: &Policy, has_order: bool, zone: &TimeZone, now: Timestamp) -> Vec<Verdict> {
+/// Judges a group, oldest first.
+fn judge(members: &[&Candidate], policy: &Policy, zone: &TimeZone, now: Timestamp) -> Vec<Verdict> {
     let (past, future) = members.split_at(members.partition_point(|candidate| candidate.time <= now));
-    let in_order = if has_order { in_order(past) } else { past.iter().map(|candidate| candidate.id).collect() };
+    let in_order = in_order(past);
     let mut verdicts = apply(policy, past, zone);
     if in_order.len() < past.len() {
         let orderly: Vec<&Candidate> = past.iter().filter(|past| in_order.contains(&past.id)).copied().collect();

@@ -4,6 +4,7 @@ use crate::args::ForgetArgs;
 use crate::exit_code::ExitCode;
 use crate::invocation::Invocation;
 use crate::output::Output;
+use crate::paths::printable;
 use crate::render::forget::{self as render, ForgetLine, GroupLine, NamedLine};
 use crate::render::json::Line;
 use crate::report::Failure;
@@ -104,16 +105,18 @@ fn tell(output: &Output, plan: &ForgetPlan, args: &ForgetArgs, zone: &TimeZone) 
     tell_of_devices(output, plan);
 }
 
-/// One machine may be several devices, when its cache folder was lost: then rules keep more than people expect.
+/// One machine may be several devices, when it has another name each time: then rules keep more than people expect.
 fn tell_of_devices(output: &Output, plan: &ForgetPlan) {
     let mut devices: BTreeMap<GroupKey, usize> = BTreeMap::new();
     for group in &plan.groups {
         *devices.entry(GroupKey { device: None, ..group.key.clone() }).or_default() += 1;
     }
     for (key, count) in devices.into_iter().filter(|(_, count)| *count > 1) {
+        let key = key.to_string();
         output.note(&format!(
-            "note: {count} devices wrote snapshots of {key}; a device is one cache folder, and rules count for each by \
-             itself. If all are the same machine, --across-devices counts them together"
+            "note: {}: made by {count} devices, and rules count for each device by itself; if all of them are one \
+             machine, --across-devices counts them together",
+            printable(key.as_bytes())
         ));
     }
 }

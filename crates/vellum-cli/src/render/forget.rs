@@ -49,7 +49,8 @@ fn explanation(verdict: &Verdict) -> String {
 
 /// A group with what becomes of each snapshot.
 pub(crate) fn group(group: &PlannedGroup, zone: &TimeZone, explains: bool) -> String {
-    let mut rows = vec![row("", "ID", &text_columns(group, None, ["Time", "Host", "Tags", "Paths"]))];
+    let why = explains.then_some("Why");
+    let mut rows = vec![row("", "ID", &text_columns(group, why, ["Time", "Host", "Tags", "Paths"]))];
     for (snapshot, verdict) in &group.snapshots {
         let manifest = &snapshot.manifest;
         let paths: Vec<_> = manifest.paths.iter().map(|path| printable(&path.0)).collect();
@@ -62,7 +63,7 @@ pub(crate) fn group(group: &PlannedGroup, zone: &TimeZone, explains: bool) -> St
     }
     let (kept, removed) = (group.kept().count(), group.removed().count());
     let key = group.key.to_string();
-    format!("{}: {kept} kept, {removed} to remove\n{}\n", printable(key.as_bytes()), table(&rows))
+    format!("{}: keep {kept}, remove {removed}\n{}\n", printable(key.as_bytes()), table(&rows))
 }
 
 fn row(what: &str, id: &str, columns: &[String]) -> Vec<String> {
@@ -105,22 +106,26 @@ pub(crate) fn summary(plan: &ForgetPlan, dry_run: bool) -> String {
     }
 }
 
-/// What people should hear of a group besides: times that cannot be right.
+/// What people should hear of a group besides: times that cannot be right, and changed what is kept.
 pub(crate) fn warnings(group: &PlannedGroup) -> Vec<String> {
-    let key = group.key.to_string();
-    let of = |is_meant: fn(&Verdict) -> bool| {
-        let meant: Vec<_> = group.snapshots.iter().filter(|(_, verdict)| is_meant(verdict)).collect();
-        let first = meant.first().map(|(snapshot, _)| snapshot.id.short());
-        let more = if meant.len() > 1 { ", …" } else { "" };
-        first.map(|first| format!("{} ({first}{more}) of {key}", count(meant.len() as u64, "snapshot")))
-    };
-    let future = of(|verdict| verdict.reasons.contains(&Reason::Future));
-    let misdated = of(|verdict| verdict.is_misdated);
+    let has_effect = |verdict: &Verdict| verdict.is_protected || verdict.reasons.contains(&Reason::MadeLast);
+    let matters = group.snapshots.iter().any(|(_, verdict)| has_effect(verdict));
+    let future = told(group, |verdict| verdict.reasons.contains(&Reason::Future));
     let future = future.map(|which| format!("dated in the future, so kept and counted by no rule: {which}"));
+    let misdated = told(group, |verdict| verdict.is_misdated).filter(|_| matters);
     let misdated = misdated.map(|which| {
-        format!("dated before snapshots that the same device made earlier, which they cannot push out: {which}")
+        format!("dated before snapshots that were made earlier, so more is kept than the rules ask for: {which}")
     });
     future.into_iter().chain(misdated).collect()
+}
+
+/// How many snapshots of a group are meant, and which is the first.
+fn told(group: &PlannedGroup, is_meant: fn(&Verdict) -> bool) -> Option<String> {
+    let meant: Vec<_> = group.snapshots.iter().filter(|(_, verdict)| is_meant(verdict)).collect();
+    let (first, _) = meant.first()?;
+    let more = if meant.len() > 1 { " and later" } else { "" };
+    let count = count(meant.len() as u64, "snapshot");
+    Some(format!("{count} of {} ({}{more})", printable(group.key.to_string().as_bytes()), first.id.short()))
 }
 
 /// A group of snapshots. Names as in restic where the meaning is the same.

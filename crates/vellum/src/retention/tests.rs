@@ -226,11 +226,6 @@ fn what_a_stopped_clock_dates_into_the_past_is_not_lost() {
     let policy = Policy { daily: Count::AtMost(3), ..Policy::default() };
     assert_eq!(kept(&candidates, &policy), [28, 29, 30, 33]);
     assert_eq!(reasons(&candidates, &policy, 33), [Reason::MadeLast]);
-    // Across devices nobody knows an order, so times are all there is.
-    let grouping = Grouping { across_devices: true, ..Grouping::default() };
-    let group = evaluate(&candidates, &policy, grouping, &TimeZone::UTC, at(NOW)).remove(0);
-    assert_eq!(group.verdicts.iter().filter(|verdict| verdict.is_kept()).count(), 3);
-    assert!(group.verdicts.iter().all(|verdict| !verdict.is_misdated));
 }
 
 #[test]

@@ -121,6 +121,23 @@ proptest! {
     }
 
     #[test]
+    fn a_wrong_clock_of_who_forgets_removes_nothing_more(
+        chain in honest_chains(),
+        policy in policies(),
+        ahead in 0..i64::MAX - NOW,
+        behind in 0..i64::MAX,
+    ) {
+        let kept_at = |now: i64| {
+            let groups = evaluate(&chain, &policy, Grouping::default(), &TimeZone::UTC, at(now));
+            let verdicts = groups.into_iter().flat_map(|group| group.verdicts).filter(Verdict::is_kept);
+            verdicts.map(|verdict| verdict.snapshot).collect::<BTreeSet<_>>()
+        };
+        let right = kept_at(NOW);
+        prop_assert_eq!(&kept_at(NOW + ahead), &right);
+        prop_assert!(kept_at(NOW - behind).is_superset(&right));
+    }
+
+    #[test]
     fn other_devices_change_nothing(
         chain in chains(),
         policy in policies(),
