@@ -273,6 +273,7 @@ mod tests {
             sequence: seconds.unsigned_abs(),
             previous: None,
             seen: vec![],
+            intent: ObjectId::of(b"intent"),
             time: Timestamp { seconds, nanoseconds: 0 },
             host: Bytes(host.as_bytes().to_vec()),
             user: String::new(),
@@ -288,7 +289,7 @@ mod tests {
 
     fn three() -> Snapshots {
         let snapshots = vec![snapshot("aa1", "a", "x", 1), snapshot("aa2", "a", "y", 2), snapshot("bb1", "b", "y", 3)];
-        Snapshots { snapshots, damaged: vec![] }
+        Snapshots { snapshots, ..Snapshots::default() }
     }
 
     fn with_damage(name: &str) -> Snapshots {
