@@ -11,6 +11,7 @@ mod hostile;
 mod invariants;
 mod layering;
 mod local_state;
+mod prune_model;
 mod round_trip;
 mod secrecy;
 mod support;
