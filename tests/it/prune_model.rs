@@ -1,8 +1,10 @@
 //! The protocol by which packs are deleted while others write, as a model of which every state is visited.
 //!
-//! One chunk, and the packs that hold it; what holds for one chunk holds for each. Processes take one step at a time,
-//! in any order. A process that crashed is one that takes no more steps, so every state has it. A put can be listed
-//! from the next step on. Nobody knows a time.
+//! One chunk, and the packs that hold it: what else these packs hold is only another reason to condemn them.
+//! Processes take one step at a time, in any order. A process that crashed is one that takes no more steps, so every
+//! state has it. What a step did is durable, and seen by every step after it; nobody knows a time.
+//! That a listing is one step leaves nothing out: each object in it is read once, and steps only promise that all of
+//! it is read before the next one begins.
 //!
 //! A writer:
 //! - W1 puts an intent.
@@ -14,9 +16,9 @@
 //! - W7 deletes the intent.
 //!
 //! A pruner:
-//! - G1 lists condemnations, then snapshots, then loads the index, and chooses packs: all that hold the chunk if no
-//!   snapshot needs it, or else all but one that is not condemned.
-//! - G2 makes that one, if it has to: it puts a copy and indexes it.
+//! - G1 lists condemnations, then snapshots, then loads the index, and chooses packs: any, if no snapshot needs the
+//!   chunk; otherwise so that a copy is left that is indexed and not condemned.
+//! - G2 makes that copy, if there is no other: it puts a pack and indexes it.
 //! - G3 puts a condemnation with the packs that it chose, if any. Nothing takes that back.
 //! - G3b lists all condemnations. From here on, all packs that they name are condemned to this pruner.
 //! - G4 lists intents.

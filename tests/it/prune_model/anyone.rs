@@ -29,13 +29,14 @@ pub(super) fn moves(state: &State, setup: &Setup, out: &mut Vec<Move>) {
             go("deletes the intent of a fenced writer", &|next| next.writers[number].has_intent = false);
         }
     }
-    let is_over = |slot: usize| match setup.mutant {
-        Some(Mutant::ReleasesEarly) => state.packs[slot].lacks(INDEXED),
-        _ => state.packs[slot].lacks(STORED),
-    };
-    for slot in
-        (0..state.packs.len()).filter(|&slot| setup.releases && state.packs[slot].has(CONDEMNED) && is_over(slot))
-    {
-        go("deletes a condemnation", &|next| next.packs[slot].clear(CONDEMNED));
+    for slot in (0..state.packs.len()).filter(|_| setup.releases) {
+        let pack = state.packs[slot];
+        let is_over = match setup.mutant {
+            Some(Mutant::ReleasesEarly) => pack.lacks(INDEXED),
+            _ => pack.lacks(STORED),
+        };
+        if pack.has(CONDEMNED) && is_over {
+            go("deletes a condemnation", &|next| next.packs[slot].clear(CONDEMNED));
+        }
     }
 }

@@ -145,7 +145,7 @@ impl Mover<'_> {
         let list_intents = move |next: &mut State| next.pruners[number].outlasts = intents;
         match (self.state.pruners[number].step, self.setup.mutant) {
             (At::Condemned, Some(Mutant::OwnCondemnationOnly)) => {
-                self.go(At::Listed, "does not list condemnations", |_| {})
+                self.go(At::Listed, "does not list condemnations", |_| {});
             }
             (At::Condemned, Some(Mutant::IntentsBeforeCondemnations)) => {
                 self.go(At::Listed, "G4: lists intents", list_intents);
@@ -171,28 +171,26 @@ impl Mover<'_> {
     fn list_snapshots(&mut self) {
         let (state, number, keep) = (self.state, self.number, self.keep);
         let skips = state.knows_all_snapshots(number) || self.is(Mutant::SkipsDespiteSnapshots);
-        // With the same snapshots, a chunk that none needed at G1 is looked for in no pack.
+        // With no snapshot that G1 did not see, a chunk that none needed then is not looked for.
         let needs = state.is_needed() && (state.pruners[number].needs || !skips) && !self.is(Mutant::NoSecondListing);
         let keeps_record = self.setup.takes_over;
         let absent = state.writers_that(|writer| !writer.is_visible);
-        let outlasted = match self.is(Mutant::ClosesLateFences) {
-            true => (1 << self.setup.writers) - 1,
-            false => state.pruners[number].outlasts & self.fences(),
+        let must = match self.is(Mutant::ClosesLateFences) {
+            true => absent, // and at the end of G6 forgets those that are not fenced then either
+            false => absent & self.fences() & state.pruners[number].outlasts,
         };
         // Others that are fenced already may get a closing as well.
-        for closed in [outlasted, outlasted | self.fences()] {
+        let may = must | absent & self.fences();
+        for unseen in [Some(must), (may != must).then_some(may)].into_iter().flatten() {
             self.go(At::Walked, "G5: has waited; G6: lists snapshots", |next| {
                 let pruner = &mut next.pruners[number];
-                (pruner.needs, pruner.unseen) = (needs, closed & absent);
+                (pruner.needs, pruner.unseen) = (needs, unseen);
                 pruner.outlasts = if keeps_record { pruner.outlasts } else { 0 };
                 next.change_known(|known| known & !(1 << number));
                 if !skips {
                     next.each_pack(|pack| pack.clear(keep));
                 }
             });
-            if self.fences() & !outlasted & absent == 0 {
-                break;
-            }
         }
     }
 
