@@ -200,6 +200,7 @@ fn snapshots_dated_in_the_future_are_kept_and_count_for_nothing() {
     assert_eq!(reasons(&flooded, &usual(), 100), [Reason::Future]);
     let far = vec![made(1, i64::MAX), made(2, i64::MIN), made(3, NOW)];
     assert_eq!(kept(&far, &usual()), [1, 2, 3]);
+    assert!(!reasons(&far, &usual(), 3).contains(&Reason::Future), "now is not the future");
 }
 
 #[test]
@@ -217,6 +218,13 @@ fn back_dated_snapshots_push_no_genuine_one_out() {
     let misdated = verdicts.iter().filter(|verdict| verdict.is_misdated).count();
     assert_eq!(misdated, flooded.len() - 60);
     assert!(after.len() < 60, "forged snapshots go as others do: {}", after.len());
+}
+
+#[test]
+fn snapshots_of_one_moment_are_in_order() {
+    let twins = [made(1, JUNE), made(2, JUNE), made(3, JUNE)];
+    let groups = groups(&twins, &usual());
+    assert!(groups[0].verdicts.iter().all(|verdict| !verdict.is_misdated && !verdict.is_protected));
 }
 
 #[test]

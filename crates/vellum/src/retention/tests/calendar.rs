@@ -191,13 +191,14 @@ fn days_that_come_twice_count_once_and_hours_that_come_twice_are_two() {
     let newfoundland = TimeZone::posix(ZONES[28].0).unwrap();
     // 2026-11-01 0:00:30 in summer, then 23:30 of the day before in winter, then 0:30.
     let changed = change_in(2026, (11, 1, 0, 1), -150) * 60;
-    let candidates = [made(1, changed - 30), made(2, changed + 29 * 60), made(3, changed + 89 * 60)];
-    let policy = Policy { daily: Count::AtMost(2), ..Policy::default() };
+    let candidates =
+        [made(1, changed - 9 * DAY), made(2, changed - 30), made(3, changed + 29 * 60), made(4, changed + 89 * 60)];
+    let policy = Policy { daily: Count::AtMost(3), ..Policy::default() };
     let kept = |candidates: &[Candidate], policy: &Policy, zone: &TimeZone| {
         let groups = evaluate(candidates, policy, Grouping::default(), zone, at(i64::MAX));
         groups[0].verdicts.iter().map(Verdict::is_kept).collect::<Vec<_>>()
     };
-    assert_eq!(kept(&candidates, &policy, &newfoundland), [false, true, true]);
+    assert_eq!(kept(&candidates, &policy, &newfoundland), [true, false, true, true]);
     let berlin = TimeZone::posix(ZONES[2].0).unwrap();
     let changed = change_in(2026, (10, 5, 0, 180), 120) * 60;
     let candidates = [made(1, changed - 60), made(2, changed + 60), made(3, changed + 120)];
