@@ -316,7 +316,7 @@ fn repository_words(error: &RepositoryError) -> Words {
             "nothing was removed; every snapshot is as it was",
             "`vellum snapshots` lists what can be removed",
         ),
-        RepositoryError::Randomness(_) | RepositoryError::Compression(_) => (
+        RepositoryError::Randomness(_) | RepositoryError::Compression(_) | RepositoryError::NoThread(_) => (
             Failed,
             "system",
             "the operating system did not give what is needed; nothing was acknowledged",
