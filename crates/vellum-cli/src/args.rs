@@ -3,13 +3,13 @@
 //! Every text below is part of `--help`. The variables in brackets are read by `settings`.
 
 use crate::reference::{SnapshotPath, SnapshotReference};
-use crate::units::parse_size;
+use crate::units::{parse_seconds, parse_size};
 use clap::builder::TypedValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use vellum::ReadData;
 use vellum::format::snapshot::Timestamp;
+use vellum::{HeadCode, MaxUnused, ReadData};
 
 /// Deduplicating, encrypted backups.
 #[derive(Debug, Parser)]
@@ -88,6 +88,8 @@ pub(crate) enum Verb {
     Ls(LsArgs),
     /// Look for damage
     Check(CheckArgs),
+    /// Delete what no snapshot needs
+    Prune(PruneArgs),
     /// Manage the ways to unlock the repository
     #[command(subcommand)]
     Key(KeyVerb),
@@ -265,6 +267,9 @@ pub(crate) struct RestoreArgs {
     /// Restore owners by number, even where the name is known
     #[arg(long)]
     pub(crate) numeric_owner: bool,
+    /// Refuse a repository whose history does not reach to this head code, as a backup printed it
+    #[arg(long, value_name = "CODE", value_parser = parse_head)]
+    pub(crate) head: Option<HeadCode>,
 }
 
 /// What to do with entries that are in the target already.
@@ -318,6 +323,36 @@ pub(crate) struct CheckArgs {
     /// Read N files, chosen at random, as a restore would
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) restore_test: usize,
+    /// Refuse a repository whose history does not reach to this head code, as a backup printed it
+    #[arg(long, value_name = "CODE", value_parser = parse_head)]
+    pub(crate) head: Option<HeadCode>,
+    /// Take what is wrong with history for how things are; this machine does not tell it again
+    #[arg(long, conflicts_with = "no_cache")]
+    pub(crate) accept_history: bool,
+}
+
+/// `vellum prune`
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    #[command(flatten)]
+    pub(crate) limits: PruneLimits,
+    /// Only tell what would be done
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+}
+
+/// How `prune`, and `forget --prune`, decide.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PruneLimits {
+    /// How much may stay unused before packs are rewritten: a share such as 5%, a size, or `unlimited`
+    #[arg(long, value_name = "PCT|SIZE", default_value = "5%", value_parser = parse_max_unused)]
+    pub(crate) max_unused: MaxUnused,
+    /// Rewrite packs of at most this size in one run, such as 10G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_repack: Option<u64>,
+    /// How long a condemned pack stays before it is deleted, such as 24h or 7d; 0 deletes at once what may go
+    #[arg(long, value_name = "D", default_value = "24h", value_parser = parse_seconds)]
+    pub(crate) grace: i64,
 }
 
 /// `vellum key`
@@ -419,6 +454,10 @@ fn snapshot_reference() -> impl TypedValueParser<Value = SnapshotReference> {
     clap::builder::StringValueParser::new().try_map(|text| SnapshotReference::parse(&text))
 }
 
+fn parse_head(text: &str) -> Result<HeadCode, String> {
+    HeadCode::parse(text).map_err(|error| error.to_string())
+}
+
 /// A number of threads, 1 or more.
 pub(crate) fn parse_threads(text: &str) -> Result<usize, String> {
     match text.parse() {
@@ -441,6 +480,20 @@ fn parse_sample(text: &str) -> Result<ReadData, String> {
     match percent > 0.0 && percent <= 100.0 {
         true => Ok(ReadData::Percent(percent)),
         false => Err("a share is more than 0% and at most 100%".to_owned()),
+    }
+}
+
+/// `5%`, `10G` or `unlimited`.
+fn parse_max_unused(text: &str) -> Result<MaxUnused, String> {
+    let Some(share) = text.strip_suffix('%') else {
+        return match text {
+            "unlimited" => Ok(MaxUnused::Unlimited),
+            size => parse_size(size).map(MaxUnused::Bytes),
+        };
+    };
+    match share.parse() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(MaxUnused::Percent(percent)),
+        _ => Err("a share goes from 0% to 100%".to_owned()),
     }
 }
 
@@ -476,6 +529,10 @@ mod tests {
             "vellum check --read-data --restore-test 5",
             "vellum check --sample 2.5%",
             "vellum check --sample 3/4",
+            "vellum prune --max-unused 2.5% --max-repack 10G --grace 0 --dry-run",
+            "vellum prune --max-unused unlimited --grace 36h",
+            "vellum check --accept-history --head 7qz4-0m3k-x9tb",
+            "vellum restore latest target --head 7QZ40M3KX9TB",
             "vellum key list -r x",
             "vellum key add --key-file F --label me --password-file p",
             "vellum key remove abcd",
@@ -507,6 +564,8 @@ mod tests {
             "vellum check --sample 5/4",
             "vellum check --sample 0/4",
             "vellum check --read-data --sample 5%",
+            "vellum prune --max-unused 101%",
+            "vellum prune --grace soon",
             "vellum restore nonsense! target",
             "vellum restore latest",
             "vellum snapshots --threads 0",

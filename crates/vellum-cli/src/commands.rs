@@ -7,6 +7,7 @@ mod completions;
 mod init;
 mod key;
 mod ls;
+mod prune;
 mod recovery;
 mod restore;
 mod snapshots;
@@ -28,6 +29,7 @@ pub(crate) fn run(invocation: &Invocation, verb: &Verb) -> Result<ExitCode, Fail
         Verb::Snapshots(args) => snapshots::run(invocation, args),
         Verb::Ls(args) => ls::run(invocation, args),
         Verb::Check(args) => check::run(invocation, args),
+        Verb::Prune(args) => prune::run(invocation, args),
         Verb::Key(verb) => key::run(invocation, verb),
         Verb::Recovery(verb) => recovery::run(invocation, verb),
         Verb::Stats(args) => stats::run(invocation, args),

@@ -31,6 +31,23 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// A time span in seconds: a number with `s`, `m`, `h`, `d` or `w`; 0 needs no unit.
+pub(crate) fn parse_seconds(text: &str) -> Result<i64, String> {
+    let wrong = || "it must be a time span such as 0, 90m, 24h, 7d or 2w".to_owned();
+    let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
+    let number: i64 = digits.parse().map_err(|_| wrong())?;
+    let unit = match &text[digits.len()..] {
+        "" if number == 0 => 1,
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        "w" => 7 * 24 * 60 * 60,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit).filter(|seconds| *seconds >= 0).ok_or_else(wrong)
+}
+
 /// Bytes for people, in powers of 1024.
 pub(crate) fn size(bytes: u64) -> String {
     if bytes < 1024 {
@@ -81,6 +98,18 @@ pub(crate) fn rate(bytes: u64, time: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn time_spans_need_a_unit_unless_they_are_none() {
+        let of = |text| parse_seconds(text).ok();
+        assert_eq!(
+            [of("0"), of("90m"), of("24h"), of("7d"), of("2w"), of("5s")],
+            [0, 5400, 86_400, 604_800, 1_209_600, 5].map(Some)
+        );
+        for wrong in ["", "7", "d", "-1d", "1y", "1.5h", "99999999999999999d"] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn sizes_parse() {

@@ -31,6 +31,7 @@ contexts! {
     KEY_MANIFEST_SIGNATURE = "key-manifest-sig";
     DEVICE_CERTIFICATE_SIGNATURE = "device-certificate-sig";
     SNAPSHOT_SIGNATURE = "snapshot-sig";
+    TOMBSTONE_SIGNATURE = "tombstone-sig";
 }
 
 /// Labels of the committing AEAD: what a sealed message is, so that none passes for another under the same key.
@@ -41,6 +42,10 @@ pub(crate) mod label {
     pub(crate) const PACK_TRAILER: &str = "pack-trailer";
     pub(crate) const CATALOG: &str = "catalog";
     pub(crate) const SNAPSHOT: &str = "snapshot";
+    pub(crate) const INTENT: &str = "intent";
+    pub(crate) const CONDEMNED: &str = "condemned";
+    pub(crate) const FENCE: &str = "fence";
+    pub(crate) const TOMBSTONE: &str = "tombstone";
     pub(crate) const RING: &str = "ring";
     pub(crate) const SLOT: &str = "slot";
 }

@@ -5,8 +5,8 @@ use crate::derive::{self, derive_key, label};
 use crate::pack_key::{PackKey, frame_ad, frame_salt};
 use crate::signature::KeyPair;
 use crate::{
-    Credential, DedupKeys, EpochKeys, KeyFile, OwnerRing, RecoveryKey, RingKey, Secret, fingerprint, ring, seal_into,
-    slot,
+    Credential, DedupKeys, DeviceKey, EpochKeys, KeyFile, OwnerRing, RecordKind, RecoveryKey, RingKey, Secret,
+    fingerprint, ring, seal_into, slot,
 };
 use std::fmt::Write;
 use vellum_format::content::ChunkKind;
@@ -107,6 +107,10 @@ fn objects() -> Lines {
         ("pack-trailer", hex(&into_vec(|out| keys.seal_trailer(&pack, b"trailer", out)))),
         ("catalog", hex(&into_vec(|out| keys.seal_catalog(&header, b"catalog", out)))),
         ("snapshot", hex(&into_vec(|out| keys.seal_snapshot(&header, b"snapshot", out)))),
+        ("intent", hex(&into_vec(|out| keys.seal_record(RecordKind::Intent, &header, b"intent", out)))),
+        ("condemned", hex(&into_vec(|out| keys.seal_record(RecordKind::Condemned, &header, b"condemned", out)))),
+        ("fence", hex(&into_vec(|out| keys.seal_record(RecordKind::Fence, &header, b"fence", out)))),
+        ("tombstone", hex(&into_vec(|out| keys.seal_tombstone(&header, b"tombstone", out)))),
     ]
 }
 
@@ -163,7 +167,12 @@ fn rings() -> Lines {
         sealed: Bytes(sealed.clone()),
     };
     assert!(OwnerRing::open(&stored, &RingKey(secret(7)), REPOSITORY, 3).is_ok());
-    vec![("ring", hex(&ring.encode())), ("ring-sealed", hex(&sealed))]
+    let device = DeviceKey::named(&ring, b"machine");
+    vec![
+        ("ring", hex(&ring.encode())),
+        ("ring-sealed", hex(&sealed)),
+        ("named-device", hex(&*device.to_secret_bytes())),
+    ]
 }
 
 fn signatures() -> Lines {
@@ -174,5 +183,6 @@ fn signatures() -> Lines {
         ("key-manifest-signature", hex(&pair.sign(derive::KEY_MANIFEST_SIGNATURE, b"message").0)),
         ("device-certificate-signature", hex(&pair.sign(derive::DEVICE_CERTIFICATE_SIGNATURE, b"message").0)),
         ("snapshot-signature", hex(&pair.sign(derive::SNAPSHOT_SIGNATURE, b"message").0)),
+        ("tombstone-signature", hex(&pair.sign(derive::TOMBSTONE_SIGNATURE, b"message").0)),
     ]
 }

@@ -15,6 +15,7 @@ mod derive;
 mod device;
 #[cfg(test)]
 mod frozen;
+mod head_code;
 mod keys;
 mod manifest;
 mod pack_key;
@@ -26,8 +27,9 @@ mod signature;
 mod slot;
 
 pub use credential::{Credential, KeyFile, ParseKeyFileError, ParseRecoveryKeyError, RecoveryKey};
-pub use device::{DeviceKey, SignedCertificate, SnapshotError, verify_snapshot};
-pub use keys::{DedupKeys, EpochKeys};
+pub use device::{DeviceKey, RecordError, SignedCertificate, verify_snapshot, verify_tombstone};
+pub use head_code::{HeadCode, ParseHeadCodeError};
+pub use keys::{DedupKeys, EpochKeys, RecordKind};
 pub use manifest::{
     DraftError, Expected, KeyManifestDraft, ManifestError, UnlockError, Unlocked, unlock, verify_manifest,
 };

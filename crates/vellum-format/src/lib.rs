@@ -11,7 +11,9 @@ pub mod catalog;
 mod cbor;
 pub mod content;
 mod cursor;
+pub mod deletion;
 mod error;
+pub mod history;
 mod ids;
 pub mod key_manifest;
 pub mod limits;
@@ -23,6 +25,7 @@ mod record;
 pub mod repository_config;
 mod sealed;
 pub mod snapshot;
+pub mod tombstone;
 pub mod tree;
 
 use cursor::Cursor;

@@ -12,8 +12,18 @@ pub const RINGS_MAX: usize = 64;
 pub const SNAPSHOT_LEN_BYTES_MAX: u64 = 16 << 20;
 /// Paths that one snapshot names.
 pub const SNAPSHOT_PATHS_MAX: usize = 65_536;
-/// Heads that a snapshot names as seen.
+/// Heads that a snapshot or tombstone names as seen.
 pub const SNAPSHOT_SEEN_MAX: usize = 65_536;
+/// Bytes of an intent, condemnation or fence object.
+pub const RECORD_LEN_BYTES_MAX: u64 = 16 << 20;
+/// Names in one condemnation or fence.
+pub const RECORD_NAMES_MAX: usize = 65_536;
+/// Bytes of a tombstone object.
+pub const TOMBSTONE_LEN_BYTES_MAX: u64 = 16 << 20;
+/// Records that one tombstone removes.
+pub const TOMBSTONE_REMOVED_MAX: usize = 65_536;
+/// Bytes of a tombstone's reason.
+pub const TOMBSTONE_REASON_LEN_BYTES_MAX: usize = 4096;
 /// Bytes of a catalog object.
 pub const CATALOG_LEN_BYTES_MAX: u64 = 256 << 20;
 /// Packs listed by one catalog.

@@ -4,45 +4,8 @@ use crate::content::Content;
 use crate::{Bytes, DeviceId, FixedBytes, FormatError, ObjectId, RepositoryId, cbor, limits};
 use serde::{Deserialize, Serialize};
 
-const WHAT: &str = "snapshot";
-
 /// The clear magic of a snapshot object.
 pub const MAGIC: [u8; 8] = *b"VELLUMSN";
-
-/// What is sealed: the exact bytes that were signed, and who signed them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SignedSnapshot {
-    /// The encoded [`SnapshotManifest`]; a signature is checked over these bytes, never over a re-encoding.
-    pub manifest: Bytes,
-    /// The encoded [`DeviceCertificate`].
-    pub certificate: Bytes,
-    /// The owner's Ed25519 signature over the certificate.
-    pub certificate_signature: FixedBytes<64>,
-    /// The device's Ed25519 signature over the manifest.
-    pub signature: FixedBytes<64>,
-}
-
-impl SignedSnapshot {
-    /// The encoding: a length of four bytes, CBOR, then whatever padding the caller adds.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
-        let body = cbor::encode(self);
-        let len = u32::try_from(body.len()).expect("a snapshot writer keeps below SNAPSHOT_LEN_BYTES_MAX");
-        [&len.to_le_bytes()[..], &body].concat()
-    }
-
-    /// Decodes an opened snapshot, zero padding included.
-    ///
-    /// # Errors
-    /// [`FormatError`] for anything but what [`SignedSnapshot::encode`] writes, padded with zeros.
-    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let mut cursor = crate::cursor::Cursor::new(WHAT, bytes);
-        let len = cursor.u32()?;
-        let body = cursor.take(len as usize)?;
-        cursor.zero_padding()?;
-        cbor::decode(WHAT, body)
-    }
-}
 
 /// The owner's statement that a device may write.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -80,12 +43,14 @@ pub struct SnapshotManifest {
     pub repository: RepositoryId,
     /// The device that made it.
     pub device: DeviceId,
-    /// Grows by at least one with each snapshot of the device.
+    /// Grows by at least one with each record of the device, snapshot or tombstone.
     pub sequence: u64,
-    /// The device's previous snapshot.
+    /// The device's previous record.
     pub previous: Option<ObjectId>,
     /// Heads of history that the device saw when it wrote, beside `previous`.
     pub seen: Vec<ObjectId>,
+    /// The name of the intent under which it was written: a fence about that intent is about this snapshot.
+    pub intent: ObjectId,
     /// Seconds since 1970 and nanoseconds: when the backup began, or the time it was told.
     pub time: Timestamp,
     /// The host's name.
@@ -223,6 +188,7 @@ mod tests {
             sequence: 7,
             previous: Some(ObjectId::of(b"previous")),
             seen: vec![ObjectId::of(b"other")],
+            intent: ObjectId::of(b"intent"),
             time: Timestamp { seconds: -5, nanoseconds: 6 },
             host: Bytes(b"host\xff".to_vec()),
             user: "me".into(),
@@ -246,26 +212,9 @@ mod tests {
         assert!(matches!(SnapshotManifest::decode(&needy.encode()), Err(FormatError::Unsupported { .. })));
     }
 
-    #[test]
-    fn padding_is_zero_and_lengths_are_checked() {
-        let signed = SignedSnapshot {
-            manifest: Bytes(manifest().encode()),
-            certificate: Bytes(vec![1]),
-            certificate_signature: FixedBytes([0; 64]),
-            signature: FixedBytes([0; 64]),
-        };
-        let mut bytes = signed.encode();
-        bytes.extend_from_slice(&[0; 9]);
-        assert_eq!(SignedSnapshot::decode(&bytes), Ok(signed));
-        *bytes.last_mut().unwrap() = 1;
-        assert!(SignedSnapshot::decode(&bytes).is_err());
-        assert!(SignedSnapshot::decode(&bytes[..20]).is_err());
-    }
-
     proptest! {
         #[test]
         fn hostile_bytes_do_not_panic(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            drop(SignedSnapshot::decode(&bytes));
             drop(SnapshotManifest::decode(&bytes));
             drop(DeviceCertificate::decode(&bytes));
         }

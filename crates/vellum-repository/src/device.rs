@@ -1,14 +1,14 @@
-//! Who writes here: a device is one local state folder. Losing it makes a new device, never a lost snapshot.
+//! Who writes here: the device of the name that the caller gave, or else of the local state folder.
 
 use crate::RepositoryError;
 use crate::open::Repository;
-use std::collections::BTreeSet;
 use vellum_crypto::{DeviceKey, SignedCertificate};
-use vellum_format::snapshot::{SignedSnapshot, SnapshotManifest};
-use vellum_format::{DeviceId, ObjectId};
+use vellum_format::DeviceId;
+use vellum_format::history::SignedRecord;
+use vellum_format::snapshot::SnapshotManifest;
+use vellum_format::tombstone::TombstoneManifest;
 
 const STATE_KEY: &str = "device";
-const LAST_PUBLISHED_KEY: &str = "last-published";
 
 /// This process's device with the owner's statement that it may write.
 pub(crate) struct Device {
@@ -16,73 +16,51 @@ pub(crate) struct Device {
     certificate: SignedCertificate,
 }
 
-/// Where a device's next snapshot stands among the others.
-pub(crate) struct History {
-    pub(crate) sequence: u64,
-    pub(crate) previous: Option<ObjectId>,
-    pub(crate) seen: Vec<ObjectId>,
-}
-
 impl Device {
     pub(crate) fn id(&self) -> DeviceId {
         self.key.device()
     }
 
-    pub(crate) fn sign_snapshot(&self, manifest: &SnapshotManifest) -> SignedSnapshot {
+    pub(crate) fn sign_snapshot(&self, manifest: &SnapshotManifest) -> SignedRecord {
         self.key.sign_snapshot(manifest, &self.certificate)
+    }
+
+    pub(crate) fn sign_tombstone(&self, manifest: &TombstoneManifest) -> SignedRecord {
+        self.key.sign_tombstone(manifest, &self.certificate)
     }
 }
 
 impl Repository {
-    /// The device of this local state; a new one when the state is empty, unusable or not kept.
+    /// Writes from now on as the device of this name: the same for everybody who unlocks this repository and gives the
+    /// same name, whatever becomes of local state. It should name one user of one machine, and stay.
+    ///
+    /// Without a name the device is a random one, kept in local state and new when that is lost.
+    #[must_use]
+    pub fn with_device_name(mut self, name: &[u8]) -> Self {
+        self.device_name = Some(name.to_owned());
+        self
+    }
+
+    /// The device that this process writes as.
     pub(crate) fn device(&self) -> Result<Device, RepositoryError> {
-        let kept = self.index().state_get(STATE_KEY).and_then(|sealed| self.open_local(STATE_KEY, &sealed));
-        let kept = kept.and_then(|bytes| bytes.try_into().ok());
-        let key = match kept.map(|bytes| DeviceKey::from_secret_bytes(&bytes)) {
-            Some(key) => key,
-            None => {
-                let key = DeviceKey::generate()?;
-                let sealed = self.seal_local(STATE_KEY, &*key.to_secret_bytes())?;
-                // A device that is not kept is a new one next time, which costs nothing.
-                self.index().state_put(STATE_KEY, &sealed).ok();
-                key
-            }
+        let key = match &self.device_name {
+            Some(name) => DeviceKey::named(&self.unlocked().ring, name),
+            None => self.kept_device()?,
         };
         let certificate = self.unlocked().ring.certify(self.id(), &key);
         Ok(Device { key, certificate })
     }
 
-    /// The last snapshot that this device published, as far as its local state remembers.
-    #[must_use]
-    pub fn last_published(&self) -> Option<ObjectId> {
-        let sealed = self.index().state_get(LAST_PUBLISHED_KEY)?;
-        let bytes = self.open_local(LAST_PUBLISHED_KEY, &sealed)?;
-        Some(ObjectId::from_bytes(bytes.try_into().ok()?))
-    }
-
-    /// The snapshot is published already: a failure to remember it must not look like a failed backup.
-    pub(crate) fn remember_published(&self, snapshot: ObjectId) {
-        if let Ok(sealed) = self.seal_local(LAST_PUBLISHED_KEY, snapshot.as_bytes()) {
-            self.index().state_put(LAST_PUBLISHED_KEY, &sealed).ok();
+    /// The device of this local state; a new one when the state is empty, unusable or not kept.
+    fn kept_device(&self) -> Result<DeviceKey, RepositoryError> {
+        let kept = self.index().state_get(STATE_KEY).and_then(|sealed| self.open_local(STATE_KEY, &sealed));
+        if let Some(bytes) = kept.and_then(|bytes| bytes.try_into().ok()) {
+            return Ok(DeviceKey::from_secret_bytes(&bytes));
         }
-    }
-
-    /// Reads the heads of history: snapshots that no other snapshot names.
-    pub(crate) fn history(&self, device: DeviceId) -> Result<History, RepositoryError> {
-        let snapshots = self.snapshots()?.snapshots;
-        let named: BTreeSet<ObjectId> = snapshots
-            .iter()
-            .flat_map(|snapshot| snapshot.manifest.previous.iter().chain(&snapshot.manifest.seen))
-            .copied()
-            .collect();
-        let own = snapshots.iter().filter(|snapshot| snapshot.manifest.device == device);
-        let last = own.max_by_key(|snapshot| (snapshot.manifest.sequence, snapshot.id));
-        let previous = last.map(|snapshot| snapshot.id);
-        let heads = snapshots.iter().map(|snapshot| snapshot.id).filter(|id| !named.contains(id));
-        Ok(History {
-            sequence: last.map_or(1, |snapshot| snapshot.manifest.sequence.saturating_add(1)),
-            previous,
-            seen: heads.filter(|id| Some(*id) != previous).take(vellum_format::limits::SNAPSHOT_SEEN_MAX).collect(),
-        })
+        let key = DeviceKey::generate()?;
+        let sealed = self.seal_local(STATE_KEY, &*key.to_secret_bytes())?;
+        // A device that is not kept is a new one next time, which costs nothing.
+        self.index().state_put(STATE_KEY, &sealed).ok();
+        Ok(key)
     }
 }

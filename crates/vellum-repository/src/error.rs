@@ -119,6 +119,21 @@ pub enum RepositoryError {
         /// Why.
         reason: String,
     },
+    /// History does not hold the record whose code somebody has noted: an older state is shown, or another repository.
+    #[error("no record of this repository has the head code {code}")]
+    HeadUnknown {
+        /// The code.
+        code: vellum_crypto::HeadCode,
+    },
+    /// A removal without any snapshot.
+    #[error("no snapshot was named to be removed")]
+    NothingToRemove,
+    /// A tombstone that no reader would take, for example with too long a reason. Nothing was removed.
+    #[error("the tombstone would not be readable: {reason}")]
+    TombstoneRefused {
+        /// Why.
+        reason: String,
+    },
     /// A worker failed before; the session refuses everything since.
     #[error("an earlier error ended this session")]
     SessionPoisoned,
@@ -134,6 +149,9 @@ pub enum RepositoryError {
     /// A place in the index that turned out damaged since it was looked up.
     #[error("the local index was damaged while it was used; run the command again")]
     FrameForgotten,
+    /// A prune gave this writer up for dead and may have deleted what it relied on; nothing was published.
+    #[error("a prune gave this run up, so its snapshot was not published; run the backup again")]
+    Fenced,
     /// Two processes changed keys at once.
     #[error("somebody else changed the keys of this repository at the same time; nothing was changed, try again")]
     ConcurrentKeyChange,

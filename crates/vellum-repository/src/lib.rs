@@ -10,10 +10,15 @@
 #![forbid(unsafe_code)]
 
 mod class;
+mod condemned;
 mod create;
 mod device;
 mod error;
+mod fence;
+mod forks;
 mod get;
+mod history;
+mod intent;
 mod local_state;
 mod objects;
 mod open;
@@ -21,26 +26,34 @@ mod pack_reader;
 mod pack_writer;
 mod parity;
 mod pending;
+mod prune;
 mod publish;
 mod put;
+mod records;
 mod refresh;
+mod remembered;
 mod slots;
 mod snapshots;
+mod tombstones;
 mod upload;
 mod verify;
 
 pub use create::{CreateOptions, Created, NewSlot};
 pub use error::RepositoryError;
 pub use get::{FrameCache, FrameId, OpenedFrame, Place};
+pub use history::{History, HistoryFinding, KnownBy};
+pub use intent::WriterNote;
 pub use local_state::LocalState;
 pub use open::{Locked, Repository};
 pub use pack_reader::FrameReader;
 pub use parity::{Unhealable, add_parity, heal_pack};
+pub use prune::{LiveSet, MaxUnused, ProcessFate, Prune, PrunePlan, PruneReport, PruneSettings};
 pub use publish::{Session, SessionOptions, SnapshotDraft, Stored};
 pub use put::{FrameWriter, Put};
 pub use refresh::Refreshed;
 pub use slots::SlotSummary;
 pub use snapshots::{Snapshot, Snapshots};
+pub use tombstones::{Removal, Tombstone};
 pub use verify::{Copies, Damage, PackVerdict};
 
 /// Bytes from the operating system's generator.
@@ -51,7 +64,7 @@ pub fn random_bytes<const N: usize>() -> Result<[u8; N], RepositoryError> {
     pack_writer::random()
 }
 
-pub use vellum_crypto::{Credential, KeyFile, RecoveryKey};
+pub use vellum_crypto::{Credential, HeadCode, KeyFile, ParseHeadCodeError, RecoveryKey};
 pub use vellum_format as format;
 pub use vellum_format::key_manifest::Argon2idParameters;
 pub use vellum_storage as storage;

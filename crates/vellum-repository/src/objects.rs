@@ -17,7 +17,8 @@ pub(crate) const KEPT_TWICE: [(ObjectKind, u64); 4] = [
     (ObjectKind::Snapshot, limits::SNAPSHOT_LEN_BYTES_MAX),
 ];
 
-const MISSING: &str = "it is missing";
+/// The reason of an error about an object that is not there.
+pub(crate) const MISSING: &str = "it is missing";
 
 /// The name of an object's second copy; none for kinds without.
 pub(crate) fn copy_of(name: &ObjectName) -> Option<ObjectName> {
@@ -139,6 +140,9 @@ impl Repository {
 
     /// Puts back whichever copy of a small object is missing (I6); of configs and keys only those in use. When all
     /// are there, it costs one listing of each folder.
+    ///
+    /// The caller's intent stands: a catalog that a prune is deleting may come back by this, and that prune leaves its
+    /// condemnation in place as long as anybody might do so (I22).
     pub(crate) fn restore_copies(&self) -> Result<(), RepositoryError> {
         let storage = &**self.storage();
         for (kind, len_bytes_max) in KEPT_TWICE {

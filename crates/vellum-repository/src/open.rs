@@ -33,8 +33,10 @@ pub struct Repository {
     class: Class,
     index: Index,
     state_folder: Option<PathBuf>,
+    pub(crate) device_name: Option<Vec<u8>>,
     recovered: Mutex<Vec<CatalogedPack>>,
     has_absent_packs: AtomicBool,
+    condemned: Mutex<Arc<BTreeSet<ObjectId>>>,
     mending: Mutex<Mending>,
 }
 
@@ -45,6 +47,8 @@ pub(crate) struct Mending {
     pub(crate) count: u64,
     /// Whether packs without a catalog were looked for; again would find the same.
     pub(crate) has_recovered: bool,
+    /// Packs that turned out missing, for each of which the index was brought up to date once.
+    pub(crate) missing: BTreeSet<ObjectId>,
 }
 
 impl Locked {
@@ -108,8 +112,10 @@ impl Locked {
             class,
             index,
             state_folder,
+            device_name: None,
             recovered: Mutex::default(),
             has_absent_packs: AtomicBool::new(false),
+            condemned: Mutex::default(),
             mending: Mutex::default(),
         })
     }
@@ -162,11 +168,24 @@ impl Repository {
     #[must_use]
     pub fn holds_all(&self, catalogs: impl IntoIterator<Item = ObjectId>) -> bool {
         let loaded: BTreeSet<ObjectId> = self.index.loaded_catalogs().into_iter().collect();
-        !self.has_absent_packs.load(Ordering::Relaxed) && catalogs.into_iter().all(|id| loaded.contains(&id))
+        let is_known = self.storage.capabilities().cheap_listing || self.condemned_packs().is_empty();
+        let all_count = is_known && !self.has_absent_packs.load(Ordering::Relaxed);
+        all_count && catalogs.into_iter().all(|id| loaded.contains(&id))
     }
 
-    pub(crate) fn set_absent_packs(&self, packs: BTreeSet<ObjectId>) {
-        self.has_absent_packs.store(!packs.is_empty(), Ordering::Relaxed);
+    /// Packs that no writer may rely on, as far as this process has heard.
+    pub(crate) fn condemned_packs(&self) -> Arc<BTreeSet<ObjectId>> {
+        Arc::clone(&self.condemned.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_condemned_packs(&self, packs: BTreeSet<ObjectId>) {
+        self.index.set_condemned_packs(packs.clone());
+        *self.condemned.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(packs);
+    }
+
+    /// `has_condemned`: whether packs that no writer may rely on are there.
+    pub(crate) fn set_absent_packs(&self, packs: BTreeSet<ObjectId>, has_condemned: bool) {
+        self.has_absent_packs.store(!packs.is_empty() || has_condemned, Ordering::Relaxed);
         self.index.set_absent_packs(packs);
     }
 
@@ -209,6 +228,8 @@ impl Repository {
         let mut recovered = std::mem::take(&mut *self.recovered.lock().unwrap_or_else(PoisonError::into_inner));
         recovered.sort_by_key(|pack| pack.pack);
         recovered.dedup_by_key(|pack| pack.pack);
+        let condemned = self.condemned_packs();
+        recovered.retain(|pack| !condemned.contains(&pack.pack));
         recovered
     }
 

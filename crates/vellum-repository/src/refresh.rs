@@ -125,6 +125,20 @@ impl Repository {
         Ok(mending.count != seen)
     }
 
+    /// Learns anew what is stored because a pack turned out missing since it was looked up: a prune may have moved what
+    /// is needed of it. Whether a lookup from before `seen` is worth repeating; for each pack once.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Storage`].
+    pub(crate) fn refresh_after_missing(&self, pack: ObjectId, seen: u64) -> Result<bool, RepositoryError> {
+        let mut mending = self.mending();
+        if mending.count == seen && mending.missing.insert(pack) {
+            self.refresh()?;
+            mending.count += 1;
+        }
+        Ok(mending.count != seen)
+    }
+
     /// Reads the directories of packs that no loaded catalog lists, left by a killed backup or a lost catalog, so that
     /// their chunks are found. The next session lists them in its catalog, so they become part of its sync.
     fn adopt_unlisted(&self, stored: &BTreeMap<ObjectId, u64>) -> Result<usize, RepositoryError> {
@@ -161,7 +175,8 @@ impl Repository {
         let absent: BTreeSet<ObjectId> =
             listed.filter(|(pack, len)| stored.get(pack) != Some(len)).map(|(pack, _)| pack).collect();
         let count = absent.len();
-        self.set_absent_packs(absent);
+        let has_condemned = self.condemned_packs().iter().any(|pack| stored.contains_key(pack));
+        self.set_absent_packs(absent, has_condemned);
         count
     }
 

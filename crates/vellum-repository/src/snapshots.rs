@@ -2,7 +2,8 @@
 
 use crate::RepositoryError;
 use crate::open::Repository;
-use vellum_format::snapshot::{self, SignedSnapshot, SnapshotManifest};
+use vellum_format::history::SignedRecord;
+use vellum_format::snapshot::{self, SnapshotManifest};
 use vellum_format::{ObjectId, ObjectKind, ObjectName, SealedHeader, limits};
 
 /// A snapshot whose signatures hold.
@@ -19,30 +20,28 @@ pub struct Snapshot {
 pub struct Snapshots {
     /// Those that can be trusted, oldest first.
     pub snapshots: Vec<Snapshot>,
-    /// Why the others cannot be used; each names its object.
+    /// Why others cannot be used, tombstones among them; each names its object.
     pub damaged: Vec<RepositoryError>,
+    /// Those that were never acknowledged: a prune had given their writers up before it saw them. What they need may
+    /// be gone.
+    pub void: Vec<Snapshot>,
 }
 
 impl Repository {
-    /// Reads every snapshot. A damaged one costs only itself.
+    /// Reads every snapshot that no tombstone removes. A damaged one costs only itself.
     ///
     /// # Errors
     /// [`RepositoryError::Storage`] when the storage cannot be listed or read at all.
     pub fn snapshots(&self) -> Result<Snapshots, RepositoryError> {
-        let ids = self.names_of_either(ObjectKind::Snapshot)?.into_keys();
-        let read: Vec<_> = ids.map(|id| self.read_snapshot(id)).collect();
-        let mut result = Snapshots::default();
-        for snapshot in read {
-            match snapshot {
-                Ok(snapshot) => result.snapshots.push(snapshot),
-                Err(error @ (RepositoryError::Damaged { .. } | RepositoryError::KeysContradict { .. })) => {
-                    result.damaged.push(error);
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        result.snapshots.sort_by_key(|snapshot| (snapshot.manifest.time, snapshot.manifest.sequence, snapshot.id));
-        Ok(result)
+        let records = self.read_records()?;
+        let (void, snapshots) = self.split_void(records.snapshots)?;
+        Ok(Snapshots { snapshots, damaged: records.damaged, void })
+    }
+
+    /// Parts void snapshots from those that count.
+    pub(crate) fn split_void(&self, all: Vec<Snapshot>) -> Result<(Vec<Snapshot>, Vec<Snapshot>), RepositoryError> {
+        let fences = self.fences()?;
+        Ok(all.into_iter().partition(|snapshot| fences.void(&snapshot.id, &snapshot.manifest.intent)))
     }
 
     /// Reads one snapshot, from either of its copies.
@@ -57,7 +56,7 @@ impl Repository {
         let (header, sealed) = SealedHeader::split("snapshot", snapshot::MAGIC, &bytes).map_err(damaged)?;
         let keys = self.class().keys_of(header.epoch).ok_or_else(|| RepositoryError::sealed_wrong(name))?;
         let plain = keys.open_snapshot(&header, sealed).map_err(|_| RepositoryError::sealed_wrong(name))?;
-        let signed = SignedSnapshot::decode(&plain).map_err(damaged)?;
+        let signed = SignedRecord::decode(&plain).map_err(damaged)?;
         let manifest = vellum_crypto::verify_snapshot(&signed, self.id(), &self.config().owner)
             .map_err(|error| RepositoryError::Damaged { object: name, reason: error.to_string() })?;
         Ok(Snapshot { id, manifest })

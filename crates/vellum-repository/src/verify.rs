@@ -5,6 +5,7 @@ use crate::get::FrameId;
 use crate::objects::{KEPT_TWICE, is_missing, names_of};
 use crate::open::Repository;
 use crate::pack_reader::{FrameReader, open_pack};
+use crate::tombstones::Tombstone;
 use std::collections::{BTreeMap, BTreeSet};
 use vellum_format::catalog::Catalog;
 use vellum_format::key_manifest::SignedKeyManifest;
@@ -43,17 +44,22 @@ pub struct PackVerdict {
 impl Repository {
     /// Checks the copies of every small object: each must be there twice and undamaged (I6).
     ///
+    /// A change of keys that was interrupted (I11) leaves the manifests before it twice and may have put its own only
+    /// once, or leaves one of them only once; neither is damage.
+    ///
     /// # Errors
     /// [`RepositoryError::Storage`].
     pub fn verify_copies(&self) -> Result<Copies, RepositoryError> {
         let mut copies = Copies::default();
         for (kind, len_bytes_max) in KEPT_TWICE {
             let is_put_by_sessions = matches!(kind, ObjectKind::Catalog | ObjectKind::Snapshot);
+            let once_is_enough = self.interrupted_change(kind)?;
             for id in self.names_of_either(kind)?.into_keys() {
                 let mut missing = Vec::new();
                 for name in names_of(&ObjectName::new(kind, id)) {
                     match self.read_object(&name, len_bytes_max).and_then(|bytes| self.decodes(&name, &bytes)) {
                         Err(error) if is_put_by_sessions && is_missing(&error) => missing.push(name),
+                        Err(error) if once_is_enough.contains(&id) && is_missing(&error) => {}
                         checked => self.note(&mut copies.damage, checked)?,
                     }
                 }
@@ -64,6 +70,20 @@ impl Repository {
         Ok(copies)
     }
 
+    /// Configs or key manifests of which one copy is as it should be while a change of keys is not complete.
+    fn interrupted_change(&self, kind: ObjectKind) -> Result<BTreeSet<ObjectId>, RepositoryError> {
+        let in_use = match kind {
+            ObjectKind::Config => self.config_id(),
+            ObjectKind::Key => self.key_manifest(),
+            _ => return Ok(BTreeSet::new()),
+        };
+        let first = self.names(kind)?;
+        let second = kind.mirror().map(|copy| self.names(copy)).transpose()?.unwrap_or_default();
+        let is_half_done = first.keys().any(|id| *id != in_use && second.contains_key(id));
+        let all = first.into_keys().chain(second.into_keys());
+        Ok(all.filter(|id| *id != in_use || is_half_done).collect())
+    }
+
     /// Checks that every catalog opens, and that each pack they list is there in full length.
     ///
     /// # Errors
@@ -71,6 +91,14 @@ impl Repository {
     pub fn verify_catalogs(&self) -> Result<Vec<Damage>, RepositoryError> {
         let mut damage = Vec::new();
         let stored = self.names(ObjectKind::Pack)?;
+        // Condemned packs may have gone already: nobody relies on them.
+        let condemned = match self.condemnations() {
+            Ok(condemnations) => condemnations.packs(),
+            Err(error) => {
+                self.note(&mut damage, Err(error))?;
+                BTreeSet::new()
+            }
+        };
         for id in self.names_of_either(ObjectKind::Catalog)?.into_keys() {
             let catalog = self.read_catalog(id);
             let packs = catalog.as_ref().map_or(&[][..], |catalog| &catalog.packs);
@@ -78,6 +106,7 @@ impl Repository {
                 let reason = match stored.get(&pack.pack) {
                     Some(len) if *len == pack.len_bytes => continue,
                     Some(len) => format!("it is {len} bytes long instead of {}", pack.len_bytes),
+                    None if condemned.contains(&pack.pack) => continue,
                     None => "it is missing".to_owned(),
                 };
                 damage.push(Damage { object: ObjectName::new(ObjectKind::Pack, pack.pack), reason });
@@ -87,6 +116,45 @@ impl Repository {
         damage.sort_by_key(|one| one.object);
         damage.dedup();
         Ok(damage)
+    }
+
+    /// Checks that every tombstone is there twice and undamaged. A copy alone of which nothing is removed yet was left
+    /// by an interrupted removal, and is fine.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Storage`].
+    pub fn verify_tombstones(&self) -> Result<Vec<Damage>, RepositoryError> {
+        let mut damage = Vec::new();
+        let [names, copies] = [self.names(ObjectKind::Tombstone)?, self.names(ObjectKind::TombstoneMirror)?];
+        let unfinished = match copies.keys().all(|id| names.contains_key(id)) {
+            true => BTreeSet::new(),
+            false => self.interrupted_removals()?,
+        };
+        let ids: BTreeSet<ObjectId> = names.into_keys().chain(copies.into_keys()).collect();
+        let mut removed = BTreeSet::new();
+        for id in ids.difference(&unfinished) {
+            for kind in [ObjectKind::Tombstone, ObjectKind::TombstoneMirror] {
+                let read = self.read_tombstone_at(&ObjectName::new(kind, *id));
+                self.note(&mut damage, read.map(|tombstone| removed.extend(tombstone.manifest.removed)))?;
+            }
+        }
+        // Of tombstones that a later one replaces, anything may be left.
+        damage.retain(|damage| !removed.contains(&damage.object.id));
+        Ok(damage)
+    }
+
+    /// Tombstones of which there is only the copy, that no record names, and of whose records none is gone by their
+    /// word alone.
+    fn interrupted_removals(&self) -> Result<BTreeSet<ObjectId>, RepositoryError> {
+        let records = self.read_records()?;
+        let named: BTreeSet<ObjectId> = records.iter().flat_map(|record| record.named()).collect();
+        let is_interrupted = |tombstone: &&Tombstone| {
+            let is_alone = !records.tombstone_names.contains(&tombstone.id) && !named.contains(&tombstone.id);
+            let others = records.tombstones.iter().filter(|other| other.id != tombstone.id);
+            let by_others: BTreeSet<&ObjectId> = others.flat_map(|other| &other.manifest.removed).collect();
+            is_alone && tombstone.manifest.removed.iter().all(|id| records.lists(id) || by_others.contains(id))
+        };
+        Ok(records.tombstones.iter().filter(is_interrupted).map(|tombstone| tombstone.id).collect())
     }
 
     /// Every object of a kind with its length.

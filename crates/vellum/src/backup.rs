@@ -26,7 +26,9 @@ use vellum_format::ObjectId;
 use vellum_format::content::{ChunkKind, Content};
 use vellum_format::snapshot::{Summary, Timestamp};
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
-use vellum_repository::{FrameCache, Repository, RepositoryError, SessionOptions, SnapshotDraft};
+use vellum_repository::{
+    FrameCache, HistoryFinding, Repository, RepositoryError, SessionOptions, SnapshotDraft, WriterNote,
+};
 
 pub use exclude::Excludes;
 
@@ -90,6 +92,8 @@ pub struct BackupReport {
     pub summary: Summary,
     /// Entries that could not be saved as they are, up to the first 10,000; `summary.errors` counts all.
     pub problems: Vec<Problem>,
+    /// What is wrong with the repository's history; the backup is not concerned.
+    pub history: Vec<HistoryFinding>,
 }
 
 const PROBLEMS_KEPT_MAX: usize = 10_000;
@@ -161,13 +165,29 @@ impl Run<'_> {
 /// A crash or kill at any time leaves a valid repository; the snapshot is there exactly when this has returned it.
 /// What was stored until then is found by the next backup.
 ///
+/// A run that a prune gave up while it stood still is made again, from the start.
+///
 /// # Errors
 /// [`Error::SourceMissing`] when a path is not there: nothing is published then. An entry that cannot be read is no
 /// error but a [`Problem`] in the report. [`Error::Cancelled`] keeps what was stored, without a snapshot.
 pub fn backup(repository: &Repository, options: &BackupOptions, context: &Context) -> Result<BackupReport, Error> {
+    match try_backup(repository, options, context) {
+        // The second run finds almost everything stored. One that is given up twice has a reason that stays.
+        Err(Error::Repository(RepositoryError::Fenced)) => try_backup(repository, options, context),
+        done => done,
+    }
+}
+
+fn try_backup(repository: &Repository, options: &BackupOptions, context: &Context) -> Result<BackupReport, Error> {
     let started = Instant::now();
     let roots = roots::resolve(options)?;
-    repository.refresh()?;
+    let session = match options.dry_run {
+        true => {
+            repository.refresh()?;
+            None
+        }
+        false => Some(repository.begin(&session_options(options))?),
+    };
     let cache = (!options.force).then(|| FileCache::open(repository, &roots)).flatten();
     let cache_writer = if options.dry_run { None } else { CacheWriter::create(repository, &roots) };
     let run = Run {
@@ -178,11 +198,10 @@ pub fn backup(repository: &Repository, options: &BackupOptions, context: &Contex
         problems: Mutex::default(),
         failure: Mutex::default(),
     };
-    if options.dry_run {
+    let Some(session) = session else {
         walk::survey(&run, options, &roots, cache.as_ref())?;
         return Ok(report(run, None, Summary::default()));
-    }
-    let session = repository.begin(&session_options(options))?;
+    };
     let stored = store(&run, options, &roots, cache.as_ref(), &session);
     if let Err(Error::Cancelled) = &stored {
         // What is complete becomes durable, so that the next backup need not store it again.
@@ -190,7 +209,7 @@ pub fn backup(repository: &Repository, options: &BackupOptions, context: &Contex
         return Err(Error::Cancelled);
     }
     let root = stored?;
-    let durable = session.seal()?;
+    let mut durable = session.seal()?;
     if options.skip_if_unchanged && is_unchanged(repository, options, &root)? {
         return Ok(report(run, None, Summary::default()));
     }
@@ -202,12 +221,13 @@ pub fn backup(repository: &Repository, options: &BackupOptions, context: &Contex
         duration_ms: milliseconds_since(started),
         ..run.summary()
     };
+    let history = durable.history_findings()?;
     let snapshot =
         durable.publish(draft(options, options.paths.iter().map(|path| path_bytes(path)).collect(), root, summary))?;
     if let Some(writer) = &run.cache_writer {
         writer.publish(repository);
     }
-    Ok(report(run, Some(snapshot), summary))
+    Ok(BackupReport { history, ..report(run, Some(snapshot), summary) })
 }
 
 /// Backs one stream up as a file of this name in the root of a new snapshot.
@@ -222,7 +242,6 @@ pub fn backup_stream(
     context: &Context,
 ) -> Result<BackupReport, Error> {
     let started = Instant::now();
-    repository.refresh()?;
     let session = repository.begin(&session_options(options))?;
     let mut writer = session.frame_writer()?;
     let written = write_stream(repository, &mut writer, CountedReader { stream, context });
@@ -245,7 +264,7 @@ pub fn backup_stream(
     let root = tree.finish(&mut writer)?;
     writer.flush()?;
     drop(writer);
-    let durable = session.seal()?;
+    let mut durable = session.seal()?;
     let stored = durable.stored();
     let summary = Summary {
         files: 1,
@@ -258,8 +277,9 @@ pub fn backup_stream(
         ..Summary::default()
     };
     let paths = vec![[b"/", name.as_bytes()].concat()];
+    let history = durable.history_findings()?;
     let snapshot = durable.publish(draft(options, paths, root, summary))?;
-    Ok(BackupReport { snapshot: Some(snapshot), summary, problems: Vec::new() })
+    Ok(BackupReport { snapshot: Some(snapshot), summary, problems: Vec::new(), history })
 }
 
 /// Walks and stores everything below the roots and returns the content of the folder above them.
@@ -292,6 +312,13 @@ fn store(
 fn session_options(options: &BackupOptions) -> SessionOptions {
     let mut session = SessionOptions::default();
     session.compression_level = options.compression_level;
+    session.writer = WriterNote {
+        time: options.time,
+        host: options.host.clone(),
+        user: options.user.clone(),
+        program: options.program.clone(),
+        process: crate::platform::process::current(),
+    };
     session
 }
 
@@ -335,7 +362,8 @@ fn report(run: Run<'_>, snapshot: Option<ObjectId>, stored: Summary) -> BackupRe
     let counted = run.summary();
     let Summary { chunks_new, bytes_new, bytes_stored, .. } = stored;
     let summary = Summary { chunks_new, bytes_new, bytes_stored, ..counted };
-    BackupReport { snapshot, summary, problems: run.problems.into_inner().unwrap_or_else(PoisonError::into_inner) }
+    let problems = run.problems.into_inner().unwrap_or_else(PoisonError::into_inner);
+    BackupReport { snapshot, summary, problems, history: Vec::new() }
 }
 
 fn path_bytes(path: &Path) -> Vec<u8> {

@@ -12,7 +12,8 @@ use vellum_format::content::{ChunkKind, ChunkRef, Content};
 use vellum_format::tree::Node;
 use vellum_format::{ObjectId, ObjectKind, ObjectName};
 use vellum_repository::{
-    Damage, FrameCache, FrameId, FrameReader, PackVerdict, Place, Repository, RepositoryError, Snapshot, Snapshots,
+    Damage, FrameCache, FrameId, FrameReader, HeadCode, HistoryFinding, KnownBy, PackVerdict, Place, Repository,
+    RepositoryError, Snapshot,
 };
 
 /// Findings that are kept; further ones are only counted.
@@ -26,6 +27,10 @@ pub struct CheckOptions {
     pub read_data: ReadData,
     /// How many files, chosen at random, are read as a restore would.
     pub restore_test: usize,
+    /// The code of a record that history must reach to.
+    pub head: Option<HeadCode>,
+    /// Takes what is wrong with history for how things are, and remembers that on this machine.
+    pub accept_history: bool,
 }
 
 /// Which packs are read.
@@ -77,12 +82,19 @@ pub struct CheckReport {
     pub copies_missing: u64,
     /// Files that were read as a restore would.
     pub files_tested: u64,
+    /// The code of history's newest record.
+    pub head_code: Option<HeadCode>,
+    /// Whether this machine remembered nothing of this repository's history, and so cannot tell an older state.
+    pub is_first_sight: bool,
+    /// What was wrong with history and was accepted.
+    pub accepted: Vec<HistoryFinding>,
 }
 
-/// Checks a repository. It changes nothing.
+/// Checks a repository. It changes nothing there.
 ///
 /// # Errors
-/// [`Error::Repository`] when the storage cannot be read at all; damage is not an error but a finding.
+/// [`Error::Repository`] when the storage cannot be read at all, or history does not reach to the given head; damage
+/// is not an error but a finding.
 pub fn check(repository: &Repository, options: &CheckOptions, context: &Context) -> Result<CheckReport, Error> {
     let report = CheckReport::default();
     let mut checker =
@@ -93,6 +105,9 @@ pub fn check(repository: &Repository, options: &CheckOptions, context: &Context)
     }
     repository.refresh_for_check()?;
     for damage in repository.verify_catalogs()? {
+        checker.damage(damage);
+    }
+    for damage in repository.verify_tombstones()? {
         checker.damage(damage);
     }
     checker.check_packs(options)?;
@@ -227,11 +242,7 @@ impl Checker<'_> {
     }
 
     fn check_snapshots(&mut self, options: &CheckOptions) -> Result<(), Error> {
-        let Snapshots { snapshots, damaged } = self.repository.snapshots()?;
-        for error in damaged {
-            self.finding(error, None)?;
-        }
-        self.check_history(&snapshots)?;
+        let snapshots = self.check_history(options)?;
         for snapshot in &snapshots {
             self.report.snapshots += 1;
             match root_content(snapshot) {
@@ -245,16 +256,30 @@ impl Checker<'_> {
         Ok(())
     }
 
-    /// Every snapshot that another was built on must be there: nothing in this version removes any.
-    fn check_history(&mut self, snapshots: &[Snapshot]) -> Result<(), Error> {
-        let present = self.repository.names_of_either(ObjectKind::Snapshot)?;
-        let named = snapshots.iter().flat_map(|one| one.manifest.previous.iter().chain(&one.manifest.seen));
-        self.needed.snapshots = named.copied().chain(self.repository.last_published()).collect();
-        for id in self.needed.snapshots.clone().into_iter().filter(|id| !present.contains_key(id)) {
-            let reason = "it is missing, although later history knows it".to_owned();
-            self.find(Finding { object: Some(ObjectName::new(ObjectKind::Snapshot, id)), path: None, reason });
+    /// Every record that another, or this machine, knows of is there or removed by a tombstone, and history went one
+    /// way. Gives the snapshots that can be used.
+    fn check_history(&mut self, options: &CheckOptions) -> Result<Vec<Snapshot>, Error> {
+        let history = self.repository.history()?;
+        if let Some(code) = &options.head {
+            history.expect_head(code)?;
         }
-        Ok(())
+        self.report.head_code = history.head_code();
+        self.report.is_first_sight = history.is_first_sight;
+        self.needed.snapshots = history.known;
+        for error in history.damaged {
+            // Tombstones were verified one by one, in both places.
+            if !matches!(&error, RepositoryError::Damaged { object, .. } if object.kind == ObjectKind::Tombstone) {
+                self.finding(error, None)?;
+            }
+        }
+        if options.accept_history {
+            self.report.accepted = self.repository.accept_history()?;
+        } else {
+            for finding in history.findings {
+                self.find(Finding { object: Some(finding.object()), path: None, reason: reason(&finding) });
+            }
+        }
+        Ok(history.snapshots)
     }
 
     /// A copy that is missing was lost when a snapshot relies on its object: that was published after both were
@@ -387,6 +412,17 @@ impl Checker<'_> {
             }
         }
         Ok(())
+    }
+}
+
+/// What is wrong with the object that a finding is about, which stands beside it.
+fn reason(finding: &HistoryFinding) -> String {
+    match finding {
+        HistoryFinding::Shortened { known_by: KnownBy::ThisMachine, .. } => {
+            "it is missing, although this machine has seen it".to_owned()
+        }
+        HistoryFinding::Shortened { .. } => "it is missing, although later history knows it".to_owned(),
+        other => other.to_string(),
     }
 }
 

@@ -32,6 +32,7 @@ mod context;
 mod error;
 mod filter;
 mod platform;
+mod prune;
 mod restore;
 mod selection;
 mod stats;
@@ -43,6 +44,7 @@ pub use content::{read_stream, write_stream};
 pub use context::{CancelToken, Context, Event, EventSink, FileChange, Problem, Progress};
 pub use error::Error;
 pub use filter::{Filter, FilterError};
+pub use prune::{PruneOptions, prune};
 pub use restore::{Overwrite, RestoreOptions, RestoreReport, restore};
 pub use selection::{SnapshotFilter, SnapshotRef, find_snapshot};
 pub use stats::{RepositoryStats, stats};
@@ -51,7 +53,8 @@ pub use tree_reader::{TreeWalk, WalkedEntry, open_path};
 pub use vellum_format as format;
 pub use vellum_repository::storage;
 pub use vellum_repository::{
-    Argon2idParameters, CreateOptions, Created, Credential, FrameCache, FrameWriter, KeyFile, LocalState, Locked,
-    NewSlot, RecoveryKey, Repository, RepositoryError, Session, SessionOptions, SlotSummary, Snapshot, SnapshotDraft,
-    Snapshots,
+    Argon2idParameters, CreateOptions, Created, Credential, FrameCache, FrameWriter, HeadCode, History, HistoryFinding,
+    KeyFile, KnownBy, LocalState, Locked, MaxUnused, NewSlot, ParseHeadCodeError, PruneReport, RecoveryKey, Removal,
+    Repository, RepositoryError, Session, SessionOptions, SlotSummary, Snapshot, SnapshotDraft, Snapshots, Tombstone,
+    WriterNote,
 };

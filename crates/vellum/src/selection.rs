@@ -64,7 +64,7 @@ pub fn find_snapshot(
     {
         return Ok(repository.read_snapshot(id)?);
     }
-    let Snapshots { snapshots, damaged } = repository.snapshots()?;
+    let Snapshots { snapshots, damaged, void: _ } = repository.snapshots()?;
     // Where no snapshot can be read at all, that is the news.
     let unreadable = if snapshots.is_empty() { damaged.into_iter().next() } else { None };
     let missing = || unreadable.map_or_else(|| Error::NoSnapshot { reference: reference.to_string() }, Error::from);

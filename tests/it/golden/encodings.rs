@@ -3,11 +3,14 @@
 use std::fmt::Write as _;
 use vellum::format::catalog::{self, Catalog, CatalogedPack};
 use vellum::format::content::{ChunkKind, ChunkRef, Content};
+use vellum::format::deletion::{CondemnedRecord, FenceRecord, Intent, ProcessMark};
+use vellum::format::history::SignedRecord;
 use vellum::format::key_manifest::{Argon2idParameters, KeyManifest, SealedRing, SignedKeyManifest, Slot, SlotHeader};
 use vellum::format::pack::{Compression, Directory, Frame, KeyWrap, PackHeader, PackTrailer, PackedChunk};
 use vellum::format::parity::{Parity, ParityLayout, ParityTable};
 use vellum::format::repository_config::{ChunkerConfig, ClassConfig, RepositoryConfig};
-use vellum::format::snapshot::{self, DeviceCertificate, Root, SignedSnapshot, SnapshotManifest, Summary, Timestamp};
+use vellum::format::snapshot::{self, DeviceCertificate, Root, SnapshotManifest, Summary, Timestamp};
+use vellum::format::tombstone::{self, TombstoneManifest};
 use vellum::format::tree::{Entry, EntryName, LinkGroup, Metadata, Node};
 use vellum::format::{
     Bytes, ChunkId, DeviceId, Digest, FixedBytes, ObjectId, ObjectKind, ObjectName, RepositoryId, SealedHeader,
@@ -28,7 +31,18 @@ type Encodings = Vec<(String, Vec<u8>)>;
 /// The content of `encodings.txt`, each line checked to decode to the value that it came from.
 pub(crate) fn text() -> String {
     let mut text = HEADING.to_owned();
-    let groups = [names(), packs(), catalogs(), contents(), trees(), snapshots(), configs(), key_manifests()];
+    let groups = [
+        names(),
+        packs(),
+        catalogs(),
+        contents(),
+        trees(),
+        snapshots(),
+        tombstones(),
+        deletion(),
+        configs(),
+        key_manifests(),
+    ];
     for (name, bytes) in groups.into_iter().flatten() {
         write!(text, "{name} ").expect("writing to a string does not fail");
         bytes.iter().for_each(|byte| write!(text, "{byte:02x}").expect("writing to a string does not fail"));
@@ -115,6 +129,7 @@ fn catalogs() -> Encodings {
         ("catalog/two-packs".into(), catalog.encode()),
         sealed(catalog::MAGIC, "catalog"),
         sealed(snapshot::MAGIC, "snapshot"),
+        sealed(tombstone::MAGIC, "tombstone"),
     ]
 }
 
@@ -190,6 +205,36 @@ fn trees() -> Encodings {
     encodings
 }
 
+fn deletion() -> Encodings {
+    let id = |text: &[u8]| ObjectId::of(text);
+    let intent = Intent {
+        purpose: Intent::BACKUP.into(),
+        time: CREATED,
+        host: Bytes(b"host\xff".to_vec()),
+        user: "user".into(),
+        process: Some(ProcessMark {
+            machine: Bytes(b"machine".to_vec()),
+            boot: Bytes(b"boot pid:[1]".to_vec()),
+            process: 42,
+            started: 1 << 40,
+        }),
+        program: "vellum".into(),
+    };
+    let unknown = Intent { purpose: Intent::PRUNE.into(), process: None, ..intent.clone() };
+    let packs = CondemnedRecord::Packs { time: CREATED, packs: vec![id(b"one"), id(b"two")] };
+    let outlast = CondemnedRecord::Outlast { condemned: id(b"condemned"), intents: vec![id(b"intent")] };
+    let raised = FenceRecord::Raised { intent: id(b"intent"), time: CREATED };
+    let closed = FenceRecord::Closed { intent: id(b"intent"), snapshots: vec![id(b"snapshot")] };
+    vec![
+        ("intent/backup".into(), intent.encode()),
+        ("intent/prune".into(), unknown.encode()),
+        ("condemned/packs".into(), packs.encode()),
+        ("condemned/outlast".into(), outlast.encode()),
+        ("fence/raised".into(), raised.encode()),
+        ("fence/closed".into(), closed.encode()),
+    ]
+}
+
 fn snapshots() -> Encodings {
     let first = SnapshotManifest {
         repository: REPOSITORY,
@@ -197,6 +242,7 @@ fn snapshots() -> Encodings {
         sequence: 1,
         previous: None,
         seen: Vec::new(),
+        intent: ObjectId::of(b"intent"),
         time: CREATED,
         host: Bytes(b"host".to_vec()),
         user: "user".into(),
@@ -228,19 +274,50 @@ fn snapshots() -> Encodings {
         role: "owner".into(),
     };
     assert_eq!(DeviceCertificate::decode(&certificate.encode()).as_ref(), Ok(&certificate));
-    let signed = SignedSnapshot {
+    let signed = SignedRecord {
         manifest: Bytes(first.encode()),
         certificate: Bytes(certificate.encode()),
         certificate_signature: FixedBytes([0xE2; 64]),
         signature: FixedBytes([0xE3; 64]),
     };
-    assert_eq!(SignedSnapshot::decode(&signed.encode()).as_ref(), Ok(&signed));
+    assert_eq!(SignedRecord::decode(&signed.encode()).as_ref(), Ok(&signed));
     vec![
         ("snapshot_manifest/first".into(), first.encode()),
         ("snapshot_manifest/later".into(), later.encode()),
         ("device_certificate/one".into(), certificate.encode()),
-        ("snapshot_signed/first".into(), signed.encode()),
+        ("record_signed/snapshot".into(), signed.encode()),
     ]
+}
+
+fn tombstones() -> Encodings {
+    let first = TombstoneManifest {
+        repository: REPOSITORY,
+        device: DEVICE,
+        sequence: 2,
+        previous: None,
+        seen: Vec::new(),
+        time: CREATED,
+        host: Bytes(b"host".to_vec()),
+        user: "user".into(),
+        removed: vec![ObjectId::of(b"removed")],
+        reason: String::new(),
+        program: "vellum".into(),
+        must_understand: Vec::new(),
+    };
+    let later = TombstoneManifest {
+        sequence: 1 << 32,
+        previous: Some(ObjectId::of(b"previous")),
+        seen: vec![ObjectId::of(b"other"), ObjectId::of(b"another")],
+        time: Timestamp { seconds: -5, nanoseconds: 0 },
+        host: Bytes(b"\xff".to_vec()),
+        removed: vec![ObjectId::of(b"removed"), ObjectId::of(b"removed as well")],
+        reason: "keep 7 daily ü".into(),
+        ..first.clone()
+    };
+    for manifest in [&first, &later] {
+        assert_eq!(TombstoneManifest::decode(&manifest.encode()).as_ref(), Ok(manifest));
+    }
+    vec![("tombstone_manifest/first".into(), first.encode()), ("tombstone_manifest/later".into(), later.encode())]
 }
 
 fn configs() -> Encodings {

@@ -3,6 +3,7 @@
 
 mod contract;
 mod damage;
+mod history;
 mod keys;
 mod kill;
 mod scene;

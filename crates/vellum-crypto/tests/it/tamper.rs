@@ -74,6 +74,7 @@ fn one_kind_of_object_does_not_pass_for_another() {
         seal(&|out| keys.seal_trailer(&pack, b"content", out)),
         seal(&|out| keys.seal_catalog(&header, b"content", out)),
         seal(&|out| keys.seal_snapshot(&header, b"content", out)),
+        seal(&|out| keys.seal_tombstone(&header, b"content", out)),
     ];
     for (index, sealed) in sealed.iter().enumerate() {
         let opened = [
@@ -81,6 +82,7 @@ fn one_kind_of_object_does_not_pass_for_another() {
             keys.open_trailer(&pack, sealed),
             keys.open_catalog(&header, sealed),
             keys.open_snapshot(&header, sealed),
+            keys.open_tombstone(&header, sealed),
         ];
         for (kind, opened) in opened.into_iter().enumerate() {
             assert_eq!(opened.is_ok(), kind == index, "{kind} {index}");

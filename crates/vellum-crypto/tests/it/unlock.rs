@@ -3,12 +3,13 @@
 use std::error::Error;
 use vellum_crypto::{
     ARGON2ID_DEFAULT, Credential, DeviceKey, DraftError, Expected, KeyFile, KeyManifestDraft, ManifestError, OwnerRing,
-    RecoveryKey, SLOT_LABEL_LEN_BYTES_MAX, SlotError, SnapshotError, UnlockError, Unlocked, fingerprint, unlock,
+    RecordError, RecoveryKey, SLOT_LABEL_LEN_BYTES_MAX, SlotError, UnlockError, Unlocked, fingerprint, unlock,
     verify_manifest, verify_snapshot,
 };
 use vellum_format::content::Content;
+use vellum_format::history::SignedRecord;
 use vellum_format::key_manifest::{Argon2idParameters, KeyManifest, SignedKeyManifest};
-use vellum_format::snapshot::{Root, SignedSnapshot, SnapshotManifest, Summary, Timestamp};
+use vellum_format::snapshot::{Root, SnapshotManifest, Summary, Timestamp};
 use vellum_format::{Bytes, FixedBytes, ObjectId, RepositoryId};
 
 const REPOSITORY: RepositoryId = RepositoryId::from_bytes([1; 16]);
@@ -188,6 +189,7 @@ fn snapshot_manifest(device: &DeviceKey) -> SnapshotManifest {
         sequence: 1,
         previous: None,
         seen: vec![],
+        intent: ObjectId::of(b"intent"),
         time: NOW,
         host: Bytes(b"host".to_vec()),
         user: "me".into(),
@@ -209,43 +211,40 @@ fn a_snapshot_is_believed_only_from_a_certified_device() {
     let manifest = snapshot_manifest(&device);
     let signed = device.sign_snapshot(&manifest, &certificate);
     assert_eq!(verify_snapshot(&signed, REPOSITORY, &owner).as_ref(), Ok(&manifest));
-    let error = |signed: &SignedSnapshot| verify_snapshot(signed, REPOSITORY, &owner).err();
+    let error = |signed: &SignedRecord| verify_snapshot(signed, REPOSITORY, &owner).err();
 
     assert_eq!(
         verify_snapshot(&signed, OTHER_REPOSITORY, &owner),
-        Err(SnapshotError::OtherRepository { found: REPOSITORY })
+        Err(RecordError::OtherRepository { found: REPOSITORY })
     );
     let stranger = OwnerRing::generate(&["private"]).unwrap();
-    assert_eq!(
-        verify_snapshot(&signed, REPOSITORY, &stranger.owner_public_key()),
-        Err(SnapshotError::WrongCertificate)
-    );
+    assert_eq!(verify_snapshot(&signed, REPOSITORY, &stranger.owner_public_key()), Err(RecordError::WrongCertificate));
     let by_stranger = device.sign_snapshot(&manifest, &stranger.certify(REPOSITORY, &device));
-    assert_eq!(error(&by_stranger), Some(SnapshotError::WrongCertificate));
+    assert_eq!(error(&by_stranger), Some(RecordError::WrongCertificate));
 
     let second = DeviceKey::generate().unwrap();
     let borrowed = second.sign_snapshot(&snapshot_manifest(&second), &certificate);
-    assert_eq!(error(&borrowed), Some(SnapshotError::WrongSignature { device: device.device() }));
+    assert_eq!(error(&borrowed), Some(RecordError::WrongSignature { device: device.device() }));
     let elsewhere = SnapshotManifest { repository: OTHER_REPOSITORY, ..manifest.clone() };
     let elsewhere = device.sign_snapshot(&elsewhere, &certificate);
-    assert_eq!(error(&elsewhere), Some(SnapshotError::OtherRepository { found: OTHER_REPOSITORY }));
+    assert_eq!(error(&elsewhere), Some(RecordError::OtherRepository { found: OTHER_REPOSITORY }));
 
     let carried = device.sign_snapshot(&manifest, &ring.certify(OTHER_REPOSITORY, &device));
-    assert_eq!(error(&carried), Some(SnapshotError::OtherRepository { found: OTHER_REPOSITORY }));
+    assert_eq!(error(&carried), Some(RecordError::OtherRepository { found: OTHER_REPOSITORY }));
 
     for at in 0..signed.manifest.len() {
         let mut changed = signed.clone();
         changed.manifest.0[at] ^= 1;
-        assert_eq!(error(&changed), Some(SnapshotError::WrongSignature { device: device.device() }));
+        assert_eq!(error(&changed), Some(RecordError::WrongSignature { device: device.device() }));
     }
     for at in 0..signed.certificate.len() {
         let mut changed = signed.clone();
         changed.certificate.0[at] ^= 1;
-        assert_eq!(error(&changed), Some(SnapshotError::WrongCertificate));
+        assert_eq!(error(&changed), Some(RecordError::WrongCertificate));
     }
     // A signature over one kind of bytes is worth nothing for another.
-    let crossed = SignedSnapshot { certificate_signature: signed.signature, ..signed.clone() };
-    assert_eq!(error(&crossed), Some(SnapshotError::WrongCertificate));
+    let crossed = SignedRecord { certificate_signature: signed.signature, ..signed.clone() };
+    assert_eq!(error(&crossed), Some(RecordError::WrongCertificate));
 }
 
 #[test]
@@ -257,7 +256,7 @@ fn a_device_cannot_write_in_the_name_of_another() {
     let impostor = DeviceKey::from_secret_bytes(&secret);
     let signed = impostor.sign_snapshot(&snapshot_manifest(&honest), &ring.certify(REPOSITORY, &thief));
     let refused = verify_snapshot(&signed, REPOSITORY, &ring.owner_public_key()).err();
-    assert_eq!(refused, Some(SnapshotError::OtherDevice { claimed: honest.device(), signer: thief.device() }));
+    assert_eq!(refused, Some(RecordError::OtherDevice { claimed: honest.device(), signer: thief.device() }));
 }
 
 #[test]
