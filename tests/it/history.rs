@@ -644,6 +644,14 @@ impl Storage for Meddling {
     fn delete(&self, name: &ObjectName) -> Result<(), StorageError> {
         self.inner.delete(name)
     }
+    fn release_reserve(&self) -> Result<bool, StorageError> {
+        self.inner.release_reserve()
+    }
+
+    fn keep_reserve(&self) {
+        self.inner.keep_reserve();
+    }
+
     fn location(&self) -> String {
         self.inner.location()
     }
