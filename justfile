@@ -34,6 +34,7 @@ test-slow:
     cargo test --release -p vellum-tests --features slow
     cargo test --release -p vellum-cli --features slow
     cargo test --release -p vellum-testkit --features slow
+    cargo test --release -p vellum-repository --features slow
     cargo test --manifest-path fuzz/Cargo.toml
 
 # Only safe Rust decodes, so no sanitizer is needed, and without one the pinned toolchain can do it.

@@ -13,6 +13,7 @@ use vellum_format::deletion::{CondemnedRecord, FenceRecord, Intent};
 use vellum_format::history::SignedRecord;
 use vellum_format::key_manifest::{KeyManifest, SignedKeyManifest, SlotHeader};
 use vellum_format::pack::{Directory, PackHeader, PackTrailer};
+use vellum_format::parity::{Parity, ParityTable};
 use vellum_format::repository_config::RepositoryConfig;
 use vellum_format::snapshot::{self, DeviceCertificate, Root, SnapshotManifest};
 use vellum_format::tombstone::{self, TombstoneManifest};
@@ -23,9 +24,10 @@ use vellum_format::{FormatError, ObjectId, ObjectName, SealedHeader, limits};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 26] = [
     ("pack_header", pack_header),
     ("pack_trailer", pack_trailer),
+    ("parity_table", parity_table),
     ("directory", directory),
     ("catalog", catalog),
     ("content", content),
@@ -82,7 +84,9 @@ fn again<T: PartialEq + Debug>(
 
 /// The clear start of a pack, for an object as long as the header says and for one that is a byte longer.
 pub fn pack_header(data: &[u8]) {
-    let len_bytes = number_at(data, 64, 8);
+    let body_len_bytes = number_at(data, PackHeader::BODY_LEN_OFFSET, 8).min(limits::PACK_LEN_BYTES_MAX);
+    let parity = if data.get(11) == Some(&1) { Parity::ReedSolomon } else { Parity::None };
+    let len_bytes = parity.object_len_bytes(body_len_bytes);
     if let Ok(header) = PackHeader::decode(data, len_bytes) {
         assert_eq!(header.encode()[..], *data);
         assert!(PackHeader::decode(data, len_bytes + 1).is_err());
@@ -95,6 +99,15 @@ pub fn pack_trailer(data: &[u8]) {
     if let Ok(trailer) = PackTrailer::decode(data, end) {
         assert_eq!(trailer.encode()[..], *data);
         assert!(PackTrailer::decode(data, end + 1).is_err());
+    }
+}
+
+/// The end of a parity table, and what stands before it.
+pub fn parity_table(data: &[u8]) {
+    if let Ok(table) = ParityTable::decode_end(data) {
+        assert!(data.ends_with(&table.encode()));
+        assert_eq!(table.tags.len() as u64, table.layout.shards());
+        assert!(table.layout.object_len_bytes() > table.layout.body_len_bytes());
     }
 }
 

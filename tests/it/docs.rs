@@ -8,6 +8,7 @@ use vellum_format::content::{ChunkRef, Content};
 use vellum_format::deletion;
 use vellum_format::key_manifest::SignedKeyManifest;
 use vellum_format::pack::{Directory, PackHeader, PackTrailer, PackedChunk};
+use vellum_format::parity::{Parity, ParityLayout, ParityTable};
 use vellum_format::snapshot::{self, Timestamp};
 use vellum_format::tombstone;
 use vellum_format::tree::{Node, TreeDecoder};
@@ -219,7 +220,13 @@ fn written(path: &str, name: &str) -> String {
 /// The constants of format version 1 as the code has them.
 fn constants() -> BTreeMap<&'static str, String> {
     let magic = |bytes: &[u8]| format!("`{}`", std::str::from_utf8(&bytes[..8]).expect("magics are text"));
-    let pack = PackHeader { epoch: 1, scope: RepositoryId::from_bytes([0; 16]), salt: [0; 32], body_len_bytes: 0 };
+    let pack = PackHeader {
+        parity: Parity::None,
+        epoch: 1,
+        scope: RepositoryId::from_bytes([0; 16]),
+        salt: [0; 32],
+        body_len_bytes: 0,
+    };
     let keys = SignedKeyManifest { manifest: Bytes(Vec::new()), signature: FixedBytes([0; 64]) };
     let config = vellum_format::repository_config::RepositoryConfig {
         repository: RepositoryId::from_bytes([0; 16]),
@@ -241,6 +248,12 @@ fn constants() -> BTreeMap<&'static str, String> {
         ("MAGIC_CONFIG", magic(&config.encode())),
         ("MAGIC_KEY_MANIFEST", magic(&keys.encode())),
         ("MAGIC_PACK", magic(&pack.encode())),
+        ("MAGIC_PARITY_TABLE", magic(&ParityTable::MAGIC)),
+        ("PARITY_TABLE_END_LEN", ParityTable::END_LEN.to_string()),
+        ("SHARD_TAG_LEN", ParityTable::TAG_LEN.to_string()),
+        ("SHARD_STEP", ParityLayout::SHARD_STEP.to_string()),
+        ("DATA_SHARDS_MAX", ParityLayout::DATA_SHARDS_MAX.to_string()),
+        ("PARITY_SHARDS", ParityLayout::PARITY_SHARDS.to_string()),
         ("MAGIC_CATALOG", magic(&catalog::MAGIC)),
         ("MAGIC_SNAPSHOT", magic(&snapshot::MAGIC)),
         ("INTENT_MAGIC", magic(&deletion::INTENT_MAGIC)),

@@ -12,6 +12,7 @@ use std::fmt::Write;
 use vellum_format::content::ChunkKind;
 use vellum_format::key_manifest::{Argon2idParameters, SlotHeader};
 use vellum_format::pack::{Compression, KeyWrap, PackHeader, PackedChunk};
+use vellum_format::parity::Parity;
 use vellum_format::snapshot::Timestamp;
 use vellum_format::{Bytes, ChunkId, FixedBytes, RepositoryId, SealedHeader};
 
@@ -99,7 +100,7 @@ fn packs() -> Lines {
 
 fn objects() -> Lines {
     let keys = EpochKeys::derive(&secret(3));
-    let pack = PackHeader { epoch: 9, scope: REPOSITORY, salt: [6; 32], body_len_bytes: 12_345 };
+    let pack = PackHeader { parity: Parity::None, epoch: 9, scope: REPOSITORY, salt: [6; 32], body_len_bytes: 12_345 };
     let header = SealedHeader { epoch: 9, scope: REPOSITORY, salt: [7; 32] };
     vec![
         ("pack-directory", hex(&into_vec(|out| keys.seal_directory(&pack, b"directory", out)))),

@@ -20,6 +20,7 @@ pub mod limits;
 mod object_name;
 pub mod pack;
 mod padme;
+pub mod parity;
 mod record;
 pub mod repository_config;
 mod sealed;

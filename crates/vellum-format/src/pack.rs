@@ -1,12 +1,13 @@
 //! Packs: a clear header, sealed frames, filler, a sealed directory and a sealed trailer (`docs/FORMAT.md`, "Pack").
 //!
 //! ```text
-//! header | frame | frame | … | filler | sealed directory | sealed trailer | parity (reserved)
+//! header | frame | frame | … | filler | sealed directory | sealed trailer | parity, or nothing
 //! '------------------------- body_len_bytes -----------------------------'
 //! ```
 
 use crate::content::ChunkKind;
 use crate::cursor::{Cursor, at_most};
+use crate::parity::Parity;
 use crate::{ChunkId, FORMAT_VERSION, FormatError, RepositoryId, SUITE, limits};
 
 const MAGIC: [u8; 8] = *b"VELLUMPK";
@@ -14,6 +15,8 @@ const MAGIC: [u8; 8] = *b"VELLUMPK";
 /// The clear start of every pack. It is bound into the sealed directory and trailer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PackHeader {
+    /// What follows the body.
+    pub parity: Parity,
     /// The epoch whose keys seal the directory.
     pub epoch: u32,
     /// The repository (later: the domain) that the pack belongs to.
@@ -27,6 +30,8 @@ pub struct PackHeader {
 impl PackHeader {
     /// Length of the encoded header in bytes.
     pub const ENCODED_LEN: usize = 80;
+    /// Where the body's length stands.
+    pub const BODY_LEN_OFFSET: usize = 64;
     const SALT_OFFSET: usize = 32;
 
     /// The encoded header.
@@ -36,7 +41,7 @@ impl PackHeader {
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
         out.push(SUITE);
-        out.push(0); // parity scheme: 0 is none, the others are reserved
+        out.push(self.parity.code());
         out.extend_from_slice(&self.epoch.to_le_bytes());
         out.extend_from_slice(self.scope.as_bytes());
         out.extend_from_slice(&self.salt);
@@ -60,20 +65,17 @@ impl PackHeader {
         const WHAT: &str = "pack header";
         let mut cursor = Cursor::new(WHAT, bytes);
         crate::check_start(&mut cursor, "pack", MAGIC)?;
-        let parity = cursor.u8()?;
+        let parity = Parity::from_code(WHAT, cursor.u8()?)?;
         let epoch = cursor.u32()?;
         let scope = RepositoryId::from_bytes(cursor.array()?);
         let salt = cursor.array()?;
         let body_len_bytes = at_most(WHAT, "body length", cursor.u64()?, limits::PACK_LEN_BYTES_MAX)?;
         Cursor::new(WHAT, cursor.take(8)?).zero_padding()?;
         cursor.end()?;
-        if parity != 0 {
-            return Err(FormatError::Unsupported { what: WHAT, field: "parity scheme", value: parity.to_string() });
+        if parity.object_len_bytes(body_len_bytes) != object_len_bytes {
+            return Err(FormatError::Inconsistent { what: WHAT, rule: "body and parity are as long as the object" });
         }
-        if body_len_bytes != object_len_bytes {
-            return Err(FormatError::Inconsistent { what: WHAT, rule: "the body is as long as the object" });
-        }
-        Ok(Self { epoch, scope, salt, body_len_bytes })
+        Ok(Self { parity, epoch, scope, salt, body_len_bytes })
     }
 }
 
@@ -403,8 +405,19 @@ pub(crate) mod tests {
         }
 
         #[test]
+        fn header_with_parity_round_trip(len in 1..limits::PACK_LEN_BYTES_MAX) {
+            let scope = RepositoryId::from_bytes([1; 16]);
+            let header =
+                PackHeader { parity: Parity::ReedSolomon, epoch: 1, scope, salt: [2; 32], body_len_bytes: len };
+            let object = Parity::ReedSolomon.object_len_bytes(len);
+            prop_assert_eq!(PackHeader::decode(&header.encode(), object), Ok(header.clone()));
+            prop_assert!(PackHeader::decode(&header.encode(), len).is_err());
+            prop_assert_eq!(&header.encode()[PackHeader::BODY_LEN_OFFSET..][..8], len.to_le_bytes());
+        }
+
+        #[test]
         fn header_round_trip(epoch in any::<u32>(), scope in any::<[u8; 16]>(), salt in any::<[u8; 32]>(), len in 0..limits::PACK_LEN_BYTES_MAX) {
-            let header = PackHeader { epoch, scope: RepositoryId::from_bytes(scope), salt, body_len_bytes: len };
+            let header = PackHeader { parity: Parity::None, epoch, scope: RepositoryId::from_bytes(scope), salt, body_len_bytes: len };
             prop_assert_eq!(PackHeader::decode(&header.encode(), len), Ok(header.clone()));
             prop_assert!(PackHeader::decode(&header.encode(), len + 1).is_err());
             prop_assert!(PackHeader::decode(&header.encode()[..79], len).is_err());

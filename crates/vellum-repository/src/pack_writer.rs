@@ -7,6 +7,7 @@ use std::sync::Arc;
 use vellum_crypto::{PackKey, SEAL_OVERHEAD_BYTES, random_array};
 use vellum_format::content::ChunkKind;
 use vellum_format::pack::{Compression, Directory, Frame, KeyWrap, PackHeader, PackTrailer, PackedChunk};
+use vellum_format::parity::Parity;
 use vellum_format::{ObjectKind, ObjectName, RepositoryId, limits, padme_len};
 
 /// A directory is padded to a multiple of this, so that its length says little about the number of chunks.
@@ -118,7 +119,7 @@ impl OpenPack {
         let tail_len = plain.len() + SEAL_OVERHEAD_BYTES + TRAILER_LEN_BYTES;
         let padded = padme_len((bytes.len() + tail_len) as u64).min(u64::from(pack_len_bytes));
         let body_len_bytes = if full { u64::from(pack_len_bytes) } else { padded };
-        let header = PackHeader { epoch: class.epoch, scope, salt, body_len_bytes };
+        let header = PackHeader { parity: Parity::None, epoch: class.epoch, scope, salt, body_len_bytes };
         bytes[..PackHeader::ENCODED_LEN].copy_from_slice(&header.encode());
         let directory_offset = usize::try_from(body_len_bytes).expect("a pack fits into memory") - tail_len;
         // Where the frames stop must not show.

@@ -7,6 +7,7 @@ use vellum::format::deletion::{CondemnedRecord, FenceRecord, Intent, ProcessMark
 use vellum::format::history::SignedRecord;
 use vellum::format::key_manifest::{Argon2idParameters, KeyManifest, SealedRing, SignedKeyManifest, Slot, SlotHeader};
 use vellum::format::pack::{Compression, Directory, Frame, KeyWrap, PackHeader, PackTrailer, PackedChunk};
+use vellum::format::parity::{Parity, ParityLayout, ParityTable};
 use vellum::format::repository_config::{ChunkerConfig, ClassConfig, RepositoryConfig};
 use vellum::format::snapshot::{self, DeviceCertificate, Root, SnapshotManifest, Summary, Timestamp};
 use vellum::format::tombstone::{self, TombstoneManifest};
@@ -90,7 +91,8 @@ fn directory() -> Directory {
 }
 
 fn packs() -> Encodings {
-    let header = PackHeader { epoch: 7, scope: REPOSITORY, salt: [0xB4; 32], body_len_bytes: 20_480 };
+    let header =
+        PackHeader { parity: Parity::None, epoch: 7, scope: REPOSITORY, salt: [0xB4; 32], body_len_bytes: 20_480 };
     let header_bytes = header.encode().to_vec();
     assert_eq!(PackHeader::decode(&header_bytes, 20_480), Ok(header));
     let trailer = PackTrailer { directory_offset: 15_080, directory_len_bytes: 5_320 };
@@ -100,8 +102,13 @@ fn packs() -> Encodings {
     for directory in [&full, &empty] {
         assert_eq!(Directory::decode(&directory.encode(), 15_080).as_ref(), Ok(directory));
     }
+    let layout = ParityLayout::of_body(20_480);
+    let tags = (0..9).map(|number| [number; ParityTable::TAG_LEN]).collect();
+    let table = ParityTable { layout, tags };
+    assert_eq!(ParityTable::decode_end(&table.encode()).as_ref(), Ok(&table));
     vec![
         ("pack_header/one".into(), header_bytes),
+        ("parity_table/nine-shards".into(), table.encode()),
         ("pack_trailer/one".into(), trailer_bytes),
         ("directory/three-frames".into(), full.encode()),
         ("directory/empty".into(), empty.encode()),

@@ -7,6 +7,7 @@ use vellum_crypto::{
 };
 use vellum_format::content::ChunkKind;
 use vellum_format::pack::{Compression, KeyWrap, PackHeader, PackedChunk};
+use vellum_format::parity::Parity;
 use vellum_format::{ChunkId, RepositoryId, SealedHeader};
 
 const SCOPE: RepositoryId = RepositoryId::from_bytes([7; 16]);
@@ -61,7 +62,7 @@ fn a_failed_open_empties_the_buffer() {
 #[test]
 fn one_kind_of_object_does_not_pass_for_another() {
     let keys = EpochKeys::derive(&key(3));
-    let pack = PackHeader { epoch: 1, scope: SCOPE, salt: [5; 32], body_len_bytes: 1000 };
+    let pack = PackHeader { parity: Parity::None, epoch: 1, scope: SCOPE, salt: [5; 32], body_len_bytes: 1000 };
     let header = SealedHeader { epoch: 1, scope: SCOPE, salt: [5; 32] };
     let seal = |into: &dyn Fn(&mut Vec<u8>)| {
         let mut out = Vec::new();
