@@ -150,7 +150,8 @@ impl Running {
     /// Sends a signal; to who ended meanwhile, nothing.
     pub(crate) fn signal(&self, signal: Signal) {
         let process = Pid::from_raw(self.id()).expect("a child has a process id");
-        drop(rustix::process::kill_process(process, signal));
+        // Who ended meanwhile does not mind.
+        rustix::process::kill_process(process, signal).ok();
     }
 
     /// What `inject.c` has seen so far.
@@ -232,9 +233,10 @@ impl Ran {
         self.lines().into_iter().filter(|line| line["type"] == kind).collect()
     }
 
-    /// Refuses panics, crashes and failures that name nothing. SIGKILL is no crash.
+    /// Refuses panics, crashes and failures that name nothing. To end when a signal asks for it is no crash.
     pub(crate) fn expect_clean_end(&self) -> Result<(), Failure> {
-        let is_crash = self.signal.is_some_and(|signal| signal != Signal::KILL.as_raw());
+        let ends = [Signal::KILL, Signal::INT, Signal::TERM].map(Signal::as_raw);
+        let is_crash = self.signal.is_some_and(|signal| !ends.contains(&signal));
         if is_crash || self.stderr.contains("panicked at") || matches!(self.code, Some(97..=101)) {
             return Err(self.failure(Harm::Crashed, "it crashed"));
         }
@@ -249,7 +251,7 @@ impl Ran {
 
     fn names_something(&self) -> bool {
         let named = |line: &serde_json::Value| match line["type"].as_str() {
-            Some("error") => line["message"].as_str().is_some_and(|message| message.len() > 5),
+            Some("error" | "warning") => line["message"].as_str().is_some_and(|message| message.len() > 5),
             Some("problem" | "finding") => line["reason"].is_string(),
             _ => false,
         };

@@ -54,7 +54,8 @@ impl Promise {
         // Of a file with several names the first may be the one that could not be read.
         let kept = |manifest: &Manifest| -> Manifest {
             let rest = manifest.iter().filter(|(path, _)| !is_excused(path));
-            rest.map(|(path, text)| (path.clone(), text.split(" group=").next().unwrap_or_default().to_owned())).collect()
+            rest.map(|(path, text)| (path.clone(), text.split(" group=").next().unwrap_or_default().to_owned()))
+                .collect()
         };
         differences(&kept(&self.manifest), &kept(found))
     }

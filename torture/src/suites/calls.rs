@@ -24,7 +24,7 @@ const LATE_EIO: &str = "late:5";
 const SHORT: &str = "short";
 
 /// What each call can suffer. Sticky ones are of the same list.
-const EFFECTS: [(&[&str], &[&str]); 16] = [
+const EFFECTS: [(&[&str], &[&str]); 15] = [
     (&["open", "openat"], &[EIO, EMFILE, EACCES, EINTR, ENOSPC, ENOMEM]),
     (&["read", "pread64"], &[EIO, EINTR, SHORT]),
     (&["write", "pwrite64"], &[EIO, ENOSPC, EINTR, SHORT, LATE_EIO]),
@@ -38,9 +38,8 @@ const EFFECTS: [(&[&str], &[&str]); 16] = [
     (&["newfstatat", "statx", "fstat", "stat", "lstat"], &[EIO, EACCES, ENOMEM]),
     (&["fchmod", "fchown", "fchmodat", "fchownat", "utimensat", "fsetxattr", "lsetxattr", "chmod"], &[EIO, ENOSPC]),
     (&["flock", "fcntl", "lseek", "fadvise64", "close"], &[EIO, EINTR]),
-    (&["mmap"], &[ENOMEM]),
     (&["clone3"], &[EAGAIN]),
-    (&["getrandom"], &[EAGAIN, EINTR]),
+    (&["getrandom"], &[EINTR]),
 ];
 
 /// One fault.
@@ -74,7 +73,9 @@ impl Case {
 /// Lists all faults there are, and lets as many of them happen as are wanted.
 pub(crate) fn run(bench: &Bench) -> Result<bool, Failure> {
     let cases = match &bench.arguments.fault {
-        Some(fault) => vec![Case::parse(fault, &bench.program).ok_or_else(|| Failure::unfit("there is no such fault"))?],
+        Some(fault) => {
+            vec![Case::parse(fault, &bench.program).ok_or_else(|| Failure::unfit("there is no such fault"))?]
+        }
         None => match count_calls(bench) {
             Some(counts) => cases(&counts, &mut Random::new(bench.arguments.seed)),
             None => return Ok(false),

@@ -8,9 +8,8 @@ use std::ffi::OsString;
 use vellum_testkit::trees::TreeOptions;
 
 /// As `faketime -f` takes them.
-const CLOCKS: [&str; 9] = [
-    "+0", "-10y", "+10y", "+10y x1000", "-10y x1000", "-1d x-1000", "+0 i3600", "+10y i-86400", "-10y i86400",
-];
+const CLOCKS: [&str; 9] =
+    ["+0", "-10y", "+10y", "+10y x1000", "-10y x1000", "-1d x-1000", "+0 i3600", "+10y i-86400", "-10y i86400"];
 
 /// A repository whose clients never agree about the time.
 pub(crate) fn run(series: &mut Series<'_>) -> Result<(), Failure> {

@@ -1,4 +1,4 @@
-//! `kill -9` at any moment: half of them by time, half at a system call that changes something.
+//! `kill -9` at any moment, by time or at a system call that changes something; and requests to end.
 
 use crate::actions::{Action, Prepared};
 use crate::failure::{Failure, Harm};
@@ -24,22 +24,26 @@ pub(crate) fn run(series: &mut Series<'_>) -> Result<(), Failure> {
         scene.mutate(12);
         let action = *series.random.pick(&actions);
         let mut prepared = Prepared::new(&mut scene, action)?;
-        let (call, at_call) = (prepared.call(), series.random.one_in(2));
+        let (call, how) = (prepared.call(), series.below(10));
         scene.disturb()?;
-        let ran = match at_call {
-            true => kill_at_call(series, &mut moments, action, call)?,
-            false => kill_at_time(series, &mut moments, action, call)?,
+        let ran = match how {
+            0 => end_at_time(series, &mut moments, (action, call), Signal::INT)?,
+            1 => end_at_time(series, &mut moments, (action, call), Signal::TERM)?,
+            2..6 => end_at_time(series, &mut moments, (action, call), Signal::KILL)?,
+            _ => kill_at_call(series, &mut moments, action, call)?,
         };
+        let was_asked = how < 2;
         scene.note(&ran.told())?;
         let end = prepared.settle(&mut scene, &ran)?;
         series.add("cases");
         series.add(match &end {
             End::Killed => "killed",
             End::Acknowledged(_) => "done before",
-            End::Refused => "refused",
+            End::Refused => "interrupted",
         });
         series.add(format!("of {}", action.name()));
-        if end == End::Refused {
+        // Asked before it listens, it is killed; asked later, it says that it was interrupted.
+        if end == End::Refused && !(was_asked && ran.code == Some(130)) {
             return Err(ran.failure(Harm::Stuck, "it failed before it was killed"));
         }
         scene.verify()?;
@@ -62,12 +66,19 @@ fn kill_at_call(series: &mut Series<'_>, moments: &mut Moments, action: Action, 
     Ok(ran)
 }
 
-fn kill_at_time(series: &mut Series<'_>, moments: &mut Moments, action: Action, call: Call) -> Result<Ran, Failure> {
+fn end_at_time(
+    series: &mut Series<'_>,
+    moments: &mut Moments,
+    (action, call): (Action, Call),
+    signal: Signal,
+) -> Result<Ran, Failure> {
     let moment = moments.time(series, action);
     let running = call.start()?;
     std::thread::sleep(moment);
-    running.signal(Signal::KILL);
+    running.signal(signal);
     let ran = running.wait()?;
-    moments.learn(action, &ran);
+    if ran.code != Some(130) {
+        moments.learn(action, &ran);
+    }
     Ok(ran)
 }

@@ -21,6 +21,7 @@ pub(crate) fn run(series: &mut Series<'_>) -> Result<(), Failure> {
     let (image, point) = (series.folder.join("image"), series.folder.join("mount"));
     series.bench.arguments.file_system.format(&image)?;
     let mut mount = Mount::image(&image, &point)?;
+    let mut most = [0; 3];
     for case in series.cases.clone() {
         if !series.goes_on() {
             break;
@@ -32,8 +33,11 @@ pub(crate) fn run(series: &mut Series<'_>) -> Result<(), Failure> {
         scene.build(TreeOptions { file_count: 10, len_bytes_max: 70_000 })?;
         scene.verify()?;
         rustix::fs::syncfs(fs::File::open(&point)?).map_err(|errno| Failure::unfit(errno.to_string()))?;
+        if most == [0; 3] {
+            most = count(series, &mut scene)?;
+        }
         scene.mutate(8);
-        let (injection, has_power_cut) = lie(series, &scene.places.repository);
+        let (injection, has_power_cut) = lie(series, &scene.places.repository, most);
         let source = scene.source();
         let call = scene.backup().suffering(&series.bench.injector, &injection);
         let ran = scene.run(call)?;
@@ -56,13 +60,28 @@ pub(crate) fn run(series: &mut Series<'_>) -> Result<(), Failure> {
     mount.unmount()
 }
 
-/// One of a run's calls below the repository, or all of them from one on; before a power cut, syncs as well.
-fn lie(series: &mut Series<'_>, repository: &Path) -> (Injection, bool) {
+/// How many calls of each group a backup makes below the repository.
+fn count(series: &Series<'_>, scene: &mut Scene) -> Result<[u64; 3], Failure> {
+    let mut counts = [0; 3];
+    for (count, calls) in counts.iter_mut().zip([WRITES, NAMES, SYNCS]) {
+        scene.mutate(8);
+        let injection = Injection { below: Some(scene.places.repository.clone()), ..Injection::count(calls) };
+        let source = scene.source();
+        let ran = scene.run(scene.backup().suffering(&series.bench.injector, &injection))?;
+        scene.settle(&ran, source)?;
+        *count = ran.report.total();
+    }
+    Ok(counts)
+}
+
+/// A lie about one of a run's calls below the repository, or about all of them from one on; with or without a power
+/// cut afterwards.
+fn lie(series: &mut Series<'_>, repository: &Path, most: [u64; 3]) -> (Injection, bool) {
     let (calls, has_power_cut, most) = match series.below(4) {
-        0 => (WRITES, false, 8),
-        1 => (NAMES, false, 6),
-        2 => (WRITES, true, 8),
-        _ => (SYNCS, true, 14),
+        0 => (WRITES, false, most[0]),
+        1 => (NAMES, false, most[1]),
+        2 => (WRITES, true, most[0]),
+        _ => (SYNCS, true, most[2]),
     };
     let lasts = if series.random.one_in(3) { "+" } else { "" };
     let when = format!("{}{lasts}", 1 + series.below(most));

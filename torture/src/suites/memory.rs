@@ -19,7 +19,7 @@ pub(crate) fn run(series: &mut Series<'_>) -> Result<(), Failure> {
     let mount = Mount::image(&image, &point)?;
     let group = Group::new(&format!("vellum-torture-{}-{}", series.bench.arguments.seed, series.number));
     let mut scene = Scene::new(series, Places { work: series.folder.clone(), ..Places::below(&point) })?;
-    scene.build(TreeOptions { file_count: 20, len_bytes_max: 500_000 })?;
+    scene.build(TreeOptions { file_count: 20, len_bytes_max: 200_000 })?;
     scene.verify()?;
     let mut actions = Action::weighted(&scene.program);
     actions.extend([Action::Check, Action::Restore, Action::Restore, Action::FullBackup, Action::List]);
@@ -51,7 +51,7 @@ fn limited(series: &mut Series<'_>, call: Call, group: Option<&Group>) -> Result
             Ok((call.through(["sh", "-c", &enter, "sh"]), "group"))
         }
         (1, _) | (0, None) => {
-            let len_bytes = (8 << 20) + series.below(100 << 20);
+            let len_bytes = (16 << 20) + series.below(80 << 20);
             Ok((call.through(["prlimit", &format!("--as={len_bytes}"), "--"]), "address space"))
         }
         _ => {

@@ -9,8 +9,8 @@ use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use vellum_testkit::Random;
 use vellum_testkit::trees::TreeOptions;
@@ -176,7 +176,8 @@ impl Crowd<'_> {
         pause(&mut scene.random, 300);
         scene.disturb()?;
         let unused = if scene.random.one_in(2) { "0" } else { "5%" };
-        self.run(scene, scene.call("prune").args(["--grace", "0", "--max-unused", unused]))?.expect_code(0, Harm::Stuck)?;
+        self.run(scene, scene.call("prune").args(["--grace", "0", "--max-unused", unused]))?
+            .expect_code(0, Harm::Stuck)?;
         self.bench.tally.add("prunes");
         Ok(())
     }
@@ -187,7 +188,7 @@ impl Crowd<'_> {
         let mut stopped: VecDeque<i32> = VecDeque::new();
         let signal = |process: i32, signal: Signal| {
             // Who ended meanwhile does not mind.
-            drop(Pid::from_raw(process).map(|process| kill_process(process, signal)));
+            Pid::from_raw(process).and_then(|process| kill_process(process, signal).ok());
         };
         while Instant::now() < end && !self.is_over.load(Ordering::Relaxed) {
             pause(random, 700);

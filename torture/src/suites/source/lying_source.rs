@@ -184,7 +184,8 @@ impl State {
         let at = usize::try_from(inode.checked_sub(FIRST_FILE)?).ok()?;
         let node = self.nodes.get(at)?;
         let time = self.told(node.changed);
-        let is_one_of_two = node.lie == Lie::IsAnother || self.nodes.get(at + 1).is_some_and(|next| next.lie == Lie::IsAnother);
+        let is_one_of_two =
+            node.lie == Lie::IsAnother || self.nodes.get(at + 1).is_some_and(|next| next.lie == Lie::IsAnother);
         let size = node.told_len_bytes();
         // Fewer blocks than bytes make it look sparse.
         let blocks = if node.lie == Lie::IsNoHole { 0 } else { size.div_ceil(512) };
@@ -279,17 +280,11 @@ impl Filesystem for Files {
         }
     }
 
-    fn readdir(
-        &self,
-        _request: &Request,
-        inode: INodeNo,
-        _handle: FileHandle,
-        offset: u64,
-        mut reply: ReplyDirectory,
-    ) {
+    fn readdir(&self, _request: &Request, inode: INodeNo, _handle: FileHandle, offset: u64, mut reply: ReplyDirectory) {
         let state = lock(&self.state);
         let is_below = u64::from(inode) == FOLDER;
-        let mut entries = vec![(inode, FileType::Directory, ".".to_owned()), (INodeNo::ROOT, FileType::Directory, "..".to_owned())];
+        let mut entries =
+            vec![(inode, FileType::Directory, ".".to_owned()), (INodeNo::ROOT, FileType::Directory, "..".to_owned())];
         if !is_below {
             entries.push((INodeNo(FOLDER), FileType::Directory, "folder".to_owned()));
         }
