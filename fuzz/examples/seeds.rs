@@ -8,9 +8,11 @@ const ENCODINGS: &str = "../fixtures/formats/v1/encodings.txt";
 
 const KEY_FILE: &str = "vellum-key-1 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
-const TEXTS: [(&str, &str, &str); 9] = [
+const TEXTS: [(&str, &str, &str); 11] = [
     ("recovery_key", "grouped", "RF1W-7GY3-RF1W-7GY3-RF1W-7GY3-R0GD"),
     ("recovery_key", "as-typed", "rflw 7gy3 rflw 7gy3-rflw-7gy3-rOgd"),
+    ("head_code", "grouped", "CSQP-YRK1-E893"),
+    ("head_code", "as-typed", "csqp yrkl-e893"),
     ("filter", "plain", "*.o\n/a/b.o"),
     ("filter", "anchored", "/a/*/c\n/a/b/c"),
     ("filter", "across", "/a/**/c\n/a/b/b/c"),

@@ -6,13 +6,16 @@
 //! decodes to an equal value.
 
 use std::fmt::Debug;
-use vellum::{Filter, KeyFile, RecoveryKey};
+use vellum::{Filter, HeadCode, KeyFile, RecoveryKey};
 use vellum_format::catalog::{self, Catalog};
 use vellum_format::content::{ChunkRef, Content};
+use vellum_format::deletion::{CondemnedRecord, FenceRecord, Intent};
+use vellum_format::history::SignedRecord;
 use vellum_format::key_manifest::{KeyManifest, SignedKeyManifest, SlotHeader};
 use vellum_format::pack::{Directory, PackHeader, PackTrailer};
 use vellum_format::repository_config::RepositoryConfig;
-use vellum_format::snapshot::{self, DeviceCertificate, Root, SignedSnapshot, SnapshotManifest};
+use vellum_format::snapshot::{self, DeviceCertificate, Root, SnapshotManifest};
+use vellum_format::tombstone::{self, TombstoneManifest};
 use vellum_format::tree::{Entry, Node, TreeDecoder};
 use vellum_format::{FormatError, ObjectId, ObjectName, SealedHeader, limits};
 
@@ -20,7 +23,7 @@ use vellum_format::{FormatError, ObjectId, ObjectName, SealedHeader, limits};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 20] = [
+pub const TARGETS: [Target; 25] = [
     ("pack_header", pack_header),
     ("pack_trailer", pack_trailer),
     ("directory", directory),
@@ -29,8 +32,9 @@ pub const TARGETS: [Target; 20] = [
     ("chunk_list", chunk_list),
     ("tree_entry", tree_entry),
     ("tree_stream", tree_stream),
-    ("snapshot_signed", snapshot_signed),
+    ("record_signed", record_signed),
     ("snapshot_manifest", snapshot_manifest),
+    ("tombstone_manifest", tombstone_manifest),
     ("device_certificate", device_certificate),
     ("repository_config", repository_config),
     ("key_manifest_signed", key_manifest_signed),
@@ -40,7 +44,11 @@ pub const TARGETS: [Target; 20] = [
     ("object_name", object_name),
     ("key_file", key_file),
     ("recovery_key", recovery_key),
+    ("head_code", head_code),
     ("filter", filter),
+    ("intent", intent),
+    ("condemned", condemned),
+    ("fence", fence),
 ];
 
 /// A little-endian number of four or eight bytes at this offset; zeros where the input ends.
@@ -190,9 +198,24 @@ impl<'a> Iterator for Pieces<'a> {
     }
 }
 
-/// An opened snapshot with its signatures.
-pub fn snapshot_signed(data: &[u8]) {
-    again(data, SignedSnapshot::decode, SignedSnapshot::encode);
+/// An opened snapshot or tombstone with its signatures.
+pub fn record_signed(data: &[u8]) {
+    again(data, SignedRecord::decode, SignedRecord::encode);
+}
+
+/// What a writer says of itself.
+pub fn intent(data: &[u8]) {
+    again(data, Intent::decode, Intent::encode);
+}
+
+/// A condemnation, or whom to outlast.
+pub fn condemned(data: &[u8]) {
+    again(data, CondemnedRecord::decode, CondemnedRecord::encode);
+}
+
+/// A fence, raised or closed.
+pub fn fence(data: &[u8]) {
+    again(data, FenceRecord::decode, FenceRecord::encode);
 }
 
 /// A signed snapshot manifest and the root inside.
@@ -201,6 +224,13 @@ pub fn snapshot_manifest(data: &[u8]) {
         && let Ok(content) = manifest.root.content()
     {
         assert_eq!(Root::new(&content, &manifest.root.class), manifest.root);
+    }
+}
+
+/// A signed tombstone manifest.
+pub fn tombstone_manifest(data: &[u8]) {
+    if let Some(manifest) = again(data, TombstoneManifest::decode, TombstoneManifest::encode) {
+        assert!((1..=limits::TOMBSTONE_REMOVED_MAX).contains(&manifest.removed.len()));
     }
 }
 
@@ -235,9 +265,9 @@ pub fn slot_header(data: &[u8]) {
     again(data, SlotHeader::decode, SlotHeader::encode);
 }
 
-/// The clear start of a catalog or snapshot.
+/// The clear start of a catalog, snapshot or tombstone.
 pub fn sealed_header(data: &[u8]) {
-    for magic in [catalog::MAGIC, snapshot::MAGIC] {
+    for magic in [catalog::MAGIC, snapshot::MAGIC, tombstone::MAGIC] {
         if let Ok((header, rest)) = SealedHeader::split("object", magic, data) {
             assert_eq!([&header.encode(magic)[..], rest].concat(), data);
         }
@@ -272,6 +302,16 @@ pub fn recovery_key(data: &[u8]) {
         assert!(RecoveryKey::parse(&printed) == Ok(key));
         let symbols = text.chars().filter(|symbol| !symbol.is_whitespace() && *symbol != '-').count();
         assert_eq!(symbols, printed.chars().filter(|symbol| *symbol != '-').count());
+    }
+}
+
+/// A head code as a person typed it.
+pub fn head_code(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(code) = HeadCode::parse(text) {
+        assert_eq!(HeadCode::parse(&code.to_string()), Ok(code));
+        let symbols = text.chars().filter(|symbol| !symbol.is_whitespace() && *symbol != '-').count();
+        assert_eq!(symbols, 12);
     }
 }
 

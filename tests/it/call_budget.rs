@@ -41,12 +41,13 @@ fn let_the_clock_settle() {
 }
 
 #[test]
-fn a_backup_writes_its_packs_one_catalog_and_one_snapshot() {
+fn a_backup_writes_its_packs_and_one_catalog_and_one_snapshot_twice() {
     let scene = Scene::new();
     let repository = create(Arc::<RecordingStorage<_>>::clone(&scene.storage), &scene.key, &scene.state());
     scene.storage.clear();
     let report = backup(&repository, &scene.source());
-    assert_eq!((scene.puts(ObjectKind::Catalog), scene.puts(ObjectKind::Snapshot)), (1, 1));
+    let small = [ObjectKind::Catalog, ObjectKind::CatalogMirror, ObjectKind::Snapshot, ObjectKind::SnapshotMirror];
+    assert_eq!(small.map(|kind| scene.puts(kind)), [1, 1, 1, 1]);
     let packs = scene.puts(ObjectKind::Pack);
     let least = report.summary.bytes_stored.div_ceil(1 << 20);
     assert!(packs as u64 <= least + 2, "packs are full but for the last of each sort: {packs} for {least} MiB");
@@ -55,11 +56,14 @@ fn a_backup_writes_its_packs_one_catalog_and_one_snapshot() {
         0,
         "a backup reads nothing"
     );
-    assert_eq!(scene.storage.count(Operation::Delete), 0, "a backup deletes nothing");
+    assert_eq!(scene.puts(ObjectKind::Intent), 1);
+    let deleted =
+        (scene.storage.count(Operation::Delete), scene.storage.count_of(Operation::Delete, ObjectKind::Intent));
+    assert_eq!(deleted, (1, 1), "a backup deletes nothing but its own intent");
 }
 
 #[test]
-fn an_unchanged_backup_reads_no_file_and_writes_one_object() {
+fn an_unchanged_backup_reads_no_file_and_writes_a_snapshot_under_an_intent() {
     let scene = Scene::new();
     let_the_clock_settle();
     let repository = create(Arc::<RecordingStorage<_>>::clone(&scene.storage), &scene.key, &scene.state());
@@ -69,8 +73,8 @@ fn an_unchanged_backup_reads_no_file_and_writes_one_object() {
     scene.storage.clear();
     let second = backup(&repository, &scene.source());
     assert_eq!(second.summary.files_unchanged, first.summary.files, "every file was taken over without reading");
-    assert_eq!(scene.storage.count(Operation::Put), 1, "the snapshot is all that is new");
-    assert_eq!(scene.puts(ObjectKind::Snapshot), 1);
+    let puts = [ObjectKind::Intent, ObjectKind::Snapshot, ObjectKind::SnapshotMirror].map(|kind| scene.puts(kind));
+    assert_eq!((scene.storage.count(Operation::Put), puts), (3, [1; 3]), "the snapshot is all that is new and stays");
     assert_eq!(scene.storage.count_of(Operation::Get, ObjectKind::Catalog), 0, "the index knows the catalog already");
 }
 

@@ -14,9 +14,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use vellum::format::{ObjectId, ObjectKind};
+use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{Disk, LocalStorage, Storage};
-use vellum::{Credential, KeyFile, LocalState, Locked, NewSlot, Repository, RepositoryError, SnapshotRef};
+use vellum::{
+    Credential, KeyFile, LocalState, Locked, MaxUnused, NewSlot, PruneOptions, Repository, RepositoryError, SnapshotRef,
+};
 use vellum_testkit::trees::{TreeOptions, assert_same_tree};
 use vellum_testkit::{FaultKind, FaultyStorage, Oracle, Random, SimDisk};
 
@@ -150,7 +152,7 @@ fn two_writers_and_a_power_cut_lose_nothing_that_either_acknowledged() {
     let mut seen = [0; 3];
     for seed in 0..24 {
         let disk = base.snapshot();
-        disk.crash_at(10 + seed * 3);
+        disk.crash_at(10 + seed * 4);
         let done: Vec<_> = std::thread::scope(|scope| {
             let (world, disk) = (&world, &disk);
             let write = |number| move || Some((world.try_backup(disk, &LocalState::None, number, 1)?, number));
@@ -160,7 +162,7 @@ fn two_writers_and_a_power_cut_lose_nothing_that_either_acknowledged() {
         let mut promises = Promises::new();
         seen[done.len()] += 1;
         done.into_iter().for_each(|(id, number)| promises.acknowledge(id, number));
-        world.examine(Case { round: 0, step: 0, nth_change: 10 + seed * 3, seed }, &disk.crash(seed), &promises, 2);
+        world.examine(Case { round: 0, step: 0, nth_change: 10 + seed * 4, seed }, &disk.crash(seed), &promises, 2);
     }
     assert!(seen.iter().all(|count| *count > 0), "the power is cut before, between and after both: {seen:?}");
 }
@@ -181,11 +183,33 @@ impl fmt::Display for Case {
     }
 }
 
-/// The disk before a backup, and what was promised until then.
+/// What a power cut may hit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Action {
+    /// A backup of a version.
+    Backup(usize),
+    /// The removal of the snapshot of a version.
+    Forget(usize),
+    /// A prune that may delete at once and rewrites whatever it can.
+    Prune,
+}
+
+/// The disk before an action, and what is promised whatever becomes of that.
 struct Step {
     disk: SimDisk,
     promises: Promises,
-    number: usize,
+    action: Action,
+    ids: BTreeMap<usize, ObjectId>,
+}
+
+impl Step {
+    /// The version of a backup that follows.
+    fn next(&self) -> usize {
+        match self.action {
+            Action::Backup(number) => number,
+            Action::Forget(_) | Action::Prune => HISTORY,
+        }
+    }
 }
 
 struct World {
@@ -208,13 +232,35 @@ impl World {
         let mut world =
             Self { key, versions, steps: Vec::new(), state, examined: AtomicU64::new(0), full_restore_every };
         let disk = world.empty_repository();
-        let mut promises = Promises::new();
-        for number in 0..HISTORY {
-            world.steps.push(Step { disk: disk.snapshot(), promises: promises.clone(), number });
-            let id = world.try_backup(&disk, &LocalState::None, number, 1).expect("a backup without a power cut");
-            promises.acknowledge(id, number);
+        let (mut promises, mut ids) = (Promises::new(), BTreeMap::new());
+        let backups = (0..HISTORY).map(Action::Backup);
+        for action in backups.chain([Action::Forget(1), Action::Prune, Action::Forget(0), Action::Prune]) {
+            if let Action::Forget(number) = action {
+                promises.forget(&ids[&number]);
+            }
+            world.steps.push(Step { disk: disk.snapshot(), promises: promises.clone(), action, ids: ids.clone() });
+            let step = world.steps.last().expect("it was just added");
+            let id = world.run(&disk, &LocalState::None, step, 1).expect("an action without a power cut");
+            if let (Action::Backup(number), Some(id)) = (action, id) {
+                promises.acknowledge(id, number);
+                ids.insert(number, id);
+            }
         }
         world
+    }
+
+    /// Does what a step is about; nothing when a power cut hit it, else the new snapshot, if it makes one.
+    fn run(&self, disk: &SimDisk, state: &LocalState, step: &Step, count: usize) -> Option<Option<ObjectId>> {
+        if let Action::Backup(number) = step.action {
+            return self.try_backup(disk, state, number, count).map(Some);
+        }
+        let storage = LocalStorage::open_on(disk.clone()).ok()?;
+        let locked = Locked::open(Arc::new(storage)).ok()?;
+        let repository = locked.unlock(&Credential::KeyFile(&self.key), state).ok()?;
+        match step.action {
+            Action::Forget(number) => support::remove(&repository, step.ids[&number]).ok().map(|_| None),
+            _ => vellum::prune(&repository, &prune_at_once(), &threads(count)).ok().map(|_| None),
+        }
     }
 
     fn empty_repository(&self) -> SimDisk {
@@ -274,7 +320,7 @@ impl World {
         try_backup(&repository, self.versions.path(number), &threads(count)).ok()
     }
 
-    /// Cuts the power at every change of every backup of the history, and looks at some of the states each may leave.
+    /// Cuts the power at every change of every action of the history, and looks at some of the states each may leave.
     fn sweep(&self, round: u64, states: u64) {
         let mut random = Random::new(round);
         for (number, step) in self.steps.iter().enumerate() {
@@ -286,16 +332,16 @@ impl World {
                     true => LocalState::At(self.state.path().to_owned()),
                     false => LocalState::None,
                 };
-                let acknowledged = self.try_backup(&disk, &state, step.number, count);
+                let done = self.run(&disk, &state, step, count);
                 let mut promises = step.promises.clone();
-                acknowledged.into_iter().for_each(|id| promises.acknowledge(id, step.number));
+                done.flatten().into_iter().for_each(|id| promises.acknowledge(id, step.next()));
                 for _ in 0..states {
                     let seed = random.next();
                     let case = Case { round, step: number, nth_change, seed };
-                    self.examine(case, &disk.crash(seed), &promises, step.number);
+                    self.examine(case, &disk.crash(seed), &promises, step.next());
                 }
                 if !disk.is_crashed() {
-                    assert!(acknowledged.is_some(), "change {nth_change}: without a power cut a backup succeeds");
+                    assert!(done.is_some(), "change {nth_change}: without a power cut {:?} succeeds", step.action);
                     break;
                 }
             }
@@ -339,6 +385,12 @@ impl World {
         let repository = self.open(&disk, &LocalState::None);
         self.verify_snapshots(&repository, &promises);
         self.verify_clean(&repository, context, "the backup after a power cut leaves a clean repository");
+        if self.examined.load(Ordering::Relaxed).is_multiple_of(4) {
+            vellum::prune(&repository, &prune_at_once(), context).expect("the prune after a power cut");
+            let repository = self.open(&disk, &LocalState::None);
+            self.verify_snapshots(&repository, &promises);
+            self.verify_clean(&repository, context, "the prune after a power cut leaves a clean repository");
+        }
         if self.examined.load(Ordering::Relaxed).is_multiple_of(self.full_restore_every) {
             self.restore_all(&repository);
         }
@@ -416,6 +468,13 @@ impl World {
     }
 }
 
+fn prune_at_once() -> PruneOptions {
+    let mut options = PruneOptions::new(support::NOW);
+    options.grace_seconds = 0;
+    options.max_unused = MaxUnused::Percent(0.0);
+    options
+}
+
 fn try_create(disk: &SimDisk, key: &KeyFile) -> Result<Repository, RepositoryError> {
     let storage: Arc<dyn Storage> = Arc::new(LocalStorage::create_on(disk.clone())?);
     let slot = NewSlot { credential: Credential::KeyFile(key), label: "test", argon2id: None, now: support::NOW };
@@ -470,7 +529,10 @@ fn a_sweep_would_notice_what_is_lost() {
         let storage = LocalStorage::open_on(disk.clone()).expect("a repository");
         let mut lost = None;
         storage.list(kind, &mut |object| lost = lost.or(Some(object.name))).expect("a readable storage");
-        storage.delete(&lost.expect("a repository with two snapshots has each kind")).expect("a writable storage");
+        let lost = lost.expect("a repository with two snapshots has each kind");
+        for kind in std::iter::once(kind).chain(kind.mirror()) {
+            storage.delete(&ObjectName::new(kind, lost.id)).expect("a writable storage");
+        }
         let verified = catch_unwind(AssertUnwindSafe(|| world.verify(&disk, &step.promises, HISTORY, &threads(1))));
         assert!(verified.is_err(), "a lost {} goes unnoticed", kind.noun());
     }

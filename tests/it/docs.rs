@@ -5,6 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use vellum_format::catalog;
 use vellum_format::content::{ChunkRef, Content};
+use vellum_format::deletion;
 use vellum_format::key_manifest::SignedKeyManifest;
 use vellum_format::pack::{Directory, PackHeader, PackTrailer, PackedChunk};
 use vellum_format::snapshot::{self, Timestamp};
@@ -242,6 +243,9 @@ fn constants() -> BTreeMap<&'static str, String> {
         ("MAGIC_PACK", magic(&pack.encode())),
         ("MAGIC_CATALOG", magic(&catalog::MAGIC)),
         ("MAGIC_SNAPSHOT", magic(&snapshot::MAGIC)),
+        ("INTENT_MAGIC", magic(&deletion::INTENT_MAGIC)),
+        ("CONDEMNED_MAGIC", magic(&deletion::CONDEMNED_MAGIC)),
+        ("FENCE_MAGIC", magic(&deletion::FENCE_MAGIC)),
         ("MAGIC_TOMBSTONE", magic(&tombstone::MAGIC)),
         ("SEALED_HEADER_LEN", SealedHeader::ENCODED_LEN.to_string()),
         ("PACK_HEADER_LEN", PackHeader::ENCODED_LEN.to_string()),
@@ -266,6 +270,8 @@ fn constants() -> BTreeMap<&'static str, String> {
         ("SNAPSHOT_LEN_BYTES_MAX", limits::SNAPSHOT_LEN_BYTES_MAX.to_string()),
         ("SNAPSHOT_PATHS_MAX", limits::SNAPSHOT_PATHS_MAX.to_string()),
         ("SNAPSHOT_SEEN_MAX", limits::SNAPSHOT_SEEN_MAX.to_string()),
+        ("RECORD_LEN_BYTES_MAX", limits::RECORD_LEN_BYTES_MAX.to_string()),
+        ("RECORD_NAMES_MAX", limits::RECORD_NAMES_MAX.to_string()),
         ("TOMBSTONE_LEN_BYTES_MAX", limits::TOMBSTONE_LEN_BYTES_MAX.to_string()),
         ("TOMBSTONE_REMOVED_MAX", limits::TOMBSTONE_REMOVED_MAX.to_string()),
         ("TOMBSTONE_REASON_LEN_BYTES_MAX", limits::TOMBSTONE_REASON_LEN_BYTES_MAX.to_string()),

@@ -14,6 +14,9 @@ use vellum::{
 };
 use vellum_testkit::{FaultKind, FaultyStorage, RecordingStorage, SimDisk};
 
+/// Tombstones of one device beyond which the next one carries them over.
+const TOMBSTONES_MAX: usize = 16;
+
 /// A repository in memory and machines that use it, each with a name and local state.
 struct World {
     scratch: tempfile::TempDir,
@@ -59,7 +62,11 @@ impl World {
     }
 
     fn delete(&self, kind: ObjectKind, id: ObjectId) {
-        self.storage.delete(&ObjectName::new(kind, id)).expect("memory");
+        // A snapshot is gone when both of its copies are; of a tombstone each copy is a test's own affair.
+        let copy = kind.mirror().filter(|_| kind == ObjectKind::Snapshot);
+        for kind in std::iter::once(kind).chain(copy) {
+            self.storage.delete(&ObjectName::new(kind, id)).expect("memory");
+        }
     }
 
     /// What a check by a machine finds; the data of this module is never damaged.
@@ -196,52 +203,128 @@ fn a_tombstone_is_durable_twice_before_anything_is_deleted() {
 /// I13, P1
 #[test]
 fn a_removal_survives_a_power_cut_at_any_change() {
-    let key = KeyFile::generate().expect("randomness");
-    let versions = Versions::of_files(&[&[("a", 3000, 1)], &[("b", 3000, 2)], &[("c", 3000, 3)], &[("d", 3000, 4)]]);
-    let disk = SimDisk::new();
-    let storage: Arc<dyn Storage> = Arc::new(LocalStorage::create_on(disk.clone()).expect("an empty disk"));
-    let slot = NewSlot { credential: Credential::KeyFile(&key), label: "test", argon2id: None, now: NOW };
-    let created = Repository::create(storage, &CreateOptions::new(NOW), &[slot], &LocalState::None);
-    drop(created.expect("a repository"));
-    let on = |disk: &SimDisk| {
-        open(Arc::new(LocalStorage::open_on(disk.clone()).expect("a repository")), &key, &LocalState::None)
-    };
-    let ids = [0, 1, 2].map(|number| try_backup(&on(&disk), versions.path(number), &threads(1)).expect("a backup"));
-    let all: BTreeSet<ObjectId> = ids.into();
-    let (mut states, mut halves) = (0, 0);
-    for nth_change in 1.. {
-        let cut = disk.snapshot();
-        let repository = on(&cut);
-        cut.crash_at(nth_change);
-        let is_acknowledged = repository.remove_snapshots(&removal(&ids[..2])).is_ok();
-        for seed in 0..6 {
-            states += 1;
-            let state = cut.crash(seed);
-            let repository = on(&state);
-            let found = listed(&repository);
-            let is_removed = found == [ids[2]].into();
-            assert!(is_removed || (found == all && !is_acknowledged), "all or nothing: {found:?}, change {nth_change}");
-            assert_eq!(findings(&repository), [], "a power cut is no loss of history, change {nth_change}");
-            let objects = repository.names(ObjectKind::Snapshot).expect("a readable storage");
-            halves += u32::from(is_removed && objects.len() > 1);
-            repository.refresh().expect("a readable storage");
-            for snapshot in repository.snapshots().expect("a readable storage").snapshots {
-                versions.assert_holds(&repository, &snapshot);
-            }
-            // Life goes on, and what is left over goes with the next occasion.
-            try_backup(&on(&state), versions.path(3), &threads(1)).expect("a backup after a power cut");
-            let repository = on(&state);
-            repository.finish_removals().expect("a writable storage");
-            let objects = repository.names(ObjectKind::Snapshot).expect("a readable storage");
-            assert_eq!(objects.into_keys().collect::<BTreeSet<_>>(), listed(&repository));
-            assert_eq!(findings(&repository), [], "after change {nth_change}");
+    RemovalSweep::new(0).run(6);
+}
+
+/// The same when the tombstone replaces older ones.
+#[test]
+fn a_removal_that_carries_others_over_survives_a_power_cut_at_any_change() {
+    RemovalSweep::new(TOMBSTONES_MAX).run(2);
+}
+
+/// A disk with three snapshots, and any number of others that were removed one by one.
+struct RemovalSweep {
+    key: KeyFile,
+    versions: Versions,
+    disk: SimDisk,
+    ids: [ObjectId; 3],
+}
+
+impl RemovalSweep {
+    fn new(removals_before: usize) -> Self {
+        let versions: Vec<_> =
+            ["a", "b", "c", "d"].into_iter().zip(1..).map(|(name, seed)| [(name, 3000, seed)]).collect();
+        let versions: Vec<&[_]> = versions.iter().map(|files| &files[..]).collect();
+        let (key, versions) = (KeyFile::generate().expect("randomness"), Versions::of_files(&versions));
+        let disk = SimDisk::new();
+        let storage: Arc<dyn Storage> = Arc::new(LocalStorage::create_on(disk.clone()).expect("an empty disk"));
+        let slot = NewSlot { credential: Credential::KeyFile(&key), label: "test", argon2id: None, now: NOW };
+        drop(Repository::create(storage, &CreateOptions::new(NOW), &[slot], &LocalState::None).expect("a repository"));
+        let mut sweep = Self { key, versions, disk, ids: [ObjectId::of(b""); 3] };
+        for _ in 0..removals_before {
+            let id = sweep.back_up(&sweep.disk, 0);
+            sweep.on(&sweep.disk).remove_snapshots(&removal(&[id])).expect("a removal");
         }
-        if !cut.is_crashed() {
-            assert!(is_acknowledged, "without a power cut a removal succeeds");
-            break;
+        sweep.ids = [0, 1, 2].map(|number| sweep.back_up(&sweep.disk, number));
+        sweep
+    }
+
+    fn on(&self, disk: &SimDisk) -> Repository {
+        let storage = LocalStorage::open_on(disk.clone()).expect("a repository");
+        open(Arc::new(storage), &self.key, &LocalState::None).with_device_name(b"machine")
+    }
+
+    fn back_up(&self, disk: &SimDisk, number: usize) -> ObjectId {
+        try_backup(&self.on(disk), self.versions.path(number), &threads(1)).expect("a backup without a power cut")
+    }
+
+    /// Cuts the power at every change of removing the first two, and looks at some of the states each may leave.
+    fn run(&self, seeds: u64) {
+        let (mut states, mut halves) = (0, 0);
+        for nth_change in 1.. {
+            let cut = self.disk.snapshot();
+            let repository = self.on(&cut);
+            cut.crash_at(nth_change);
+            let is_acknowledged = repository.remove_snapshots(&removal(&self.ids[..2])).is_ok();
+            for seed in 0..seeds {
+                states += 1;
+                let case = format!("change {nth_change}, seed {seed}");
+                halves += u32::from(self.examine(&cut.crash(seed), is_acknowledged, &case));
+            }
+            if !cut.is_crashed() {
+                assert!(is_acknowledged, "without a power cut a removal succeeds");
+                break;
+            }
+        }
+        assert!(states >= 40 && halves > 0, "{states} states, {halves} of them with removed snapshots left over");
+    }
+
+    /// Whether removed snapshots are left over.
+    fn examine(&self, state: &SimDisk, is_acknowledged: bool, case: &str) -> bool {
+        let repository = self.on(state);
+        let found = listed(&repository);
+        let is_removed = found == [self.ids[2]].into();
+        assert!(is_removed || (found == self.ids.into() && !is_acknowledged), "{case}: all or nothing: {found:?}");
+        assert_eq!(findings(&repository), [], "{case}: a power cut is no loss of history");
+        let objects = repository.names(ObjectKind::Snapshot).expect("a readable storage");
+        repository.refresh().expect("a readable storage");
+        for snapshot in repository.snapshots().expect("a readable storage").snapshots {
+            self.versions.assert_holds(&repository, &snapshot);
+        }
+        // Life goes on, and what is left over goes with the next occasion.
+        self.back_up(state, 3);
+        let repository = self.on(state);
+        repository.finish_removals().expect("a writable storage");
+        let left = repository.names(ObjectKind::Snapshot).expect("a readable storage");
+        assert_eq!(left.into_keys().collect::<BTreeSet<_>>(), listed(&repository), "{case}");
+        let tombstones = repository.names(ObjectKind::Tombstone).expect("a readable storage");
+        let history = repository.history().expect("a readable storage");
+        let counted: BTreeSet<ObjectId> = history.tombstones.iter().map(|tombstone| tombstone.id).collect();
+        assert_eq!(tombstones.into_keys().collect::<BTreeSet<_>>(), counted, "{case}");
+        assert_eq!(findings(&repository), [], "{case}, later");
+        is_removed && objects.len() > 1
+    }
+}
+
+/// Tombstones do not pile up, and nothing that they said or were is forgotten.
+#[test]
+fn a_device_carries_over_what_its_older_tombstones_say() {
+    let world = World::new();
+    let kept = world.back_up("one");
+    let (mut snapshots, mut tombstones) = (Vec::new(), Vec::new());
+    for _ in 0..3 * TOMBSTONES_MAX {
+        let repository = world.machine("one");
+        let id = try_backup(&repository, &world.source(), &threads(1)).expect("a backup");
+        tombstones.push(repository.remove_snapshots(&removal(&[id])).expect("a removal"));
+        snapshots.push(id);
+        let count = repository.names(ObjectKind::Tombstone).expect("memory").len();
+        assert!(count <= TOMBSTONES_MAX, "{count} tombstones");
+        let copies = repository.names(ObjectKind::TombstoneMirror).expect("memory").len();
+        assert_eq!(copies, count);
+        assert_eq!(repository.history_findings().expect("memory"), []);
+    }
+    for machine in ["one", "fresh"] {
+        assert_eq!(world.check(machine), [], "by {machine}");
+        let history = world.machine(machine).history().expect("memory");
+        assert_eq!(history.snapshots.iter().map(|snapshot| snapshot.id).collect::<Vec<_>>(), [kept]);
+        for id in snapshots.iter().chain(&tombstones) {
+            assert!(history.expect_head(&HeadCode::of(id)).is_ok(), "every record that ever was is known");
         }
     }
-    assert!(states >= 60 && halves > 0, "{states} states, {halves} of them with removed snapshots left over");
+    // Somebody else's tombstones stay as they are.
+    let id = world.back_up("two");
+    world.machine("two").remove_snapshots(&removal(&[id])).expect("a removal");
+    assert_eq!(world.check("one"), []);
 }
 
 /// I13: a remover that was killed before his sync leaves a tombstone that others see; what they delete on its word
@@ -280,6 +363,35 @@ fn what_is_deleted_on_the_word_of_a_killed_remover_stays_removed_after_a_power_c
         killed += 1;
     }
     assert!(killed >= 8, "a removal makes more calls than {killed}");
+}
+
+/// I14: a machine remembers only what a power cut cannot take away, whoever left it behind.
+#[test]
+fn what_a_killed_writer_left_is_not_missed_after_a_power_cut() {
+    let sweep = RemovalSweep::new(0);
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let storage = |disk: &SimDisk| LocalStorage::open_on(disk.clone()).expect("a repository");
+    let mut seen_more = 0;
+    for nth_call in 1.. {
+        let disk = sweep.disk.snapshot();
+        let dying = Arc::new(FaultyStorage::new(storage(&disk)));
+        let repository = open(Arc::<FaultyStorage<_>>::clone(&dying), &sweep.key, &LocalState::None);
+        dying.fail_from(nth_call, FaultKind::Io);
+        let is_done = try_backup(&repository, sweep.versions.path(3), &threads(1)).is_ok();
+        dying.heal();
+        let state = LocalState::At(scratch.path().join(nth_call.to_string()));
+        let reader = open(Arc::new(storage(&disk)), &sweep.key, &state);
+        seen_more += u32::from(reader.history().expect("a readable storage").snapshots.len() > 3);
+        drop(reader);
+        for seed in 0..6 {
+            let reader = open(Arc::new(storage(&disk.crash(seed))), &sweep.key, &state);
+            assert_eq!(findings(&reader), [], "killed at call {nth_call}, seed {seed}");
+        }
+        if is_done {
+            break;
+        }
+    }
+    assert!(seen_more >= 2, "no reader saw a snapshot whose writer had not synced it");
 }
 
 /// I14
@@ -365,7 +477,9 @@ fn the_newest_snapshot_of_one_device_cannot_be_withheld_from_who_has_seen_it() {
     assert_eq!(world.check("one"), [withheld]);
     world.back_up("one");
     assert_eq!(world.check("one"), [withheld], "own backups do not make it forget");
-    world.storage.put(&name, &bytes).expect("memory");
+    for kind in [ObjectKind::Snapshot, ObjectKind::SnapshotMirror] {
+        world.storage.put(&ObjectName::new(kind, withheld), &bytes).expect("memory");
+    }
     assert_eq!(world.check("one"), [], "it is back");
 }
 
@@ -473,7 +587,7 @@ fn writers_and_removers_at_once_look_like_neither_loss_nor_fork() {
             let world = &world;
             scope.spawn(move || {
                 let machine = if writer < 2 { "one" } else { "two" };
-                for round in 0..8 {
+                for round in 0..14 {
                     let repository = world.machine(machine);
                     try_backup(&repository, &world.source(), &threads(1)).expect("a backup");
                     let snapshots = repository.snapshots().expect("memory").snapshots;

@@ -41,6 +41,14 @@ impl Storage for KnowsEveryPack {
     fn delete(&self, name: &ObjectName) -> Result<(), StorageError> {
         self.0.delete(name)
     }
+    fn release_reserve(&self) -> Result<bool, StorageError> {
+        self.0.release_reserve()
+    }
+
+    fn keep_reserve(&self) {
+        self.0.keep_reserve();
+    }
+
     fn location(&self) -> String {
         self.0.location()
     }

@@ -10,7 +10,8 @@ use vellum::format::tree::{Entry, LinkGroup, Metadata, Node};
 use vellum::storage::Storage;
 use vellum::{
     BackupOptions, BackupReport, CheckOptions, CheckReport, Context, CreateOptions, Credential, FrameCache, KeyFile,
-    LocalState, Locked, NewSlot, ReadData, Repository, RestoreOptions, RestoreReport, Snapshot, SnapshotRef, TreeWalk,
+    LocalState, Locked, NewSlot, ReadData, Removal, Repository, RepositoryError, RestoreOptions, RestoreReport,
+    Snapshot, SnapshotRef, TreeWalk,
 };
 use vellum_testkit::Random;
 use vellum_testkit::trees::{self, Manifest, TreeOptions};
@@ -46,6 +47,18 @@ pub(crate) fn backup(repository: &Repository, source: &Path) -> BackupReport {
     let mut options = BackupOptions::new([source.to_owned()]);
     options.time = NOW;
     vellum::backup(repository, &options, &Context::default()).expect("a backup")
+}
+
+/// Removes one snapshot.
+pub(crate) fn remove(repository: &Repository, snapshot: ObjectId) -> Result<ObjectId, RepositoryError> {
+    repository.remove_snapshots(&Removal {
+        snapshots: vec![snapshot],
+        time: NOW,
+        host: Vec::new(),
+        user: String::new(),
+        program: "test".to_owned(),
+        reason: "a test".to_owned(),
+    })
 }
 
 /// Restores the folder `source` of a snapshot directly into `target`.

@@ -8,6 +8,7 @@ mod forget;
 mod init;
 mod key;
 mod ls;
+mod prune;
 mod recovery;
 mod restore;
 mod snapshots;
@@ -30,6 +31,7 @@ pub(crate) fn run(invocation: &Invocation, verb: &Verb) -> Result<ExitCode, Fail
         Verb::Ls(args) => ls::run(invocation, args),
         Verb::Forget(args) => forget::run(invocation, args),
         Verb::Check(args) => check::run(invocation, args),
+        Verb::Prune(args) => prune::run(invocation, args),
         Verb::Key(verb) => key::run(invocation, verb),
         Verb::Recovery(verb) => recovery::run(invocation, verb),
         Verb::Stats(args) => stats::run(invocation, args),

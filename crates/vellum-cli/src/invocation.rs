@@ -53,7 +53,7 @@ impl Invocation {
     pub(crate) fn open(&self) -> Result<Repository, Failure> {
         let storage = self.open_storage()?;
         let credential = OwnedCredential::obtain(&self.settings.credentials)?;
-        unlock(&storage, &credential, &self.settings.local_state)
+        Ok(self.as_this_machine(unlock(&storage, &credential, &self.settings.local_state)?))
     }
 
     /// Opens and unlocks the repository for an operation that can be stopped; the context hears of signals.
@@ -62,7 +62,11 @@ impl Invocation {
         let credential = OwnedCredential::obtain(&self.settings.credentials)?;
         let signals = install_signals()?;
         let repository = unlock(&storage, &credential, &self.settings.local_state)?;
-        Ok((repository, self.context(&signals)))
+        Ok((self.as_this_machine(repository), self.context(&signals)))
+    }
+
+    fn as_this_machine(&self, repository: Repository) -> Repository {
+        repository.with_device_name(&self.settings.device_name)
     }
 
     /// What an operation goes by; from now on a signal asks it to stop.

@@ -9,6 +9,7 @@
 mod args;
 mod commands;
 mod exit_code;
+mod history;
 mod invocation;
 mod limits;
 mod output;

@@ -77,6 +77,14 @@ impl Output {
         }
     }
 
+    /// A warning with what it means and what to try.
+    pub(crate) fn warn_in_full(&self, message: &str, meaning: &str, hint: &str) {
+        match self.is_json {
+            true => self.json_event(&Line::FullWarning { message, meaning, hint }),
+            false => self.warn(&format!("{message}\n  means: {meaning}\n  try:   {hint}")),
+        }
+    }
+
     /// A remark on standard error, unless the run shall be quiet.
     pub(crate) fn note(&self, text: &str) {
         if !self.is_quiet && !self.is_json {

@@ -292,12 +292,24 @@ fn repository_words(error: &RepositoryError) -> Words {
             "the cache on this machine cannot be used; the repository is not concerned",
             "remove the cache folder, name another with --cache-dir, or run with --no-cache",
         ),
+        RepositoryError::Fenced => (
+            Failed,
+            "fenced",
+            "this run stood still for so long that a prune gave it up, twice; no snapshot was made",
+            "run the backup again; what it stored is found and not stored twice",
+        ),
         RepositoryError::ConcurrentKeyChange => {
             (Failed, "concurrent_key_change", "two changes of keys met, and this one stepped back", "run it again")
         }
         RepositoryError::Slot { .. } => {
             (Failed, "slot", "the key slots are as they were", "`vellum key list` shows every slot with its id")
         }
+        RepositoryError::HeadUnknown { .. } => (
+            Damage,
+            "head_unknown",
+            "the storage shows an older state than the one that the code is of, or another repository",
+            "compare the code with what the backup printed, and look for a newer state of the storage",
+        ),
         RepositoryError::NothingToRemove | RepositoryError::TombstoneRefused { .. } => (
             Failed,
             "not_removed",

@@ -121,6 +121,8 @@ pub(crate) struct Settings {
     pub(crate) user: String,
     /// The machine's name.
     pub(crate) host: Vec<u8>,
+    /// What stays the same for this user of this machine, whatever becomes of local state.
+    pub(crate) device_name: Vec<u8>,
 }
 
 impl Settings {
@@ -135,13 +137,16 @@ impl Settings {
             (None, Some(text)) => Some(threads_variable(text)?),
             (None, None) => None,
         };
+        let host = rustix::system::uname().nodename().to_bytes().to_vec();
+        let machine_id = std::fs::read("/etc/machine-id").unwrap_or_default();
         Ok(Self {
             address: global.repository.clone().or_else(|| variables.repository.clone()),
             credentials: credential_sources(global, verb, variables)?,
             local_state: local_state(global, variables),
             threads,
             user: user_name(variables),
-            host: rustix::system::uname().nodename().to_bytes().to_vec(),
+            device_name: device_name(&machine_id, &host, rustix::process::geteuid().as_raw()),
+            host,
         })
     }
 
@@ -247,6 +252,14 @@ fn user_name(variables: &Variables) -> String {
     })
 }
 
+/// Machine and user, by the number that the system gives each machine once, or else by the host's name.
+fn device_name(machine_id: &[u8], host: &[u8], user: u32) -> Vec<u8> {
+    let machine_id = machine_id.trim_ascii();
+    let is_set = machine_id.len() == 32 && machine_id.iter().all(u8::is_ascii_hexdigit);
+    let (kind, name) = if is_set { ("machine", machine_id) } else { ("host", host) };
+    [format!("user {user} of {kind} ").as_bytes(), name].concat()
+}
+
 /// The name of the account with this number.
 fn account_name<'a>(accounts: &'a str, number: &str) -> Option<&'a str> {
     accounts.lines().find_map(|line| {
@@ -343,6 +356,15 @@ mod tests {
         assert_eq!(account_name(accounts, "1000"), Some("me"));
         assert_eq!(account_name(accounts, "0"), Some("root"));
         assert_eq!(account_name(accounts, "7"), None);
+    }
+
+    #[test]
+    fn a_device_is_named_by_the_machine_and_the_user() {
+        let id = b"0123456789abcdef0123456789ABCDEF";
+        assert_eq!(device_name(&[id, &b"\n"[..]].concat(), b"host", 7), [b"user 7 of machine ", &id[..]].concat());
+        for unset in [&b""[..], b"uninitialized\n", &id[1..]] {
+            assert_eq!(device_name(unset, b"ho\xffst", 0), b"user 0 of host ho\xffst");
+        }
     }
 
     #[test]

@@ -42,6 +42,9 @@ pub(crate) mod label {
     pub(crate) const PACK_TRAILER: &str = "pack-trailer";
     pub(crate) const CATALOG: &str = "catalog";
     pub(crate) const SNAPSHOT: &str = "snapshot";
+    pub(crate) const INTENT: &str = "intent";
+    pub(crate) const CONDEMNED: &str = "condemned";
+    pub(crate) const FENCE: &str = "fence";
     pub(crate) const TOMBSTONE: &str = "tombstone";
     pub(crate) const RING: &str = "ring";
     pub(crate) const SLOT: &str = "slot";

@@ -5,8 +5,8 @@ use crate::derive::{self, derive_key, label};
 use crate::pack_key::{PackKey, frame_ad, frame_salt};
 use crate::signature::KeyPair;
 use crate::{
-    Credential, DedupKeys, DeviceKey, EpochKeys, KeyFile, OwnerRing, RecoveryKey, RingKey, Secret, fingerprint, ring,
-    seal_into, slot,
+    Credential, DedupKeys, DeviceKey, EpochKeys, KeyFile, OwnerRing, RecordKind, RecoveryKey, RingKey, Secret,
+    fingerprint, ring, seal_into, slot,
 };
 use std::fmt::Write;
 use vellum_format::content::ChunkKind;
@@ -106,6 +106,9 @@ fn objects() -> Lines {
         ("pack-trailer", hex(&into_vec(|out| keys.seal_trailer(&pack, b"trailer", out)))),
         ("catalog", hex(&into_vec(|out| keys.seal_catalog(&header, b"catalog", out)))),
         ("snapshot", hex(&into_vec(|out| keys.seal_snapshot(&header, b"snapshot", out)))),
+        ("intent", hex(&into_vec(|out| keys.seal_record(RecordKind::Intent, &header, b"intent", out)))),
+        ("condemned", hex(&into_vec(|out| keys.seal_record(RecordKind::Condemned, &header, b"condemned", out)))),
+        ("fence", hex(&into_vec(|out| keys.seal_record(RecordKind::Fence, &header, b"fence", out)))),
         ("tombstone", hex(&into_vec(|out| keys.seal_tombstone(&header, b"tombstone", out)))),
     ]
 }

@@ -4,7 +4,9 @@ use crate::derive::{self, derive_key, keyed_hash, label};
 use crate::{OpenError, PackKey, RandomError, Secret, WrapError, open, seal_into};
 use vellum_format::content::ChunkKind;
 use vellum_format::pack::{KeyWrap, PackHeader};
-use vellum_format::{ChunkId, Digest, FORMAT_VERSION, RepositoryId, SUITE, SealedHeader, catalog, snapshot, tombstone};
+use vellum_format::{
+    ChunkId, Digest, FORMAT_VERSION, RepositoryId, SUITE, SealedHeader, catalog, deletion, snapshot, tombstone,
+};
 
 /// Keys that name chunks. They outlive epochs, so that deduplication survives a rotation.
 pub struct DedupKeys {
@@ -149,6 +151,50 @@ impl EpochKeys {
     /// [`OpenError`] when it is another tombstone's, is something else, or was changed.
     pub fn open_tombstone(&self, header: &SealedHeader, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
         open(&self.meta, label::TOMBSTONE, &header.salt, &header.encode(tombstone::MAGIC), sealed)
+    }
+
+    /// Appends the sealed rest of an intent, condemnation or fence with this header.
+    pub fn seal_record(&self, kind: RecordKind, header: &SealedHeader, record: &[u8], out: &mut Vec<u8>) {
+        seal_into(&self.meta, kind.label(), &header.salt, &header.encode(kind.magic()), record, out);
+    }
+
+    /// Opens the sealed rest of an intent, condemnation or fence with this header.
+    ///
+    /// # Errors
+    /// [`OpenError`] when it is another record's, of another kind, or was changed.
+    pub fn open_record(&self, kind: RecordKind, header: &SealedHeader, sealed: &[u8]) -> Result<Vec<u8>, OpenError> {
+        open(&self.meta, kind.label(), &header.salt, &header.encode(kind.magic()), sealed)
+    }
+}
+
+/// The small records of the deletion protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordKind {
+    /// [`deletion::Intent`]
+    Intent,
+    /// [`deletion::CondemnedRecord`]
+    Condemned,
+    /// [`deletion::FenceRecord`]
+    Fence,
+}
+
+impl RecordKind {
+    /// The magic of its objects.
+    #[must_use]
+    pub const fn magic(self) -> [u8; 8] {
+        match self {
+            Self::Intent => deletion::INTENT_MAGIC,
+            Self::Condemned => deletion::CONDEMNED_MAGIC,
+            Self::Fence => deletion::FENCE_MAGIC,
+        }
+    }
+
+    const fn label(self) -> &'static str {
+        match self {
+            Self::Intent => label::INTENT,
+            Self::Condemned => label::CONDEMNED,
+            Self::Fence => label::FENCE,
+        }
     }
 }
 

@@ -67,7 +67,7 @@ printable_id! {
     RepositoryId, 16
 }
 printable_id! {
-    /// A device, that is one local state folder, chosen at random when the folder is first used.
+    /// A device: derived from the name of one user of one machine, or random where nothing names it.
     DeviceId, 16
 }
 

@@ -11,6 +11,7 @@ pub mod catalog;
 mod cbor;
 pub mod content;
 mod cursor;
+pub mod deletion;
 mod error;
 pub mod history;
 mod ids;

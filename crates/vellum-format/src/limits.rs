@@ -14,6 +14,10 @@ pub const SNAPSHOT_LEN_BYTES_MAX: u64 = 16 << 20;
 pub const SNAPSHOT_PATHS_MAX: usize = 65_536;
 /// Heads that a snapshot or tombstone names as seen.
 pub const SNAPSHOT_SEEN_MAX: usize = 65_536;
+/// Bytes of an intent, condemnation or fence object.
+pub const RECORD_LEN_BYTES_MAX: u64 = 16 << 20;
+/// Names in one condemnation or fence.
+pub const RECORD_NAMES_MAX: usize = 65_536;
 /// Bytes of a tombstone object.
 pub const TOMBSTONE_LEN_BYTES_MAX: u64 = 16 << 20;
 /// Records that one tombstone removes.

@@ -18,7 +18,7 @@ pub struct PackHeader {
     pub epoch: u32,
     /// The repository (later: the domain) that the pack belongs to.
     pub scope: RepositoryId,
-    /// Fresh random bytes: no two packs ever have the same name, even with the same content.
+    /// The tag of its writer and fresh random bytes: no two packs ever have the same name, even with the same content.
     pub salt: [u8; 32],
     /// Bytes from the start of the header to the end of the trailer; parity follows.
     pub body_len_bytes: u64,
@@ -27,6 +27,7 @@ pub struct PackHeader {
 impl PackHeader {
     /// Length of the encoded header in bytes.
     pub const ENCODED_LEN: usize = 80;
+    const SALT_OFFSET: usize = 32;
 
     /// The encoded header.
     #[must_use]
@@ -42,6 +43,13 @@ impl PackHeader {
         out.extend_from_slice(&self.body_len_bytes.to_le_bytes());
         out.extend_from_slice(&[0; 8]);
         out.try_into().expect("the fields add up to the encoded length")
+    }
+
+    /// The tag of the writer in the first bytes of a pack: the first half of its intent's name. Nothing else of the
+    /// bytes is checked, and whoever can write the storage can change it.
+    #[must_use]
+    pub fn tag(bytes: &[u8]) -> Option<[u8; 16]> {
+        bytes.get(Self::SALT_OFFSET..)?.first_chunk().copied()
     }
 
     /// Decodes the first bytes of a pack of `object_len_bytes`.

@@ -49,6 +49,8 @@ pub struct SnapshotManifest {
     pub previous: Option<ObjectId>,
     /// Heads of history that the device saw when it wrote, beside `previous`.
     pub seen: Vec<ObjectId>,
+    /// The name of the intent under which it was written: a fence about that intent is about this snapshot.
+    pub intent: ObjectId,
     /// Seconds since 1970 and nanoseconds: when the backup began, or the time it was told.
     pub time: Timestamp,
     /// The host's name.
@@ -186,6 +188,7 @@ mod tests {
             sequence: 7,
             previous: Some(ObjectId::of(b"previous")),
             seen: vec![ObjectId::of(b"other")],
+            intent: ObjectId::of(b"intent"),
             time: Timestamp { seconds: -5, nanoseconds: 6 },
             host: Bytes(b"host\xff".to_vec()),
             user: "me".into(),

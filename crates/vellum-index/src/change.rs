@@ -70,6 +70,21 @@ impl Index {
         self.known_mut().absent_packs = packs.into_iter().collect();
     }
 
+    /// States which packs are condemned: readers still find their chunks, writers may not rely on them
+    /// ([`Index::lookup_reliable`]). It replaces what was stated before.
+    pub fn set_condemned_packs(&self, packs: BTreeSet<ObjectId>) {
+        self.known_mut().condemned_packs = packs.into_iter().collect();
+    }
+
+    /// Catalogs among which are all loaded ones that list any of these packs.
+    #[must_use]
+    pub fn catalogs_that_may_list(&self, packs: &BTreeSet<ObjectId>) -> BTreeSet<ObjectId> {
+        let known = self.known();
+        let listing =
+            known.segments.iter().filter(|segment| segment.packs.iter().any(|pack| packs.contains(&pack.name)));
+        listing.flat_map(|segment| &segment.catalogs).copied().collect()
+    }
+
     /// Forgets the segments that `keep` refuses, and returns the catalogs that no other segment covers.
     fn retain_segments(&self, keep: impl Fn(&Segment) -> bool) -> Vec<ObjectId> {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);

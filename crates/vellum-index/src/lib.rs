@@ -22,6 +22,7 @@
 #![forbid(unsafe_code)]
 
 mod change;
+mod copies;
 mod error;
 mod folder;
 mod key;
@@ -29,6 +30,7 @@ mod lookup;
 mod segment;
 mod state;
 
+pub use copies::CopySet;
 pub use error::IndexError;
 pub use lookup::{FrameInfo, FrameRef, Location};
 
@@ -85,6 +87,13 @@ struct Known {
     /// The newest first. // N4
     segments: Vec<Arc<Segment>>,
     absent_packs: HashSet<ObjectId>,
+    condemned_packs: HashSet<ObjectId>,
+}
+
+impl Known {
+    fn is_there(&self, pack: &ObjectId) -> bool {
+        !self.absent_packs.contains(pack)
+    }
 }
 
 impl Index {
@@ -118,7 +127,7 @@ impl Index {
 
     fn start_with(&mut self, folder: Folder, found: Found) {
         let segments = found.segments.into_iter().rev().map(Arc::new).collect();
-        self.known = RwLock::new(Known { segments, absent_packs: HashSet::new() });
+        self.known = RwLock::new(Known { segments, ..Known::default() });
         self.values = RwLock::new(found.values);
         self.persistence = Mutex::new(Persistence::Kept);
         self.damage_removed = AtomicBool::new(found.damaged);

@@ -1,8 +1,8 @@
 //! The questions that an index answers.
 
 use crate::segment::{ChunkRecord, FrameRecord, Segment};
-use crate::{Index, IndexError};
-use std::collections::{BTreeMap, HashSet};
+use crate::{Index, IndexError, Known};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use vellum_format::content::ChunkKind;
 use vellum_format::pack::{Compression, KeyWrap};
@@ -14,7 +14,7 @@ use vellum_format::{ChunkId, ObjectId};
 /// segments, packs and offsets, so sorting places by it groups them for reading.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FrameRef {
-    segment: u64,
+    pub(crate) segment: u64,
     number: u32,
 }
 
@@ -29,6 +29,8 @@ pub struct Location {
     pub offset_in_frame: u32,
     /// Length of its plaintext in bytes.
     pub len_bytes: u32,
+    /// Which record of its segment says so; see [`crate::CopySet`].
+    pub(crate) record: u64,
 }
 
 /// All that is needed to read and open one frame.
@@ -60,12 +62,13 @@ impl Index {
     /// The newest copy of a chunk whose pack is not known to be absent.
     #[must_use]
     pub fn lookup(&self, id: &ChunkId) -> Option<Location> {
-        let mut newest = None;
-        self.visit_copies(id, |location| {
-            newest = Some(location);
-            false
-        });
-        newest
+        self.newest_copy(id, Known::is_there)
+    }
+
+    /// The newest copy of a chunk that a writer may rely on: its pack is neither known to be absent nor condemned.
+    #[must_use]
+    pub fn lookup_reliable(&self, id: &ChunkId) -> Option<Location> {
+        self.newest_copy(id, |known, pack| known.is_there(pack) && !known.condemned_packs.contains(pack))
     }
 
     /// Whether [`Index::lookup`] finds the chunk.
@@ -78,7 +81,7 @@ impl Index {
     #[must_use]
     pub fn all_locations(&self, id: &ChunkId) -> Vec<Location> {
         let mut locations: Vec<Location> = Vec::new();
-        self.visit_copies(id, |location| {
+        self.visit_copies(id, Known::is_there, |location| {
             // A pack that several segments know is told once, by the newest of them.
             let told = |other: &Location| other.pack == location.pack && other.frame.segment != location.frame.segment;
             if !locations.iter().any(told) {
@@ -126,8 +129,8 @@ impl Index {
     pub fn for_each_chunk(&self, mut visit: impl FnMut(&ChunkId, &Location)) -> Result<(), IndexError> {
         let segments = self.all_segments()?;
         segments.iter().zip(own_packs(&segments)).try_for_each(|(segment, own)| {
-            segment.each_chunk(|record| {
-                let location = location(segment, record)?;
+            segment.each_chunk(|number, record| {
+                let location = location(segment, number, record)?;
                 if own[record.pack as usize] {
                     visit(&record.id, &location);
                 }
@@ -155,13 +158,26 @@ impl Index {
         })
     }
 
-    /// Shows usable copies of a chunk, the newest first, as long as `visit` wants more. // N4
-    fn visit_copies(&self, id: &ChunkId, mut visit: impl FnMut(Location) -> bool) {
+    fn newest_copy(&self, id: &ChunkId, counts: impl Fn(&Known, &ObjectId) -> bool) -> Option<Location> {
+        let mut newest = None;
+        self.visit_copies(id, counts, |location| {
+            newest = Some(location);
+            false
+        });
+        newest
+    }
+
+    /// Shows usable copies of a chunk in packs that count, the newest first, as long as `visit` wants more. // N4
+    fn visit_copies(
+        &self,
+        id: &ChunkId,
+        counts: impl Fn(&Known, &ObjectId) -> bool,
+        mut visit: impl FnMut(Location) -> bool,
+    ) {
         let known = self.known();
         for segment in known.segments.iter().filter(|segment| segment.is_usable()) {
-            let found = segment.find(id, |record| match location(segment, record) {
-                Ok(location) if known.absent_packs.contains(&location.pack) => false,
-                Ok(location) => !visit(location),
+            let found = segment.find(id, |number, record| match location(segment, number, record) {
+                Ok(location) => counts(&known, &location.pack) && !visit(location),
                 Err(_) => false,
             });
             // A damaged segment has marked itself; what it would have known counts as not stored. // N3
@@ -169,6 +185,11 @@ impl Index {
                 return;
             }
         }
+    }
+
+    /// The serial numbers of the segments that may be asked.
+    pub(crate) fn usable_segments(&self) -> BTreeSet<u64> {
+        self.segments().iter().map(|segment| segment.serial).collect()
     }
 
     /// The segments of this moment, the newest first, or the damage of one.
@@ -193,12 +214,13 @@ fn own_packs(segments: &[Arc<Segment>]) -> Vec<Vec<bool>> {
     segments.iter().map(own).collect()
 }
 
-fn location(segment: &Segment, record: &ChunkRecord) -> Result<Location, IndexError> {
+fn location(segment: &Segment, number: u64, record: &ChunkRecord) -> Result<Location, IndexError> {
     Ok(Location {
         pack: segment.pack(record.pack)?.name,
         frame: FrameRef { segment: segment.serial, number: record.frame },
         offset_in_frame: record.offset_in_frame,
         len_bytes: record.len_bytes,
+        record: number,
     })
 }
 

@@ -3,6 +3,7 @@
 use crate::RepositoryError;
 use crate::class::PRIVATE;
 use crate::local_state::LocalState;
+use crate::objects::{delete_both, put_twice};
 use crate::open::{Locked, Repository, remove_older_key_manifests};
 use crate::pack_writer::random;
 use std::sync::Arc;
@@ -103,18 +104,14 @@ impl Repository {
         NewSlot { credential: recovery, label: "recovery key", argon2id: None, now: options.now }.add_to(&mut draft)?;
         let (signed, _) = draft.finish().map_err(RepositoryError::KeyChange)?;
         let keys = signed.encode();
-        let key_name = put_twice(&*storage, ObjectKind::Key, ObjectKind::KeyMirror, &keys)?;
+        let key_name = put_twice(&*storage, ObjectKind::Key, &keys)?;
         storage.sync()?;
-        put_twice(&*storage, ObjectKind::Config, ObjectKind::ConfigMirror, &config_bytes)?;
+        put_twice(&*storage, ObjectKind::Config, &config_bytes)?;
         storage.sync()?;
         if configs(&*storage)?.iter().any(|other| *other != config_name) {
             // Whoever sees another config steps back: at worst both do, never do both stay.
-            for name in [config_name, mirror(ObjectKind::ConfigMirror, &config_name)] {
-                storage.delete(&name)?;
-            }
-            for name in [key_name, mirror(ObjectKind::KeyMirror, &key_name)] {
-                storage.delete(&name)?;
-            }
+            delete_both(&*storage, &config_name)?;
+            delete_both(&*storage, &key_name)?;
             return Err(RepositoryError::AlreadyExists { location: storage.location() });
         }
         // Keys of an earlier `init` that was interrupted unlock nothing any more.
@@ -146,22 +143,4 @@ fn configs(storage: &dyn Storage) -> Result<Vec<ObjectName>, RepositoryError> {
     let mut names = Vec::new();
     storage.list(ObjectKind::Config, &mut |object| names.push(object.name))?;
     Ok(names)
-}
-
-/// The same id under another kind.
-pub(crate) fn mirror(kind: ObjectKind, name: &ObjectName) -> ObjectName {
-    ObjectName::new(kind, name.id)
-}
-
-/// Stores a small object under both of its prefixes, the copy first.
-pub(crate) fn put_twice(
-    storage: &dyn Storage,
-    kind: ObjectKind,
-    copy: ObjectKind,
-    bytes: &[u8],
-) -> Result<ObjectName, RepositoryError> {
-    let name = ObjectName::of(kind, bytes);
-    storage.put(&mirror(copy, &name), bytes)?;
-    storage.put(&name, bytes)?;
-    Ok(name)
 }

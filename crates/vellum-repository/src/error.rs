@@ -149,6 +149,9 @@ pub enum RepositoryError {
     /// A place in the index that turned out damaged since it was looked up.
     #[error("the local index was damaged while it was used; run the command again")]
     FrameForgotten,
+    /// A prune gave this writer up for dead and may have deleted what it relied on; nothing was published.
+    #[error("a prune gave this run up, so its snapshot was not published; run the backup again")]
+    Fenced,
     /// Two processes changed keys at once.
     #[error("somebody else changed the keys of this repository at the same time; nothing was changed, try again")]
     ConcurrentKeyChange,

@@ -1,6 +1,7 @@
 //! Finding chunks and bringing them back, checked against their references.
 
 use crate::RepositoryError;
+use crate::objects::MISSING;
 use crate::open::Repository;
 use crate::pack_reader::{FrameReader, FrameSeal};
 use std::collections::VecDeque;
@@ -42,10 +43,10 @@ impl Repository {
         self.index().all_locations(&self.chunk_id(chunk)).iter().map(place).collect()
     }
 
-    /// Whether a chunk counts as stored.
+    /// Whether a chunk counts as stored: a writer may refer to it instead of storing it again.
     #[must_use]
     pub fn contains(&self, chunk: &ChunkRef) -> bool {
-        self.index().contains(&self.class().dedup.chunk_id(&chunk.digest))
+        self.index().lookup_reliable(&self.class().dedup.chunk_id(&chunk.digest)).is_some()
     }
 
     /// The id that a reference looks up.
@@ -71,7 +72,7 @@ impl Repository {
         let start = u64::from(info.offset);
         let sealed = match self.storage().get_range(&pack, start..start + u64::from(info.stored_len_bytes)) {
             Ok(sealed) => sealed,
-            Err(StorageError::NotFound { .. }) => return Err(damaged("it is missing".to_owned())),
+            Err(StorageError::NotFound { .. }) => return Err(damaged(MISSING.to_owned())),
             Err(StorageError::ShortRead { .. }) => return Err(damaged("it is cut short".to_owned())),
             Err(error) => return Err(error.into()),
         };
@@ -131,6 +132,12 @@ impl Repository {
             }
         }
         match first_error {
+            // Since it was looked up the pack may have gone, and what is needed of it have moved.
+            Some(RepositoryError::Damaged { object, reason })
+                if cache.heals && reason == MISSING && self.refresh_after_missing(object.id, seen)? =>
+            {
+                self.read_chunk(cache, kind, chunk)
+            }
             // The place was forgotten since it was looked up; after a reload it is found anew or missing.
             Some(RepositoryError::FrameForgotten) if self.reload_if_damaged(seen)? => {
                 self.read_chunk(cache, kind, chunk)

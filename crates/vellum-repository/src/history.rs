@@ -5,6 +5,7 @@
 
 use crate::RepositoryError;
 use crate::forks::forks;
+use crate::objects::{adopt_both, put_twice};
 use crate::open::Repository;
 use crate::remembered::{Remembered, Seen};
 use crate::snapshots::Snapshot;
@@ -98,6 +99,9 @@ pub struct History {
     pub is_first_sight: bool,
     /// The newest record.
     pub head: Option<ObjectId>,
+    /// Records that others name or that this machine remembers, but for removed ones: they were durable, each with its
+    /// copy.
+    pub known: BTreeSet<ObjectId>,
     removed: BTreeSet<ObjectId>,
 }
 
@@ -127,7 +131,7 @@ impl History {
 pub(crate) struct Records {
     /// Those that can be trusted and are not removed, oldest first.
     pub(crate) snapshots: Vec<Snapshot>,
-    /// Those that can be trusted, in the order of their sequence.
+    /// Those that can be trusted, in the order of their sequence; removed ones among them.
     pub(crate) tombstones: Vec<Tombstone>,
     /// Why the others cannot be used.
     pub(crate) damaged: Vec<RepositoryError>,
@@ -135,6 +139,8 @@ pub(crate) struct Records {
     pub(crate) removed: BTreeMap<ObjectId, ObjectId>,
     /// Snapshots that lie there, damaged and removed ones among them.
     pub(crate) snapshot_names: BTreeSet<ObjectId>,
+    /// Those of which one copy lies there: a writer was killed between the two, or one was lost.
+    halves: BTreeSet<ObjectId>,
     /// Tombstones that lie there under their own name, damaged ones among them.
     pub(crate) tombstone_names: BTreeSet<ObjectId>,
     /// Tombstones of which a copy lies there, damaged ones among them.
@@ -200,8 +206,8 @@ impl Position {
 impl Records {
     /// Every record that can be trusted and is not removed.
     pub(crate) fn iter(&self) -> impl Iterator<Item = Record<'_>> {
-        let tombstones = self.tombstones.iter().map(Record::of_tombstone);
-        self.snapshots.iter().map(Record::of_snapshot).chain(tombstones)
+        let tombstones = self.tombstones.iter().filter(|tombstone| !self.removed.contains_key(&tombstone.id));
+        self.snapshots.iter().map(Record::of_snapshot).chain(tombstones.map(Record::of_tombstone))
     }
 
     /// Whether something of this name lies there, sound or not.
@@ -241,7 +247,7 @@ impl Records {
         next.lost = remembered.records().filter(is_lost).collect();
         let is_there = |seen: &Seen| self.lists(&seen.name.id) && !self.removed.contains_key(&seen.name.id);
         next.newest.retain(|_, seen| self.accounts_for(&seen.name.id));
-        for record in self.iter() {
+        for record in self.iter().filter(|record| !self.halves.contains(&record.name.id)) {
             let Record { name, device, sequence, .. } = record;
             let seen = Seen { device, sequence, name };
             let known = next.newest.entry(device).or_insert(seen);
@@ -284,30 +290,36 @@ impl Repository {
         Ok(self.try_read_records(true)?.unwrap_or_default())
     }
 
-    /// Nothing when a snapshot vanished after it was listed, unless that shall count as damage.
+    /// Nothing when a record vanished after it was listed, unless that shall count as damage.
     fn try_read_records(&self, is_last: bool) -> Result<Option<Records>, RepositoryError> {
         let keys = |kind| Ok::<BTreeSet<ObjectId>, RepositoryError>(self.names(kind)?.into_keys().collect());
         // Snapshots first: what is missing among them was removed by a tombstone that is listed now.
+        let (first, second) = (keys(ObjectKind::Snapshot)?, keys(ObjectKind::SnapshotMirror)?);
         let mut records = Records {
-            snapshot_names: keys(ObjectKind::Snapshot)?,
+            snapshot_names: &first | &second,
+            halves: &first ^ &second,
             tombstone_names: keys(ObjectKind::Tombstone)?,
             tombstone_copies: keys(ObjectKind::TombstoneMirror)?,
             ..Records::default()
         };
+        let mut damaged = BTreeMap::new();
         for id in records.tombstone_names.union(&records.tombstone_copies) {
             match self.read_tombstone(*id) {
                 Ok(tombstone) => records.tombstones.push(tombstone),
-                Err(error) => records.damaged.push(damage(error)?),
+                Err(_) if !is_last && self.has_vanished(ObjectKind::Tombstone, *id)? => return Ok(None),
+                Err(error) => drop(damaged.insert(*id, damage(error)?)),
             }
         }
         records.tombstones.sort_by_key(|tombstone| (tombstone.manifest.sequence, tombstone.id));
         for tombstone in &records.tombstones {
             records.removed.extend(tombstone.manifest.removed.iter().map(|id| (*id, tombstone.id)));
         }
+        let removed = &records.removed;
+        records.damaged.extend(damaged.into_iter().filter(|(id, _)| !removed.contains_key(id)).map(|(_, error)| error));
         for id in records.snapshot_names.iter().filter(|id| !records.removed.contains_key(id)) {
             match self.read_snapshot(*id) {
                 Ok(snapshot) => records.snapshots.push(snapshot),
-                Err(_) if !is_last && self.has_vanished(*id)? => return Ok(None),
+                Err(_) if !is_last && self.has_vanished(ObjectKind::Snapshot, *id)? => return Ok(None),
                 Err(error) => records.damaged.push(damage(error)?),
             }
         }
@@ -315,12 +327,16 @@ impl Repository {
         Ok(Some(records))
     }
 
-    fn has_vanished(&self, snapshot: ObjectId) -> Result<bool, RepositoryError> {
-        match self.storage().len(&ObjectName::new(ObjectKind::Snapshot, snapshot)) {
-            Ok(_) => Ok(false),
-            Err(StorageError::NotFound { .. }) => Ok(true),
-            Err(error) => Err(error.into()),
+    /// Whether neither a record nor a copy of it lies there any more.
+    fn has_vanished(&self, kind: ObjectKind, id: ObjectId) -> Result<bool, RepositoryError> {
+        for kind in [Some(kind), kind.mirror()].into_iter().flatten() {
+            match self.storage().len(&ObjectName::new(kind, id)) {
+                Ok(_) => return Ok(false),
+                Err(StorageError::NotFound { .. }) => {}
+                Err(error) => return Err(error.into()),
+            }
         }
+        Ok(true)
     }
 
     /// Reads all of history, compares it with what this machine remembers of it, and remembers what is new.
@@ -330,12 +346,18 @@ impl Repository {
     pub fn history(&self) -> Result<History, RepositoryError> {
         let is_first_sight = self.remembered().is_empty();
         let (records, findings) = self.examine_records()?;
+        let head = records.head();
+        let remembered = self.remembered();
+        let known = records.iter().flat_map(Record::named).chain(remembered.records().map(|seen| seen.name.id));
+        let known = known.filter(|id| !records.removed.contains_key(id)).collect();
+        let (_void, snapshots) = self.split_void(records.snapshots)?;
         Ok(History {
             is_first_sight,
-            head: records.head(),
+            head,
+            tombstones: records.tombstones.into_iter().filter(|one| !records.removed.contains_key(&one.id)).collect(),
             removed: records.removed.keys().copied().collect(),
-            snapshots: records.snapshots,
-            tombstones: records.tombstones,
+            snapshots,
+            known,
             damaged: records.damaged,
             findings,
         })
@@ -380,16 +402,14 @@ impl Repository {
         Ok(findings)
     }
 
-    /// Remembers only what a power cut cannot take away: whoever put it may not have made it durable yet.
+    /// Remembers only what a power cut cannot take away: whoever put it may not have made it durable yet. What cannot
+    /// be made durable, as on a storage that only reads, is not remembered.
     fn remember_durably(&self, before: &Remembered, next: &Remembered) {
-        if next == before {
+        if next == before || self.state_folder().is_none() {
             return;
         }
         for seen in next.newest.values().filter(|seen| before.newest.get(&seen.device) != Some(*seen)) {
-            self.storage().adopt(&seen.name);
-            if let Some(copy) = seen.name.kind.mirror().filter(|_| seen.name.kind == ObjectKind::Tombstone) {
-                self.storage().adopt(&ObjectName::new(copy, seen.name.id));
-            }
+            adopt_both(&**self.storage(), &seen.name);
         }
         if self.storage().sync().is_ok() {
             self.remember(next);
@@ -398,7 +418,13 @@ impl Repository {
 
     /// Makes what a new record names durable: others may have put it, and been killed before their sync.
     pub(crate) fn settle(&self, records: &Records, position: &Position) -> Result<(), RepositoryError> {
-        position.named.iter().for_each(|name| self.storage().adopt(name));
+        for name in &position.named {
+            if records.halves.contains(&name.id) {
+                let bytes = self.read_either(name, limits::SNAPSHOT_LEN_BYTES_MAX)?;
+                put_twice(&**self.storage(), name.kind, &bytes)?;
+            }
+            adopt_both(&**self.storage(), name);
+        }
         self.settle_tombstones(records)?;
         Ok(self.storage().sync()?)
     }

@@ -10,19 +10,25 @@
 #![forbid(unsafe_code)]
 
 mod class;
+mod condemned;
 mod create;
 mod device;
 mod error;
+mod fence;
 mod forks;
 mod get;
 mod history;
+mod intent;
 mod local_state;
+mod objects;
 mod open;
 mod pack_reader;
 mod pack_writer;
 mod pending;
+mod prune;
 mod publish;
 mod put;
+mod records;
 mod refresh;
 mod remembered;
 mod slots;
@@ -35,16 +41,18 @@ pub use create::{CreateOptions, Created, NewSlot};
 pub use error::RepositoryError;
 pub use get::{FrameCache, FrameId, OpenedFrame, Place};
 pub use history::{History, HistoryFinding, KnownBy};
+pub use intent::WriterNote;
 pub use local_state::LocalState;
 pub use open::{Locked, Repository};
 pub use pack_reader::FrameReader;
+pub use prune::{LiveSet, MaxUnused, ProcessFate, Prune, PrunePlan, PruneReport, PruneSettings};
 pub use publish::{Session, SessionOptions, SnapshotDraft, Stored};
 pub use put::{FrameWriter, Put};
 pub use refresh::Refreshed;
 pub use slots::SlotSummary;
 pub use snapshots::{Snapshot, Snapshots};
 pub use tombstones::{Removal, Tombstone};
-pub use verify::{Damage, PackVerdict};
+pub use verify::{Copies, Damage, PackVerdict};
 
 /// Bytes from the operating system's generator.
 ///

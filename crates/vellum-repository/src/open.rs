@@ -2,7 +2,6 @@
 
 use crate::RepositoryError;
 use crate::class::{Class, PRIVATE};
-use crate::create::mirror;
 use crate::local_state::LocalState;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -37,6 +36,7 @@ pub struct Repository {
     pub(crate) device_name: Option<Vec<u8>>,
     recovered: Mutex<Vec<CatalogedPack>>,
     has_absent_packs: AtomicBool,
+    condemned: Mutex<Arc<BTreeSet<ObjectId>>>,
     mending: Mutex<Mending>,
 }
 
@@ -47,6 +47,8 @@ pub(crate) struct Mending {
     pub(crate) count: u64,
     /// Whether packs without a catalog were looked for; again would find the same.
     pub(crate) has_recovered: bool,
+    /// Packs that turned out missing, for each of which the index was brought up to date once.
+    pub(crate) missing: BTreeSet<ObjectId>,
 }
 
 impl Locked {
@@ -113,6 +115,7 @@ impl Locked {
             device_name: None,
             recovered: Mutex::default(),
             has_absent_packs: AtomicBool::new(false),
+            condemned: Mutex::default(),
             mending: Mutex::default(),
         })
     }
@@ -165,11 +168,24 @@ impl Repository {
     #[must_use]
     pub fn holds_all(&self, catalogs: impl IntoIterator<Item = ObjectId>) -> bool {
         let loaded: BTreeSet<ObjectId> = self.index.loaded_catalogs().into_iter().collect();
-        !self.has_absent_packs.load(Ordering::Relaxed) && catalogs.into_iter().all(|id| loaded.contains(&id))
+        let is_known = self.storage.capabilities().cheap_listing || self.condemned_packs().is_empty();
+        let all_count = is_known && !self.has_absent_packs.load(Ordering::Relaxed);
+        all_count && catalogs.into_iter().all(|id| loaded.contains(&id))
     }
 
-    pub(crate) fn set_absent_packs(&self, packs: BTreeSet<ObjectId>) {
-        self.has_absent_packs.store(!packs.is_empty(), Ordering::Relaxed);
+    /// Packs that no writer may rely on, as far as this process has heard.
+    pub(crate) fn condemned_packs(&self) -> Arc<BTreeSet<ObjectId>> {
+        Arc::clone(&self.condemned.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn set_condemned_packs(&self, packs: BTreeSet<ObjectId>) {
+        self.index.set_condemned_packs(packs.clone());
+        *self.condemned.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(packs);
+    }
+
+    /// `has_condemned`: whether packs that no writer may rely on are there.
+    pub(crate) fn set_absent_packs(&self, packs: BTreeSet<ObjectId>, has_condemned: bool) {
+        self.has_absent_packs.store(!packs.is_empty() || has_condemned, Ordering::Relaxed);
         self.index.set_absent_packs(packs);
     }
 
@@ -212,6 +228,8 @@ impl Repository {
         let mut recovered = std::mem::take(&mut *self.recovered.lock().unwrap_or_else(PoisonError::into_inner));
         recovered.sort_by_key(|pack| pack.pack);
         recovered.dedup_by_key(|pack| pack.pack);
+        let condemned = self.condemned_packs();
+        recovered.retain(|pack| !condemned.contains(&pack.pack));
         recovered
     }
 
@@ -232,6 +250,7 @@ fn read_undamaged(storage: &dyn Storage, kinds: [ObjectKind; 2], len_bytes_max: 
         storage.list(kind, &mut |object| names.push(object.name))?;
     }
     let mut objects: Vec<(ObjectId, Vec<u8>)> = Vec::new();
+    let mut unreadable = None;
     for name in &names {
         if objects.iter().any(|(id, _)| *id == name.id) {
             continue;
@@ -239,10 +258,15 @@ fn read_undamaged(storage: &dyn Storage, kinds: [ObjectKind; 2], len_bytes_max: 
         match storage.get(name, len_bytes_max) {
             Ok(bytes) if ObjectId::of(&bytes) == name.id => objects.push((name.id, bytes)),
             Ok(_) | Err(StorageError::NotFound { .. } | StorageError::TooLarge { .. }) => {}
+            // A bad sector below one copy must not keep anybody from the other.
+            Err(error @ StorageError::Io { .. }) => unreadable = Some(error),
             Err(error) => return Err(error.into()),
         }
     }
-    Ok(Found { objects, names: names.len() })
+    match unreadable {
+        Some(error) if objects.is_empty() => Err(error.into()),
+        _ => Ok(Found { objects, names: names.len() }),
+    }
 }
 
 /// The undamaged key manifest of the highest generation that the owner signed for this config. What else lies there
@@ -271,7 +295,7 @@ pub(crate) fn remove_older_key_manifests(storage: &dyn Storage, keep: ObjectId) 
         let mut old = Vec::new();
         storage.list(kind, &mut |object| old.push(object.name))?;
         for name in old.iter().filter(|name| name.id != keep) {
-            storage.delete(&mirror(kind, name))?;
+            storage.delete(name)?;
         }
     }
     Ok(())

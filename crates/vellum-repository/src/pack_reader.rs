@@ -4,7 +4,7 @@ use crate::class::Class;
 use std::ops::Range;
 use vellum_crypto::frame_ad;
 use vellum_format::content::ChunkKind;
-use vellum_format::pack::{Compression, Directory, Frame, KeyWrap, PackHeader, PackTrailer};
+use vellum_format::pack::{Compression, Directory, Frame, KeyWrap, PackHeader, PackTrailer, PackedChunk};
 use vellum_format::{ChunkId, RepositoryId};
 
 /// Bytes of a sealed trailer.
@@ -160,8 +160,19 @@ impl FrameReader {
         frame: &Frame,
         pack: &[u8],
     ) -> Result<(), String> {
-        let start = u64::from(frame.offset);
-        let sealed = slice(pack, start..start + u64::from(frame.stored_len_bytes))?;
+        self.for_each_chunk(class, scope, wrap, frame, pack, |_, _| ())
+    }
+
+    /// Visits the chunks of a frame of a whole pack, each after its id was computed again and compared.
+    pub(crate) fn for_each_chunk(
+        &mut self,
+        class: &Class,
+        scope: RepositoryId,
+        wrap: &KeyWrap,
+        frame: &Frame,
+        pack: &[u8],
+        mut visit: impl FnMut(&PackedChunk, &[u8]),
+    ) -> Result<(), String> {
         let seal = FrameSeal {
             wrap,
             salt: &frame.salt,
@@ -170,7 +181,7 @@ impl FrameReader {
             plain_len_bytes: frame.plain_len_bytes(),
             chunk_count: u32::try_from(frame.chunks.len()).map_err(|_| "too many chunks".to_owned())?,
         };
-        let mut plain = self.open(class, scope, &seal, sealed)?;
+        let mut plain = self.open(class, scope, &seal, sealed_frame(pack, frame)?)?;
         for chunk in &frame.chunks {
             let (bytes, rest) = plain
                 .split_at_checked(chunk.len_bytes as usize)
@@ -178,10 +189,17 @@ impl FrameReader {
             if chunk_id(class, frame.kind, bytes) != chunk.id {
                 return Err(format!("chunk {} does not hold what its id says", chunk.id));
             }
+            visit(chunk, bytes);
             plain = rest;
         }
         Ok(())
     }
+}
+
+/// The sealed bytes of a frame inside its whole pack.
+pub(crate) fn sealed_frame<'pack>(pack: &'pack [u8], frame: &Frame) -> Result<&'pack [u8], String> {
+    let start = u64::from(frame.offset);
+    slice(pack, start..start + u64::from(frame.stored_len_bytes))
 }
 
 pub(crate) fn chunk_id(class: &Class, kind: ChunkKind, plain: &[u8]) -> ChunkId {

@@ -25,6 +25,13 @@ impl FrameKey {
         let wrap = class.keys().seal_pack_key(&key, scope, class.epoch)?;
         Ok(Arc::new(Self { key, wrap }))
     }
+
+    /// The key of frames that are moved as they are.
+    pub(crate) fn of_wrap(wrap: &KeyWrap, class: &Class, scope: RepositoryId) -> Result<Arc<Self>, String> {
+        let keys = class.keys_of(wrap.epoch).ok_or("the keys of a frame's epoch are not there")?;
+        let key = keys.open_pack_key(wrap, scope).map_err(|error| error.to_string())?;
+        Ok(Arc::new(Self { key, wrap: wrap.clone() }))
+    }
 }
 
 /// A frame that is sealed but has no place yet.
@@ -100,6 +107,7 @@ impl OpenPack {
         self,
         class: &Class,
         scope: RepositoryId,
+        salt: [u8; 32],
         pack_len_bytes: u32,
         full: bool,
     ) -> Result<FinishedPack, RepositoryError> {
@@ -110,7 +118,7 @@ impl OpenPack {
         let tail_len = plain.len() + SEAL_OVERHEAD_BYTES + TRAILER_LEN_BYTES;
         let padded = padme_len((bytes.len() + tail_len) as u64).min(u64::from(pack_len_bytes));
         let body_len_bytes = if full { u64::from(pack_len_bytes) } else { padded };
-        let header = PackHeader { epoch: class.epoch, scope, salt: random()?, body_len_bytes };
+        let header = PackHeader { epoch: class.epoch, scope, salt, body_len_bytes };
         bytes[..PackHeader::ENCODED_LEN].copy_from_slice(&header.encode());
         let directory_offset = usize::try_from(body_len_bytes).expect("a pack fits into memory") - tail_len;
         // Where the frames stop must not show.

@@ -2,10 +2,15 @@
 //!
 //! [`Session`] takes chunks. [`Session::seal`] consumes it when every chunk is durable and catalogued. Only what it
 //! returns, [`Durable`], can publish a snapshot. Dropping either publishes nothing.
+//!
+//! The steps W1 to W7 are those of a writer in `docs/PRUNE.md`.
 
 use crate::RepositoryError;
 use crate::class::Class;
-use crate::history::{HistoryFinding, Records};
+use crate::device::Device;
+use crate::history::{HistoryFinding, Position, Records};
+use crate::intent::{OwnIntent, WriterNote};
+use crate::objects::put_twice;
 use crate::open::Repository;
 use crate::pack_writer::{FrameKey, OpenPack, SealedFrame, random};
 use crate::pending::Pending;
@@ -17,9 +22,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vellum_crypto::EpochKeys;
 use vellum_format::catalog::{self, Catalog, CatalogedPack};
 use vellum_format::content::{ChunkKind, Content};
+use vellum_format::deletion::Intent;
 use vellum_format::pack::PackedChunk;
 use vellum_format::snapshot::{self, Root, SnapshotManifest, Summary, Timestamp};
-use vellum_format::{Bytes, ChunkId, ObjectId, ObjectKind, ObjectName, RepositoryId, SealedHeader, limits, padme_len};
+use vellum_format::{Bytes, ChunkId, DeviceId, ObjectId, ObjectKind, RepositoryId, limits};
 
 /// Packs after which a long session writes a catalog, so that an interrupted one need not store them again.
 const CHECKPOINT_PACKS: usize = 32;
@@ -29,18 +35,20 @@ const CATALOG_PACKS: usize = 1024;
 const CATALOG_LEN_BYTES: usize = 32 << 20;
 
 /// How a session writes.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct SessionOptions {
     /// zstd level for this run; `None` takes the class's.
     pub compression_level: Option<i32>,
     /// Packs stored at once.
     pub upload_threads: usize,
+    /// How this writer introduces itself while it runs.
+    pub writer: WriterNote,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { compression_level: None, upload_threads: 1 }
+        Self { compression_level: None, upload_threads: 1, writer: WriterNote::default() }
     }
 }
 
@@ -65,12 +73,15 @@ pub(crate) struct Counters {
 /// Takes chunks until it is sealed.
 pub struct Session<'repository> {
     repository: &'repository Repository,
+    intent: OwnIntent<'repository>,
     level: i32,
     pending: Pending,
     data: Mutex<OpenPack>,
     meta: Mutex<OpenPack>,
     uploader: Uploader,
     checkpoint: Mutex<()>,
+    /// Packs that this session wrote and that a catalog lists.
+    written: Mutex<Vec<ObjectId>>,
     poisoned: AtomicBool,
     pub(crate) counters: Counters,
 }
@@ -79,7 +90,9 @@ pub struct Session<'repository> {
 #[must_use = "a backup exists only once its snapshot is published"]
 pub struct Durable<'repository> {
     repository: &'repository Repository,
+    intent: OwnIntent<'repository>,
     stored: Stored,
+    written: Vec<ObjectId>,
     records: Option<Records>,
 }
 
@@ -105,19 +118,23 @@ pub struct SnapshotDraft {
 }
 
 impl<'repository> Session<'repository> {
+    /// The session of a writer whose intent stands and who knows what is stored and what is condemned (W1, W2).
     pub(crate) fn begin(
         repository: &'repository Repository,
         options: &SessionOptions,
+        intent: OwnIntent<'repository>,
     ) -> Result<Self, RepositoryError> {
         let open = || Ok::<_, RepositoryError>(OpenPack::new(FrameKey::generate(repository.class(), repository.id())?));
         Ok(Self {
             repository,
+            intent,
             level: options.compression_level.unwrap_or(repository.class().config.compression_level),
             pending: Pending::new(),
             data: Mutex::new(open()?),
             meta: Mutex::new(open()?),
             uploader: Uploader::start(Arc::clone(repository.storage()), options.upload_threads.max(1)),
             checkpoint: Mutex::default(),
+            written: Mutex::default(),
             poisoned: AtomicBool::new(false),
             counters: Counters::default(),
         })
@@ -159,7 +176,15 @@ impl<'repository> Session<'repository> {
             bytes_new: counters.bytes_new.load(Ordering::Relaxed),
             bytes_stored: self.uploader.bytes() + counters.catalog_bytes.load(Ordering::Relaxed),
         };
-        Ok(Durable { repository: self.repository, stored, records: None })
+        let written = self.written.into_inner().unwrap_or_else(PoisonError::into_inner);
+        Ok(Durable { repository: self.repository, intent: self.intent, stored, written, records: None })
+    }
+
+    /// Ends a session that failed: packs that it stored and that no catalog lists. Nothing relies on them but what
+    /// found them by chance.
+    pub(crate) fn abandon(self) -> Vec<ObjectId> {
+        let stored = self.uploader.stored();
+        stored.iter().map(|pack| pack.pack).collect()
     }
 
     pub(crate) fn class(&self) -> &Class {
@@ -176,7 +201,12 @@ impl<'repository> Session<'repository> {
 
     /// Whether the caller is the one to store this chunk.
     pub(crate) fn claim(&self, id: &ChunkId) -> bool {
-        !self.repository.index().contains(id) && self.pending.claim(id)
+        self.repository.index().lookup_reliable(id).is_none() && self.pending.claim(id)
+    }
+
+    /// Takes claims back: these chunks were not stored after all.
+    pub(crate) fn release<'a>(&self, ids: impl Iterator<Item = &'a ChunkId>) {
+        self.pending.release(ids);
     }
 
     /// I9: from here on nothing is published.
@@ -218,7 +248,8 @@ impl<'repository> Session<'repository> {
             return Ok(());
         }
         let pack_len_bytes = self.repository.config().pack_len_bytes;
-        let finished = pack.finish(self.class(), self.scope(), pack_len_bytes, full)?;
+        let salt = pack_salt(&self.intent)?;
+        let finished = pack.finish(self.class(), self.scope(), salt, pack_len_bytes, full)?;
         self.uploader.submit(finished)?;
         let due = self.uploader.stored().len() >= CHECKPOINT_PACKS;
         if due { self.write_catalog() } else { Ok(()) }
@@ -228,6 +259,7 @@ impl<'repository> Session<'repository> {
     fn write_catalog(&self) -> Result<(), RepositoryError> {
         let _one_at_a_time = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
         let mut packs = std::mem::take(&mut *self.uploader.stored());
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).extend(packs.iter().map(|pack| pack.pack));
         packs.append(&mut self.repository.take_recovered());
         let storage = self.repository.storage();
         // I1: packs are durable before a catalog lists them; and without new ones, what was adopted is durable before
@@ -239,9 +271,8 @@ impl<'repository> Session<'repository> {
         let mut catalogs = Vec::new();
         for catalog in split_into_catalogs(packs) {
             let bytes = self.repository.seal_catalog(&catalog)?;
-            let name = ObjectName::of(ObjectKind::Catalog, &bytes);
-            storage.put(&name, &bytes)?;
-            self.counters.catalog_bytes.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+            let name = put_twice(&**storage, ObjectKind::Catalog, &bytes)?;
+            self.counters.catalog_bytes.fetch_add(2 * bytes.len() as u64, Ordering::Relaxed);
             catalogs.push((name.id, catalog));
         }
         storage.sync()?; // I1: catalogs are durable before a snapshot needs them
@@ -262,7 +293,7 @@ impl<'repository> Session<'repository> {
 }
 
 /// Catalogs that stay far below their limits, whatever the packs hold.
-fn split_into_catalogs(packs: Vec<CatalogedPack>) -> Vec<Catalog> {
+pub(crate) fn split_into_catalogs(packs: Vec<CatalogedPack>) -> Vec<Catalog> {
     let mut catalogs: Vec<Catalog> = Vec::new();
     let mut len_bytes = 0;
     for pack in packs {
@@ -287,6 +318,11 @@ impl Durable<'_> {
         self.stored
     }
 
+    /// Every pack that the session wrote.
+    pub(crate) fn written(&self) -> &[ObjectId] {
+        &self.written
+    }
+
     /// What is wrong with the history that the snapshot will continue; see [`Repository::history`]. It hinders nothing.
     ///
     /// # Errors
@@ -300,98 +336,99 @@ impl Durable<'_> {
     /// Stores the snapshot: the commit point. When this returns, the backup is durable and visible.
     ///
     /// # Errors
-    /// [`RepositoryError`] when the snapshot may not be there; the chunks stay for the next backup.
-    pub fn publish(self, draft: SnapshotDraft) -> Result<ObjectId, RepositoryError> {
+    /// [`RepositoryError::Fenced`] when a prune gave this writer up: nothing was published, and the backup has to be
+    /// made again. Another [`RepositoryError`] when the snapshot may not be there; the chunks stay for the next backup.
+    pub fn publish(mut self, draft: SnapshotDraft) -> Result<ObjectId, RepositoryError> {
         let repository = self.repository;
         let device = repository.device()?;
-        let records = self.records.map_or_else(|| repository.read_records(), Ok)?;
+        let records = self.records.take().map_or_else(|| repository.read_records(), Ok)?;
         let position = records.position(device.id(), &BTreeSet::new());
         repository.settle(&records, &position)?;
-        let manifest = SnapshotManifest {
-            repository: repository.id(),
-            device: device.id(),
+        let sequence = position.sequence;
+        let manifest = self.manifest(draft, device.id(), position);
+        let bytes = seal_readable(repository, &device, &manifest)?;
+        let name = put_twice(&**repository.storage(), ObjectKind::Snapshot, &bytes)?; // W5
+        repository.storage().sync()?;
+        repository.remember_own(device.id(), sequence, name);
+        if !repository.may_acknowledge(&self.intent.id())? {
+            repository.take_back(name.id, &manifest)?; // W6, I24
+            return Err(RepositoryError::Fenced);
+        }
+        Ok(name.id)
+    }
+
+    fn manifest(&self, draft: SnapshotDraft, device: DeviceId, position: Position) -> SnapshotManifest {
+        SnapshotManifest {
+            repository: self.repository.id(),
+            device,
             sequence: position.sequence,
             previous: position.previous,
             seen: position.seen,
+            intent: self.intent.id(),
             time: draft.time,
             host: Bytes(draft.host),
             user: draft.user,
             paths: draft.paths.into_iter().map(Bytes).collect(),
             tags: draft.tags,
-            root: Root::new(&draft.root, &repository.class().config.name),
+            root: Root::new(&draft.root, &self.repository.class().config.name),
             summary: draft.summary,
             program: draft.program,
             must_understand: Vec::new(),
-        };
-        let signed = device.sign_snapshot(&manifest);
-        let bytes = repository.seal_snapshot(&signed.encode())?;
-        let name = ObjectName::of(ObjectKind::Snapshot, &bytes);
-        // What no reader would take must not be acknowledged.
-        let refused = |reason: String| RepositoryError::SnapshotRefused { reason };
-        SnapshotManifest::decode(&signed.manifest).map_err(|error| refused(error.to_string()))?;
-        if bytes.len() as u64 > limits::SNAPSHOT_LEN_BYTES_MAX {
-            return Err(refused(format!("it has {} bytes", bytes.len())));
         }
-        repository.storage().put(&name, &bytes)?;
-        repository.storage().sync()?;
-        repository.remember_own(device.id(), manifest.sequence, name);
-        Ok(name.id)
     }
 }
 
+/// What no reader would take must not be acknowledged.
+fn seal_readable(
+    repository: &Repository,
+    device: &Device,
+    manifest: &SnapshotManifest,
+) -> Result<Vec<u8>, RepositoryError> {
+    let refused = |reason: String| RepositoryError::SnapshotRefused { reason };
+    let signed = device.sign_snapshot(manifest);
+    let bytes = repository.seal_snapshot(&signed.encode())?;
+    SnapshotManifest::decode(&signed.manifest).map_err(|error| refused(error.to_string()))?;
+    match bytes.len() as u64 > limits::SNAPSHOT_LEN_BYTES_MAX {
+        true => Err(refused(format!("it has {} bytes", bytes.len()))),
+        false => Ok(bytes),
+    }
+}
+
+/// The salt of a new pack: whose it is, and fresh random bytes.
+fn pack_salt(intent: &OwnIntent<'_>) -> Result<[u8; 32], RepositoryError> {
+    let mut salt: [u8; 32] = random()?;
+    let tag = intent.pack_tag();
+    salt[..tag.len()].copy_from_slice(&tag);
+    Ok(salt)
+}
+
 impl Repository {
-    /// Starts a backup's writing. Any number of sessions, here and on other machines, may write at once.
+    /// Starts a backup's writing: declares it to others, then learns what is stored. Any number of sessions, here and
+    /// on other machines, may write at once, and prunes may run beside them.
+    ///
+    /// A crash leaves the intent, which the next prune removes.
     ///
     /// # Errors
-    /// [`RepositoryError::Randomness`], or [`RepositoryError::Storage`] when a copy of the config or the keys was
-    /// missing and could not be put back.
+    /// [`RepositoryError::Randomness`]; [`RepositoryError::Storage`] when the storage cannot be read or written, for
+    /// example because a missing copy of a small object could not be put back.
     pub fn begin(&self, options: &SessionOptions) -> Result<Session<'_>, RepositoryError> {
+        self.begin_as(Intent::BACKUP, options)
+    }
+
+    /// [`Repository::begin`] for any purpose.
+    pub(crate) fn begin_as(&self, purpose: &str, options: &SessionOptions) -> Result<Session<'_>, RepositoryError> {
+        let intent = OwnIntent::declare(self, purpose, &options.writer)?; // W1, I21
         self.restore_copies()?;
-        Session::begin(self, options)
+        self.heed_condemnations()?; // W2: before the index, so that what it adds later is no older than this
+        self.refresh()?;
+        Session::begin(self, options, intent)
     }
 
-    /// Puts back whichever copy of the config and of the keys is missing (I6: both are there twice).
-    fn restore_copies(&self) -> Result<(), RepositoryError> {
-        let pairs = [
-            (self.config_id(), ObjectKind::Config, ObjectKind::ConfigMirror, limits::CONFIG_LEN_BYTES_MAX),
-            (self.key_manifest(), ObjectKind::Key, ObjectKind::KeyMirror, limits::KEY_MANIFEST_LEN_BYTES_MAX),
-        ];
-        for (id, first, second, len_bytes_max) in pairs {
-            let has_first = self.names(first)?.contains_key(&id);
-            let has_second = self.names(second)?.contains_key(&id);
-            let (from, to) = match (has_first, has_second) {
-                (true, false) => (first, second),
-                (false, true) => (second, first),
-                _ => continue,
-            };
-            if let Ok(bytes) = self.read_object(&ObjectName::new(from, id), len_bytes_max) {
-                self.storage().put(&ObjectName::new(to, id), &bytes)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn seal_catalog(&self, catalog: &Catalog) -> Result<Vec<u8>, RepositoryError> {
+    pub(crate) fn seal_catalog(&self, catalog: &Catalog) -> Result<Vec<u8>, RepositoryError> {
         self.seal_object(catalog::MAGIC, catalog.encode(), EpochKeys::seal_catalog)
     }
 
     pub(crate) fn seal_snapshot(&self, signed: &[u8]) -> Result<Vec<u8>, RepositoryError> {
         self.seal_object(snapshot::MAGIC, signed.to_vec(), EpochKeys::seal_snapshot)
-    }
-
-    /// Clear header, then one seal over `plain`, zero-padded so that the object has a Padmé length.
-    pub(crate) fn seal_object(
-        &self,
-        magic: [u8; 8],
-        mut plain: Vec<u8>,
-        seal: impl FnOnce(&EpochKeys, &SealedHeader, &[u8], &mut Vec<u8>),
-    ) -> Result<Vec<u8>, RepositoryError> {
-        let overhead = SealedHeader::ENCODED_LEN + vellum_crypto::SEAL_OVERHEAD_BYTES;
-        let padded = padme_len((plain.len() + overhead) as u64);
-        plain.resize(usize::try_from(padded).expect("an object fits into memory") - overhead, 0);
-        let header = SealedHeader { epoch: self.class().epoch, scope: self.id(), salt: random()? };
-        let mut bytes = header.encode(magic).to_vec();
-        seal(self.class().keys(), &header, &plain, &mut bytes);
-        Ok(bytes)
     }
 }

@@ -61,17 +61,24 @@ impl<'session> FrameWriter<'session> {
         if !session.claim(&id) {
             return Ok(Put { chunk, is_new: false });
         }
-        session.counters.chunks_new.fetch_add(1, Ordering::Relaxed);
-        session.counters.bytes_new.fetch_add(u64::from(len_bytes), Ordering::Relaxed);
-        let frame_len_max = session.frame_len_bytes();
+        self.append(kind, PackedChunk { id, len_bytes }, plain)?;
+        Ok(Put { chunk, is_new: true })
+    }
+
+    /// Takes a chunk that the caller has claimed.
+    pub(crate) fn append(&mut self, kind: ChunkKind, chunk: PackedChunk, plain: &[u8]) -> Result<(), RepositoryError> {
+        let counters = &self.session.counters;
+        counters.chunks_new.fetch_add(1, Ordering::Relaxed);
+        counters.bytes_new.fetch_add(u64::from(chunk.len_bytes), Ordering::Relaxed);
+        let frame_len_max = self.session.frame_len_bytes();
         let frame = &mut self.open[slot(kind)];
         if !frame.plain.is_empty() && frame.plain.len() + plain.len() > frame_len_max {
             self.close(kind)?;
         }
         let frame = &mut self.open[slot(kind)];
         frame.plain.extend_from_slice(plain);
-        frame.chunks.push(PackedChunk { id, len_bytes });
-        Ok(Put { chunk, is_new: true })
+        frame.chunks.push(chunk);
+        Ok(())
     }
 
     /// Hands every open frame over.

@@ -1,6 +1,7 @@
 //! Bringing the index up to what the storage holds: the index may claim less than the storage, never more (I4).
 
 use crate::RepositoryError;
+use crate::objects::adopt_both;
 use crate::open::Repository;
 use crate::pack_reader::open_pack_by_ranges;
 use std::collections::{BTreeMap, BTreeSet};
@@ -55,12 +56,9 @@ impl Repository {
     }
 
     fn load_catalogs(&self) -> Result<Refreshed, RepositoryError> {
-        let mut present = BTreeSet::new();
-        self.storage().list(ObjectKind::Catalog, &mut |object| {
-            present.insert(object.name.id);
-        })?;
+        let present: BTreeSet<ObjectId> = self.names_of_either(ObjectKind::Catalog)?.into_keys().collect();
         // I4: a snapshot that relies on a catalog must not outlive it; also on one that was loaded long ago.
-        present.iter().for_each(|id| self.storage().adopt(&ObjectName::new(ObjectKind::Catalog, *id)));
+        present.iter().for_each(|id| adopt_both(&**self.storage(), &ObjectName::new(ObjectKind::Catalog, *id)));
         if self.index().segment_count() > SEGMENTS_MAX {
             // Every backup adds a segment; reading all catalogs again makes few of many.
             drop(self.index().retain_catalogs(&BTreeSet::new()));
@@ -127,6 +125,20 @@ impl Repository {
         Ok(mending.count != seen)
     }
 
+    /// Learns anew what is stored because a pack turned out missing since it was looked up: a prune may have moved what
+    /// is needed of it. Whether a lookup from before `seen` is worth repeating; for each pack once.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Storage`].
+    pub(crate) fn refresh_after_missing(&self, pack: ObjectId, seen: u64) -> Result<bool, RepositoryError> {
+        let mut mending = self.mending();
+        if mending.count == seen && mending.missing.insert(pack) {
+            self.refresh()?;
+            mending.count += 1;
+        }
+        Ok(mending.count != seen)
+    }
+
     /// Reads the directories of packs that no loaded catalog lists, left by a killed backup or a lost catalog, so that
     /// their chunks are found. The next session lists them in its catalog, so they become part of its sync.
     fn adopt_unlisted(&self, stored: &BTreeMap<ObjectId, u64>) -> Result<usize, RepositoryError> {
@@ -163,33 +175,18 @@ impl Repository {
         let absent: BTreeSet<ObjectId> =
             listed.filter(|(pack, len)| stored.get(pack) != Some(len)).map(|(pack, _)| pack).collect();
         let count = absent.len();
-        self.set_absent_packs(absent);
+        let has_condemned = self.condemned_packs().iter().any(|pack| stored.contains_key(pack));
+        self.set_absent_packs(absent, has_condemned);
         count
     }
 
     pub(crate) fn read_catalog(&self, id: ObjectId) -> Result<Catalog, RepositoryError> {
         let name = ObjectName::new(ObjectKind::Catalog, id);
-        let bytes = self.read_object(&name, limits::CATALOG_LEN_BYTES_MAX)?;
+        let bytes = self.read_either(&name, limits::CATALOG_LEN_BYTES_MAX)?;
         let (header, sealed) = SealedHeader::split("catalog", catalog::MAGIC, &bytes)
             .map_err(|error| RepositoryError::damaged(name, &error))?;
         let keys = self.class().keys_of(header.epoch).ok_or_else(|| RepositoryError::sealed_wrong(name))?;
         let plain = keys.open_catalog(&header, sealed).map_err(|_| RepositoryError::sealed_wrong(name))?;
         Catalog::decode(&plain).map_err(|error| RepositoryError::damaged(name, &error))
-    }
-
-    /// A whole object whose bytes hash to its name.
-    pub(crate) fn read_object(&self, name: &ObjectName, len_bytes_max: u64) -> Result<Vec<u8>, RepositoryError> {
-        let damaged = |reason: &str| RepositoryError::Damaged { object: *name, reason: reason.to_owned() };
-        let bytes = match self.storage().get(name, len_bytes_max) {
-            Ok(bytes) => bytes,
-            Err(StorageError::TooLarge { .. }) => return Err(damaged("it is longer than any object of its kind")),
-            Err(StorageError::NotFound { .. }) => return Err(damaged("it is missing")),
-            Err(StorageError::ShortRead { .. }) => return Err(damaged("it is cut short")),
-            Err(error) => return Err(error.into()),
-        };
-        match ObjectId::of(&bytes) == name.id {
-            true => Ok(bytes),
-            false => Err(damaged("its bytes do not hash to its name")),
-        }
     }
 }

@@ -1,7 +1,8 @@
 //! Changing who can unlock: each change is a new generation of the key manifest, added before the old one goes.
 
 use crate::RepositoryError;
-use crate::create::{NewSlot, put_twice};
+use crate::create::NewSlot;
+use crate::objects::{delete_both, put_twice};
 use crate::open::{Repository, newest_key_manifest, remove_older_key_manifests};
 use vellum_crypto::KeyManifestDraft;
 use vellum_format::key_manifest::{KeyManifest, SlotHeader};
@@ -101,12 +102,10 @@ impl Repository {
         let generation = next.manifest.generation;
         // I11: the new generation is durable before the old one goes.
         let storage = self.storage().clone();
-        let name = put_twice(&*storage, ObjectKind::Key, ObjectKind::KeyMirror, &signed.encode())?;
+        let name = put_twice(&*storage, ObjectKind::Key, &signed.encode())?;
         storage.sync()?;
         if self.has_rival(generation, name.id)? {
-            for kind in [ObjectKind::Key, ObjectKind::KeyMirror] {
-                storage.delete(&crate::create::mirror(kind, &name))?;
-            }
+            delete_both(&*storage, &name)?;
             return Err(RepositoryError::ConcurrentKeyChange);
         }
         remove_older_key_manifests(&*storage, name.id)?;

@@ -22,6 +22,9 @@ pub struct Snapshots {
     pub snapshots: Vec<Snapshot>,
     /// Why others cannot be used, tombstones among them; each names its object.
     pub damaged: Vec<RepositoryError>,
+    /// Those that were never acknowledged: a prune had given their writers up before it saw them. What they need may
+    /// be gone.
+    pub void: Vec<Snapshot>,
 }
 
 impl Repository {
@@ -31,16 +34,24 @@ impl Repository {
     /// [`RepositoryError::Storage`] when the storage cannot be listed or read at all.
     pub fn snapshots(&self) -> Result<Snapshots, RepositoryError> {
         let records = self.read_records()?;
-        Ok(Snapshots { snapshots: records.snapshots, damaged: records.damaged })
+        let (void, snapshots) = self.split_void(records.snapshots)?;
+        Ok(Snapshots { snapshots, damaged: records.damaged, void })
     }
 
-    /// Reads one snapshot.
+    /// Parts void snapshots from those that count.
+    pub(crate) fn split_void(&self, all: Vec<Snapshot>) -> Result<(Vec<Snapshot>, Vec<Snapshot>), RepositoryError> {
+        let fences = self.fences()?;
+        Ok(all.into_iter().partition(|snapshot| fences.void(&snapshot.id, &snapshot.manifest.intent)))
+    }
+
+    /// Reads one snapshot, from either of its copies.
     ///
     /// # Errors
-    /// [`RepositoryError::Damaged`] when it is missing, does not open or is not signed by a device of the owner.
+    /// [`RepositoryError::Damaged`] when both are missing or damaged, when it does not open or is not signed by a device
+    /// of the owner.
     pub fn read_snapshot(&self, id: ObjectId) -> Result<Snapshot, RepositoryError> {
         let name = ObjectName::new(ObjectKind::Snapshot, id);
-        let bytes = self.read_object(&name, limits::SNAPSHOT_LEN_BYTES_MAX)?;
+        let bytes = self.read_either(&name, limits::SNAPSHOT_LEN_BYTES_MAX)?;
         let damaged = |error| RepositoryError::damaged(name, &error);
         let (header, sealed) = SealedHeader::split("snapshot", snapshot::MAGIC, &bytes).map_err(damaged)?;
         let keys = self.class().keys_of(header.epoch).ok_or_else(|| RepositoryError::sealed_wrong(name))?;

@@ -1,7 +1,6 @@
 //! Removing snapshots: a signed tombstone names them, and only then do they go (I13).
 
 use crate::RepositoryError;
-use crate::create::mirror;
 use crate::history::{Position, Records};
 use crate::open::Repository;
 use std::collections::BTreeSet;
@@ -9,7 +8,11 @@ use vellum_crypto::EpochKeys;
 use vellum_format::history::SignedRecord;
 use vellum_format::snapshot::Timestamp;
 use vellum_format::tombstone::{self, TombstoneManifest};
-use vellum_format::{Bytes, ObjectId, ObjectKind, ObjectName, SealedHeader, limits};
+use vellum_format::{Bytes, DeviceId, ObjectId, ObjectKind, ObjectName, SealedHeader, limits};
+
+/// As soon as a device has so many tombstones, its next one carries over what they say and removes them: whoever reads
+/// history reads every tombstone.
+const CARRIED_OVER_MIN: usize = 16;
 
 /// A tombstone whose signatures hold.
 #[derive(Debug, Clone)]
@@ -50,14 +53,20 @@ impl Repository {
     /// removed then. [`RepositoryError::Storage`] may leave all or none of them removed.
     pub fn remove_snapshots(&self, removal: &Removal) -> Result<ObjectId, RepositoryError> {
         let mut records = self.read_records()?;
-        let leaving: BTreeSet<ObjectId> = removal.snapshots.iter().copied().collect();
+        let mut leaving: BTreeSet<ObjectId> = removal.snapshots.iter().copied().collect();
         let last = leaving.last().copied().ok_or(RepositoryError::NothingToRemove)?;
-        let fresh: Vec<ObjectId> = leaving.iter().copied().filter(|id| !records.removed.contains_key(id)).collect();
+        let mut fresh: Vec<ObjectId> = leaving.iter().copied().filter(|id| !records.removed.contains_key(id)).collect();
         if let Some(missing) = fresh.iter().find(|id| !records.snapshot_names.contains(id)) {
             let object = ObjectName::new(ObjectKind::Snapshot, *missing);
             return Err(RepositoryError::Damaged { object, reason: "it is missing".to_owned() });
         }
         let device = self.device()?;
+        if let Some(carried) = carried_over(&records, device.id(), fresh.len()) {
+            leaving.extend(carried.iter().map(|tombstone| tombstone.id));
+            fresh.extend(carried.iter().flat_map(|old| old.manifest.removed.iter().chain([&old.id])));
+            fresh.sort_unstable();
+            fresh.dedup();
+        }
         let mut position = records.position(device.id(), &leaving);
         for removed in fresh.chunks(limits::TOMBSTONE_REMOVED_MAX) {
             self.settle(&records, &position)?;
@@ -72,7 +81,7 @@ impl Repository {
         Ok(records.removed[&last])
     }
 
-    /// Deletes what interrupted removals have left: snapshots that a tombstone names. Returns how many there were.
+    /// Deletes what interrupted removals have left: records that a tombstone names. Returns how many there were.
     ///
     /// # Errors
     /// [`RepositoryError::Storage`]; what is left then is found by the next call.
@@ -81,10 +90,12 @@ impl Repository {
         self.delete_removed(&records)
     }
 
-    /// Deletes snapshots that tombstones name, once these are durable under both names. // I13
+    /// Deletes records that tombstones name, once these are durable under both names. // I13
     fn delete_removed(&self, records: &Records) -> Result<usize, RepositoryError> {
         let mut left = Vec::new();
-        for kind in [ObjectKind::SnapshotMirror, ObjectKind::Snapshot] {
+        let kinds =
+            [ObjectKind::SnapshotMirror, ObjectKind::Snapshot, ObjectKind::TombstoneMirror, ObjectKind::Tombstone];
+        for kind in kinds {
             let names = self.names(kind)?.into_keys().filter(|id| records.removed.contains_key(id));
             left.extend(names.map(|id| ObjectName::new(kind, id)));
         }
@@ -101,7 +112,7 @@ impl Repository {
     /// Makes every tombstone part of the next sync, and puts back whichever copy is missing: whoever wrote one may
     /// have been killed before his own sync.
     pub(crate) fn settle_tombstones(&self, records: &Records) -> Result<(), RepositoryError> {
-        for tombstone in &records.tombstones {
+        for tombstone in records.tombstones.iter().filter(|one| !records.removed.contains_key(&one.id)) {
             let places = [
                 (ObjectKind::Tombstone, &records.tombstone_names),
                 (ObjectKind::TombstoneMirror, &records.tombstone_copies),
@@ -152,7 +163,7 @@ impl Repository {
         if bytes.len() as u64 > limits::TOMBSTONE_LEN_BYTES_MAX {
             return Err(refused(format!("it has {} bytes", bytes.len())));
         }
-        for name in [mirror(ObjectKind::TombstoneMirror, &name), name] {
+        for name in [ObjectName::new(ObjectKind::TombstoneMirror, name.id), name] {
             self.storage().put(&name, &bytes)?;
             self.storage().sync()?;
         }
@@ -166,12 +177,12 @@ impl Repository {
     pub fn read_tombstone(&self, id: ObjectId) -> Result<Tombstone, RepositoryError> {
         let name = ObjectName::new(ObjectKind::Tombstone, id);
         match self.read_tombstone_at(&name) {
-            Err(error @ RepositoryError::Damaged { .. }) => {
-                self.read_tombstone_at(&mirror(ObjectKind::TombstoneMirror, &name)).map_err(|copy| match copy {
+            Err(error @ RepositoryError::Damaged { .. }) => self
+                .read_tombstone_at(&ObjectName::new(ObjectKind::TombstoneMirror, name.id))
+                .map_err(|copy| match copy {
                     RepositoryError::Damaged { .. } => error,
                     copy => copy,
-                })
-            }
+                }),
             read => read,
         }
     }
@@ -187,4 +198,18 @@ impl Repository {
             .map_err(|error| RepositoryError::Damaged { object: *name, reason: error.to_string() })?;
         Ok(Tombstone { id: name.id, manifest })
     }
+}
+
+/// Tombstones of a device that its next one can replace beside `fresh` removals: as many as leave it readable.
+fn carried_over(records: &Records, device: DeviceId, fresh: usize) -> Option<Vec<&Tombstone>> {
+    let is_own =
+        |tombstone: &&Tombstone| tombstone.manifest.device == device && !records.removed.contains_key(&tombstone.id);
+    let mut own: Vec<&Tombstone> = records.tombstones.iter().filter(is_own).collect();
+    own.sort_by_key(|tombstone| tombstone.manifest.removed.len());
+    let mut count = fresh;
+    own.retain(|tombstone| {
+        count += tombstone.manifest.removed.len() + 1;
+        count <= limits::TOMBSTONE_REMOVED_MAX
+    });
+    (fresh > 0 && own.len() >= CARRIED_OVER_MIN).then_some(own)
 }

@@ -2,6 +2,7 @@
 
 use crate::RepositoryError;
 use crate::get::FrameId;
+use crate::objects::{KEPT_TWICE, is_missing, names_of};
 use crate::open::Repository;
 use crate::pack_reader::{FrameReader, open_pack};
 use crate::tombstones::Tombstone;
@@ -21,6 +22,16 @@ pub struct Damage {
     pub reason: String,
 }
 
+/// What looking at the copies of small objects found.
+#[derive(Debug, Default)]
+pub struct Copies {
+    /// What is wrong, whatever snapshots need.
+    pub damage: Vec<Damage>,
+    /// Second copies of catalogs and snapshots that are not there although the others are: lost, or never stored by a
+    /// writer that was killed or is still running.
+    pub missing: Vec<ObjectName>,
+}
+
 /// What reading a whole pack found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackVerdict {
@@ -31,24 +42,46 @@ pub struct PackVerdict {
 }
 
 impl Repository {
-    /// Checks config and key manifests with their copies: each must be there twice and undamaged.
+    /// Checks the copies of every small object: each must be there twice and undamaged (I6).
+    ///
+    /// A change of keys that was interrupted (I11) leaves the manifests before it twice and may have put its own only
+    /// once, or leaves one of them only once; neither is damage.
     ///
     /// # Errors
     /// [`RepositoryError::Storage`].
-    pub fn verify_config_and_keys(&self) -> Result<Vec<Damage>, RepositoryError> {
-        let mut damage = Vec::new();
-        let pairs = [(ObjectKind::Config, ObjectKind::ConfigMirror), (ObjectKind::Key, ObjectKind::KeyMirror)];
-        for (kind, copy) in pairs {
-            let names = [self.names(kind)?, self.names(copy)?];
-            let [mut ids, copies] = names.map(|names| names.into_keys().collect::<Vec<_>>());
-            ids.extend(copies);
-            ids.sort_unstable();
-            ids.dedup();
-            for name in ids.iter().flat_map(|id| [ObjectName::new(kind, *id), ObjectName::new(copy, *id)]) {
-                self.note(&mut damage, self.verify_clear_object(&name))?;
+    pub fn verify_copies(&self) -> Result<Copies, RepositoryError> {
+        let mut copies = Copies::default();
+        for (kind, len_bytes_max) in KEPT_TWICE {
+            let is_put_by_sessions = matches!(kind, ObjectKind::Catalog | ObjectKind::Snapshot);
+            let once_is_enough = self.interrupted_change(kind)?;
+            for id in self.names_of_either(kind)?.into_keys() {
+                let mut missing = Vec::new();
+                for name in names_of(&ObjectName::new(kind, id)) {
+                    match self.read_object(&name, len_bytes_max).and_then(|bytes| self.decodes(&name, &bytes)) {
+                        Err(error) if is_put_by_sessions && is_missing(&error) => missing.push(name),
+                        Err(error) if once_is_enough.contains(&id) && is_missing(&error) => {}
+                        checked => self.note(&mut copies.damage, checked)?,
+                    }
+                }
+                // When both are gone by now, somebody deletes.
+                copies.missing.extend(missing.pop().filter(|_| missing.is_empty()));
             }
         }
-        Ok(damage)
+        Ok(copies)
+    }
+
+    /// Configs or key manifests of which one copy is as it should be while a change of keys is not complete.
+    fn interrupted_change(&self, kind: ObjectKind) -> Result<BTreeSet<ObjectId>, RepositoryError> {
+        let in_use = match kind {
+            ObjectKind::Config => self.config_id(),
+            ObjectKind::Key => self.key_manifest(),
+            _ => return Ok(BTreeSet::new()),
+        };
+        let first = self.names(kind)?;
+        let second = kind.mirror().map(|copy| self.names(copy)).transpose()?.unwrap_or_default();
+        let is_half_done = first.keys().any(|id| *id != in_use && second.contains_key(id));
+        let all = first.into_keys().chain(second.into_keys());
+        Ok(all.filter(|id| *id != in_use || is_half_done).collect())
     }
 
     /// Checks that every catalog opens, and that each pack they list is there in full length.
@@ -58,13 +91,22 @@ impl Repository {
     pub fn verify_catalogs(&self) -> Result<Vec<Damage>, RepositoryError> {
         let mut damage = Vec::new();
         let stored = self.names(ObjectKind::Pack)?;
-        for id in self.names(ObjectKind::Catalog)?.into_keys() {
+        // Condemned packs may have gone already: nobody relies on them.
+        let condemned = match self.condemnations() {
+            Ok(condemnations) => condemnations.packs(),
+            Err(error) => {
+                self.note(&mut damage, Err(error))?;
+                BTreeSet::new()
+            }
+        };
+        for id in self.names_of_either(ObjectKind::Catalog)?.into_keys() {
             let catalog = self.read_catalog(id);
             let packs = catalog.as_ref().map_or(&[][..], |catalog| &catalog.packs);
             for pack in packs {
                 let reason = match stored.get(&pack.pack) {
                     Some(len) if *len == pack.len_bytes => continue,
                     Some(len) => format!("it is {len} bytes long instead of {}", pack.len_bytes),
+                    None if condemned.contains(&pack.pack) => continue,
                     None => "it is missing".to_owned(),
                 };
                 damage.push(Damage { object: ObjectName::new(ObjectKind::Pack, pack.pack), reason });
@@ -89,21 +131,28 @@ impl Repository {
             false => self.interrupted_removals()?,
         };
         let ids: BTreeSet<ObjectId> = names.into_keys().chain(copies.into_keys()).collect();
+        let mut removed = BTreeSet::new();
         for id in ids.difference(&unfinished) {
             for kind in [ObjectKind::Tombstone, ObjectKind::TombstoneMirror] {
-                self.note(&mut damage, self.read_tombstone_at(&ObjectName::new(kind, *id)).map(drop))?;
+                let read = self.read_tombstone_at(&ObjectName::new(kind, *id));
+                self.note(&mut damage, read.map(|tombstone| removed.extend(tombstone.manifest.removed)))?;
             }
         }
+        // Of tombstones that a later one replaces, anything may be left.
+        damage.retain(|damage| !removed.contains(&damage.object.id));
         Ok(damage)
     }
 
-    /// Tombstones of which there is only the copy, that no record names, and of whose snapshots none is gone.
+    /// Tombstones of which there is only the copy, that no record names, and of whose records none is gone by their
+    /// word alone.
     fn interrupted_removals(&self) -> Result<BTreeSet<ObjectId>, RepositoryError> {
         let records = self.read_records()?;
         let named: BTreeSet<ObjectId> = records.iter().flat_map(|record| record.named()).collect();
         let is_interrupted = |tombstone: &&Tombstone| {
             let is_alone = !records.tombstone_names.contains(&tombstone.id) && !named.contains(&tombstone.id);
-            is_alone && tombstone.manifest.removed.iter().all(|id| records.lists(id))
+            let others = records.tombstones.iter().filter(|other| other.id != tombstone.id);
+            let by_others: BTreeSet<&ObjectId> = others.flat_map(|other| &other.manifest.removed).collect();
+            is_alone && tombstone.manifest.removed.iter().all(|id| records.lists(id) || by_others.contains(id))
         };
         Ok(records.tombstones.iter().filter(is_interrupted).map(|tombstone| tombstone.id).collect())
     }
@@ -201,18 +250,14 @@ impl Repository {
         open_pack(&bytes, self.class(), self.id()).map_err(|reason| RepositoryError::Damaged { object: name, reason })
     }
 
-    fn verify_clear_object(&self, name: &ObjectName) -> Result<(), RepositoryError> {
-        let damaged = |error| RepositoryError::damaged(*name, &error);
-        match name.kind {
-            ObjectKind::Config | ObjectKind::ConfigMirror => {
-                let bytes = self.read_object(name, limits::CONFIG_LEN_BYTES_MAX)?;
-                RepositoryConfig::decode(&bytes).map(drop).map_err(damaged)
-            }
-            _ => {
-                let bytes = self.read_object(name, limits::KEY_MANIFEST_LEN_BYTES_MAX)?;
-                SignedKeyManifest::decode(&bytes).map(drop).map_err(damaged)
-            }
-        }
+    /// Configs and key manifests are decoded here; snapshots by those who read what is in them.
+    fn decodes(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), RepositoryError> {
+        let decoded = match name.kind {
+            ObjectKind::Config | ObjectKind::ConfigMirror => RepositoryConfig::decode(bytes).map(drop),
+            ObjectKind::Key | ObjectKind::KeyMirror => SignedKeyManifest::decode(bytes).map(drop),
+            _ => Ok(()),
+        };
+        decoded.map_err(|error| RepositoryError::damaged(*name, &error))
     }
 
     fn note(&self, damage: &mut Vec<Damage>, result: Result<(), RepositoryError>) -> Result<(), RepositoryError> {

@@ -82,6 +82,15 @@ pub trait Storage: Send + Sync {
     /// Whatever kept the object from being deleted.
     fn delete(&self, name: &ObjectName) -> Result<(), StorageError>;
 
+    /// Gives back space that was set aside for a full storage; false when there is none. Only for what frees space.
+    ///
+    /// # Errors
+    /// Whatever kept the space from being given back.
+    fn release_reserve(&self) -> Result<bool, StorageError>;
+
+    /// Sets space aside for a full storage, as far as there is any and the storage does such things.
+    fn keep_reserve(&self);
+
     /// Where the objects lie, for messages, such as the folder's path.
     fn location(&self) -> String;
 
@@ -123,6 +132,8 @@ pub struct ObjectSummary {
 pub struct Capabilities {
     /// Listing all packs costs little against reading one, as on a local disk.
     pub cheap_listing: bool,
+    /// A put or delete that was under way when its process ended is done or will never be: nothing arrives later.
+    pub puts_end_with_process: bool,
 }
 
 /// Implements [`Storage`] for a pointer to one.
@@ -153,6 +164,12 @@ macro_rules! forward_storage {
             }
             fn delete(&self, name: &ObjectName) -> Result<(), StorageError> {
                 (**self).delete(name)
+            }
+            fn release_reserve(&self) -> Result<bool, StorageError> {
+                (**self).release_reserve()
+            }
+            fn keep_reserve(&self) {
+                (**self).keep_reserve();
             }
             fn location(&self) -> String {
                 (**self).location()

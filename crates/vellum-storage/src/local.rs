@@ -20,6 +20,11 @@ use vellum_format::{ObjectId, ObjectKind, ObjectName};
 
 const TEMPORARY_FOLDER: &str = "tmp";
 
+/// Space for what has to be written before a full disk can be freed: a megabyte in 16 files.
+const RESERVE_FOLDER: &str = "reserve";
+const RESERVE_FILES: usize = 16;
+const RESERVE_FILE_LEN_BYTES: usize = 64 << 10;
+
 /// Temporary files younger than this may belong to a running process of another machine or container.
 const TEMPORARY_AGE_MIN: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -104,6 +109,7 @@ impl<D: Disk> LocalStorage<D> {
         let storage = Self::new(disk);
         storage.refuse_unless_fresh()?;
         storage.make_folders(layout().into_iter().filter(|folder| *folder != ObjectKind::Config.folder()))?;
+        storage.keep_reserve();
         // Last, because its presence is what makes a folder a repository.
         storage.make_folders([ObjectKind::Config.folder()])?;
         Ok(storage)
@@ -133,6 +139,7 @@ impl<D: Disk> LocalStorage<D> {
                 is_fresh &= match entry.name.to_str() {
                     Some("lost+found") => folder.is_empty(),
                     Some(name) if *folder == TEMPORARY_FOLDER => writer_process(name).is_some(),
+                    Some(name) if *folder == RESERVE_FOLDER => reserve_paths().any(|path| path == join(folder, name)),
                     // Keys without a config are left by an `init` that was interrupted.
                     Some(name) if is_key_object(&join(folder, name)) => true,
                     Some(name) => layout.contains(&join(folder, name).as_str()),
@@ -378,12 +385,43 @@ impl<D: Disk> Storage for LocalStorage<D> {
         }
     }
 
+    fn release_reserve(&self) -> Result<bool, StorageError> {
+        self.refuse_when_poisoned()?;
+        let mut released = false;
+        for path in reserve_paths() {
+            match self.disk.remove_file(&path) {
+                Ok(()) => released = true,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(self.failed("delete", &path, error)),
+            }
+        }
+        Ok(released)
+    }
+
+    /// Many files rather than one, because a disk can also run out of names. What is in them does not compress.
+    fn keep_reserve(&self) {
+        if self.disk.make_folder(RESERVE_FOLDER).is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists) {
+            return;
+        }
+        for (seed, path) in reserve_paths().enumerate() {
+            if self.disk.file_len(&path).is_ok() {
+                continue;
+            }
+            let bytes = incompressible(seed as u64 + 1, RESERVE_FILE_LEN_BYTES);
+            let written = self.disk.create_new(&path).and_then(|mut file| self.disk.write_all(&mut file, &bytes));
+            if written.is_err() {
+                drop(self.disk.remove_file(&path));
+                return;
+            }
+        }
+    }
+
     fn location(&self) -> String {
         self.disk.location().display().to_string()
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { cheap_listing: true }
+        Capabilities { cheap_listing: true, puts_end_with_process: true }
     }
 }
 
@@ -391,7 +429,23 @@ impl<D: Disk> Storage for LocalStorage<D> {
 fn layout() -> Vec<&'static str> {
     let kinds = ObjectKind::ALL.map(ObjectKind::folder);
     let above: BTreeSet<_> = kinds.into_iter().map(parent).filter(|folder| !folder.is_empty()).collect();
-    above.into_iter().chain(kinds).chain([TEMPORARY_FOLDER]).collect()
+    above.into_iter().chain(kinds).chain([TEMPORARY_FOLDER, RESERVE_FOLDER]).collect()
+}
+
+fn reserve_paths() -> impl Iterator<Item = String> {
+    (0..RESERVE_FILES).map(|number| format!("{RESERVE_FOLDER}/{number:02}"))
+}
+
+/// Bytes that no file system makes smaller (xorshift, Marsaglia 2003).
+fn incompressible(seed: u64, len_bytes: usize) -> Vec<u8> {
+    let mut state = seed;
+    let mut next = || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state.to_le_bytes()
+    };
+    std::iter::repeat_with(&mut next).flatten().take(len_bytes).collect()
 }
 
 fn is_key_object(path: &str) -> bool {
@@ -494,6 +548,26 @@ mod tests {
         assert!(matches!(LocalStorage::create(folder.path()), Err(StorageError::FolderNotEmpty { .. })));
         let file = folder.path().join("letter.txt");
         assert!(matches!(LocalStorage::create(file), Err(StorageError::FolderNotEmpty { .. })));
+    }
+
+    #[test]
+    fn the_reserve_is_there_until_it_is_released_and_can_be_set_aside_again() {
+        let (folder, storage) = created();
+        let len = || -> u64 {
+            let files = fs::read_dir(folder.path().join("reserve")).unwrap();
+            files.map(|file| file.unwrap().metadata().unwrap().len()).sum()
+        };
+        assert_eq!(len(), 1 << 20);
+        assert!(storage.release_reserve().unwrap());
+        assert_eq!(len(), 0);
+        assert!(!storage.release_reserve().unwrap(), "there is nothing left to release");
+        storage.keep_reserve();
+        assert_eq!(len(), 1 << 20);
+        fs::remove_dir_all(folder.path().join("reserve")).unwrap();
+        assert!(!storage.release_reserve().unwrap());
+        storage.keep_reserve();
+        assert_eq!(len(), 1 << 20);
+        LocalStorage::create(folder.path()).expect("what holds only the reserve is fresh");
     }
 
     #[test]

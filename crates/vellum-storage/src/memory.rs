@@ -90,12 +90,19 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
+    /// Memory keeps none.
+    fn release_reserve(&self) -> Result<bool, StorageError> {
+        Ok(false)
+    }
+
+    fn keep_reserve(&self) {}
+
     fn location(&self) -> String {
         "memory".to_owned()
     }
 
     fn capabilities(&self) -> Capabilities {
-        Capabilities { cheap_listing: true }
+        Capabilities { cheap_listing: true, puts_end_with_process: true }
     }
 }
 

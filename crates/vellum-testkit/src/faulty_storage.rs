@@ -191,6 +191,14 @@ impl<S: Storage> Storage for FaultyStorage<S> {
         self.call(Operation::Delete, || Some(()), || self.inner.delete(name))
     }
 
+    fn release_reserve(&self) -> Result<bool, StorageError> {
+        self.inner.release_reserve()
+    }
+
+    fn keep_reserve(&self) {
+        self.inner.keep_reserve();
+    }
+
     fn location(&self) -> String {
         self.inner.location()
     }

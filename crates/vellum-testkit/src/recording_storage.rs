@@ -123,6 +123,14 @@ impl<S: Storage> Storage for RecordingStorage<S> {
         deleted
     }
 
+    fn release_reserve(&self) -> Result<bool, StorageError> {
+        self.inner.release_reserve()
+    }
+
+    fn keep_reserve(&self) {
+        self.inner.keep_reserve();
+    }
+
     fn location(&self) -> String {
         self.inner.location()
     }

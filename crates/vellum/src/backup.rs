@@ -26,7 +26,9 @@ use vellum_format::ObjectId;
 use vellum_format::content::{ChunkKind, Content};
 use vellum_format::snapshot::{Summary, Timestamp};
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
-use vellum_repository::{FrameCache, HistoryFinding, Repository, RepositoryError, SessionOptions, SnapshotDraft};
+use vellum_repository::{
+    FrameCache, HistoryFinding, Repository, RepositoryError, SessionOptions, SnapshotDraft, WriterNote,
+};
 
 pub use exclude::Excludes;
 
@@ -163,13 +165,29 @@ impl Run<'_> {
 /// A crash or kill at any time leaves a valid repository; the snapshot is there exactly when this has returned it.
 /// What was stored until then is found by the next backup.
 ///
+/// A run that a prune gave up while it stood still is made again, from the start.
+///
 /// # Errors
 /// [`Error::SourceMissing`] when a path is not there: nothing is published then. An entry that cannot be read is no
 /// error but a [`Problem`] in the report. [`Error::Cancelled`] keeps what was stored, without a snapshot.
 pub fn backup(repository: &Repository, options: &BackupOptions, context: &Context) -> Result<BackupReport, Error> {
+    match try_backup(repository, options, context) {
+        // The second run finds almost everything stored. One that is given up twice has a reason that stays.
+        Err(Error::Repository(RepositoryError::Fenced)) => try_backup(repository, options, context),
+        done => done,
+    }
+}
+
+fn try_backup(repository: &Repository, options: &BackupOptions, context: &Context) -> Result<BackupReport, Error> {
     let started = Instant::now();
     let roots = roots::resolve(options)?;
-    repository.refresh()?;
+    let session = match options.dry_run {
+        true => {
+            repository.refresh()?;
+            None
+        }
+        false => Some(repository.begin(&session_options(options))?),
+    };
     let cache = (!options.force).then(|| FileCache::open(repository, &roots)).flatten();
     let cache_writer = if options.dry_run { None } else { CacheWriter::create(repository, &roots) };
     let run = Run {
@@ -180,11 +198,10 @@ pub fn backup(repository: &Repository, options: &BackupOptions, context: &Contex
         problems: Mutex::default(),
         failure: Mutex::default(),
     };
-    if options.dry_run {
+    let Some(session) = session else {
         walk::survey(&run, options, &roots, cache.as_ref())?;
         return Ok(report(run, None, Summary::default()));
-    }
-    let session = repository.begin(&session_options(options))?;
+    };
     let stored = store(&run, options, &roots, cache.as_ref(), &session);
     if let Err(Error::Cancelled) = &stored {
         // What is complete becomes durable, so that the next backup need not store it again.
@@ -225,7 +242,6 @@ pub fn backup_stream(
     context: &Context,
 ) -> Result<BackupReport, Error> {
     let started = Instant::now();
-    repository.refresh()?;
     let session = repository.begin(&session_options(options))?;
     let mut writer = session.frame_writer()?;
     let written = write_stream(repository, &mut writer, CountedReader { stream, context });
@@ -296,6 +312,13 @@ fn store(
 fn session_options(options: &BackupOptions) -> SessionOptions {
     let mut session = SessionOptions::default();
     session.compression_level = options.compression_level;
+    session.writer = WriterNote {
+        time: options.time,
+        host: options.host.clone(),
+        user: options.user.clone(),
+        program: options.program.clone(),
+        process: crate::platform::process::current(),
+    };
     session
 }
 

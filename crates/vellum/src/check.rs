@@ -1,4 +1,4 @@
-//! Checking a repository: config and keys, catalogs and packs, on request every byte, then every tree and file of
+//! Checking a repository: small objects with their copies, catalogs and packs, on request every byte, then every tree and file of
 //! every snapshot, so that damage is told by what it costs.
 
 use crate::content::ChunkIter;
@@ -12,7 +12,7 @@ use vellum_format::content::{ChunkKind, ChunkRef, Content};
 use vellum_format::tree::Node;
 use vellum_format::{ObjectId, ObjectKind, ObjectName};
 use vellum_repository::{
-    Damage, FrameCache, FrameId, FrameReader, HeadCode, HistoryFinding, KnownBy, PackVerdict, Repository,
+    Damage, FrameCache, FrameId, FrameReader, HeadCode, HistoryFinding, KnownBy, PackVerdict, Place, Repository,
     RepositoryError, Snapshot,
 };
 
@@ -77,6 +77,9 @@ pub struct CheckReport {
     pub bytes_read: u64,
     /// Packs that no catalog lists: left by an interrupted backup or a running one. Harmless.
     pub packs_unlisted: u64,
+    /// Catalogs and snapshots of which only one copy is there and that no acknowledged snapshot is known to need: left
+    /// by an interrupted backup or a running one. Harmless; the next backup stores the other copy.
+    pub copies_missing: u64,
     /// Files that were read as a restore would.
     pub files_tested: u64,
     /// The code of history's newest record.
@@ -95,8 +98,9 @@ pub struct CheckReport {
 pub fn check(repository: &Repository, options: &CheckOptions, context: &Context) -> Result<CheckReport, Error> {
     let report = CheckReport::default();
     let mut checker =
-        Checker { repository, context, report, seen: HashSet::new(), lost: HashSet::new(), last_kind: None };
-    for damage in repository.verify_config_and_keys()? {
+        Checker { repository, context, report, seen: HashSet::new(), lost: HashSet::new(), needed: Needed::default() };
+    let copies = repository.verify_copies()?;
+    for damage in copies.damage {
         checker.damage(damage);
     }
     repository.refresh_for_check()?;
@@ -108,6 +112,7 @@ pub fn check(repository: &Repository, options: &CheckOptions, context: &Context)
     }
     checker.check_packs(options)?;
     checker.check_snapshots(options)?;
+    checker.judge_missing_copies(&copies.missing)?;
     Ok(checker.report)
 }
 
@@ -122,6 +127,17 @@ struct Checker<'a> {
     seen: HashSet<[u8; 16]>,
     /// Frames that were found not to open.
     lost: HashSet<FrameId>,
+    needed: Needed,
+}
+
+/// What snapshots were found to need.
+#[derive(Default)]
+struct Needed {
+    packs: BTreeSet<ObjectId>,
+    /// The frame that was noted last.
+    last_frame: Option<FrameId>,
+    /// Snapshots that later history names, or that this device knows to have published.
+    snapshots: BTreeSet<ObjectId>,
     /// What the frame asked for last holds; neighbours ask for the same.
     last_kind: Option<(FrameId, ChunkKind)>,
 }
@@ -249,6 +265,7 @@ impl Checker<'_> {
         }
         self.report.head_code = history.head_code();
         self.report.is_first_sight = history.is_first_sight;
+        self.needed.snapshots = history.known;
         for error in history.damaged {
             // Tombstones were verified one by one, in both places.
             if !matches!(&error, RepositoryError::Damaged { object, .. } if object.kind == ObjectKind::Tombstone) {
@@ -265,10 +282,33 @@ impl Checker<'_> {
         Ok(history.snapshots)
     }
 
+    /// A copy that is missing was lost when a snapshot relies on its object: that was published after both were
+    /// durable. Otherwise it may never have been there.
+    fn judge_missing_copies(&mut self, missing: &[ObjectName]) -> Result<(), Error> {
+        for name in missing {
+            let is_needed = match name.kind {
+                ObjectKind::Snapshot | ObjectKind::SnapshotMirror => self.needed.snapshots.contains(&name.id),
+                _ => match self.repository.catalog(name.id) {
+                    Ok(catalog) => catalog.packs.iter().any(|pack| self.needed.packs.contains(&pack.pack)),
+                    Err(error) => {
+                        self.finding(error, None)?;
+                        true
+                    }
+                },
+            };
+            match is_needed {
+                true => self.find(Finding { object: Some(*name), path: None, reason: "it is missing".to_owned() }),
+                false => self.report.copies_missing += 1,
+            }
+        }
+        Ok(())
+    }
+
     fn check_tree(&mut self, snapshot: &Snapshot, root: &Content) -> Result<(), Error> {
         let repository = self.repository;
         let cache = FrameCache::strict(16);
         let mut walk = TreeWalk::new(repository, &cache, root);
+        self.need_folder(root);
         while let Some(step) = walk.next() {
             self.context.check_cancelled()?;
             let step = match step {
@@ -282,6 +322,7 @@ impl Checker<'_> {
                 Node::Folder { content } => {
                     if self.seen.insert(hash(content)) {
                         self.report.folders += 1;
+                        self.need_folder(content);
                     } else {
                         walk.skip_folder();
                     }
@@ -301,6 +342,7 @@ impl Checker<'_> {
         let id = self.repository.chunk_id(chunk);
         let places = self.repository.places(chunk);
         let first = places.first().ok_or(RepositoryError::ChunkMissing { id })?;
+        self.need_chunk(&places);
         if first.len_bytes != chunk.len_bytes || self.kind_of(first.frame) != Some(ChunkKind::Data) {
             return Err(RepositoryError::ChunkDamaged { id });
         }
@@ -313,14 +355,32 @@ impl Checker<'_> {
     }
 
     fn kind_of(&mut self, frame: FrameId) -> Option<ChunkKind> {
-        if let Some((last, kind)) = self.last_kind
+        if let Some((last, kind)) = self.needed.last_kind
             && last == frame
         {
             return Some(kind);
         }
         let kind = self.repository.kind_of(frame)?;
-        self.last_kind = Some((frame, kind));
+        self.needed.last_kind = Some((frame, kind));
         Some(kind)
+    }
+
+    /// Notes the packs that hold the start of a folder's entry list, or its lists.
+    fn need_folder(&mut self, folder: &Content) {
+        for chunk in &folder.chunks {
+            let places = self.repository.places(chunk);
+            self.need_chunk(&places);
+        }
+    }
+
+    /// Notes the pack of a chunk that lies nowhere else; neighbours lie in the same.
+    fn need_chunk(&mut self, places: &[Place]) {
+        if let [only] = places
+            && self.needed.last_frame != Some(only.frame)
+        {
+            self.needed.packs.extend(self.repository.pack_of(only.frame).map(|pack| pack.id));
+            self.needed.last_frame = Some(only.frame);
+        }
     }
 
     /// Reads files chosen at random through the code that restores.

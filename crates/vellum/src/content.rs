@@ -167,6 +167,7 @@ pub(crate) struct ChunkIter<'a> {
     /// From the data upwards: what is left of the list that is open at each depth, and a piece of a reference that
     /// a chunk boundary cut through.
     levels: Vec<OpenList>,
+    lists_read: Vec<ChunkRef>,
 }
 
 #[derive(Default)]
@@ -180,7 +181,12 @@ impl<'a> ChunkIter<'a> {
         let mut levels: Vec<OpenList> = (0..=content.depth).map(|_| OpenList::default()).collect();
         let top = &mut levels[usize::from(content.depth)];
         content.chunks.iter().for_each(|chunk| chunk.encode_into(&mut top.bytes));
-        Self { repository, cache, levels }
+        Self { repository, cache, levels, lists_read: Vec::new() }
+    }
+
+    /// The list chunks that were read since this was asked last.
+    pub(crate) fn take_lists(&mut self) -> std::vec::Drain<'_, ChunkRef> {
+        self.lists_read.drain(..)
     }
 
     fn next_at(&mut self, level: usize) -> Result<Option<ChunkRef>, RepositoryError> {
@@ -202,6 +208,7 @@ impl<'a> ChunkIter<'a> {
             match self.next_at(level + 1)? {
                 Some(list) => {
                     let bytes = self.repository.read_chunk(self.cache, ChunkKind::List, &list)?;
+                    self.lists_read.push(list);
                     self.levels[level] = OpenList { bytes: [left_over, bytes].concat(), at: 0 };
                 }
                 None if left_over.is_empty() => return Ok(None),

@@ -34,6 +34,7 @@ mod error;
 mod filter;
 mod forget;
 mod platform;
+mod prune;
 mod restore;
 pub mod retention;
 mod selection;
@@ -47,6 +48,7 @@ pub use context::{CancelToken, Context, Event, EventSink, FileChange, Problem, P
 pub use error::Error;
 pub use filter::{Filter, FilterError};
 pub use forget::{ForgetOptions, ForgetPlan, ForgetReport, ForgetTarget, PlannedGroup, Rules, forget, plan_forget};
+pub use prune::{PruneOptions, prune};
 pub use restore::{Overwrite, RestoreOptions, RestoreReport, restore};
 pub use selection::{SnapshotFilter, SnapshotRef, find_snapshot};
 pub use stats::{RepositoryStats, stats};
@@ -56,6 +58,7 @@ pub use vellum_format as format;
 pub use vellum_repository::storage;
 pub use vellum_repository::{
     Argon2idParameters, CreateOptions, Created, Credential, FrameCache, FrameWriter, HeadCode, History, HistoryFinding,
-    KeyFile, KnownBy, LocalState, Locked, NewSlot, ParseHeadCodeError, RecoveryKey, Removal, Repository,
-    RepositoryError, Session, SessionOptions, SlotSummary, Snapshot, SnapshotDraft, Snapshots, Tombstone,
+    KeyFile, KnownBy, LocalState, Locked, MaxUnused, NewSlot, ParseHeadCodeError, PruneReport, RecoveryKey, Removal,
+    Repository, RepositoryError, Session, SessionOptions, SlotSummary, Snapshot, SnapshotDraft, Snapshots, Tombstone,
+    WriterNote,
 };

@@ -13,6 +13,7 @@ mod folder;
 mod inode;
 mod metadata;
 mod owner_names;
+pub(crate) mod process;
 mod remove;
 mod source;
 mod stat;

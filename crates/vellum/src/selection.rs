@@ -3,7 +3,7 @@
 use crate::Error;
 use vellum_format::snapshot::Timestamp;
 use vellum_format::{ObjectId, ObjectKind};
-use vellum_repository::{Repository, Snapshot};
+use vellum_repository::{Repository, Snapshot, Snapshots};
 
 /// A snapshot as the user names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,12 +61,16 @@ pub fn find_snapshot(
 ) -> Result<Snapshot, Error> {
     if let SnapshotRef::Id(id) = reference
         && let Some(id) = ObjectId::from_hex(id)
-        && repository.names(ObjectKind::Snapshot)?.contains_key(&id)
+        && repository.names_of_either(ObjectKind::Snapshot)?.contains_key(&id)
     {
         return Ok(repository.read_snapshot(id)?);
     }
-    let snapshots = repository.snapshots()?.snapshots;
-    reference.among(&snapshots, filter).cloned()
+    let Snapshots { snapshots, damaged, void: _ } = repository.snapshots()?;
+    // Where no snapshot can be read at all, that is the news.
+    match damaged.into_iter().next().filter(|_| snapshots.is_empty()) {
+        Some(unreadable) => Err(unreadable.into()),
+        None => reference.among(&snapshots, filter).cloned(),
+    }
 }
 
 impl SnapshotRef {

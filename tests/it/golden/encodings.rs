@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 use vellum::format::catalog::{self, Catalog, CatalogedPack};
 use vellum::format::content::{ChunkKind, ChunkRef, Content};
+use vellum::format::deletion::{CondemnedRecord, FenceRecord, Intent, ProcessMark};
 use vellum::format::history::SignedRecord;
 use vellum::format::key_manifest::{Argon2idParameters, KeyManifest, SealedRing, SignedKeyManifest, Slot, SlotHeader};
 use vellum::format::pack::{Compression, Directory, Frame, KeyWrap, PackHeader, PackTrailer, PackedChunk};
@@ -29,8 +30,18 @@ type Encodings = Vec<(String, Vec<u8>)>;
 /// The content of `encodings.txt`, each line checked to decode to the value that it came from.
 pub(crate) fn text() -> String {
     let mut text = HEADING.to_owned();
-    let groups =
-        [names(), packs(), catalogs(), contents(), trees(), snapshots(), tombstones(), configs(), key_manifests()];
+    let groups = [
+        names(),
+        packs(),
+        catalogs(),
+        contents(),
+        trees(),
+        snapshots(),
+        tombstones(),
+        deletion(),
+        configs(),
+        key_manifests(),
+    ];
     for (name, bytes) in groups.into_iter().flatten() {
         write!(text, "{name} ").expect("writing to a string does not fail");
         bytes.iter().for_each(|byte| write!(text, "{byte:02x}").expect("writing to a string does not fail"));
@@ -187,6 +198,36 @@ fn trees() -> Encodings {
     encodings
 }
 
+fn deletion() -> Encodings {
+    let id = |text: &[u8]| ObjectId::of(text);
+    let intent = Intent {
+        purpose: Intent::BACKUP.into(),
+        time: CREATED,
+        host: Bytes(b"host\xff".to_vec()),
+        user: "user".into(),
+        process: Some(ProcessMark {
+            machine: Bytes(b"machine".to_vec()),
+            boot: Bytes(b"boot pid:[1]".to_vec()),
+            process: 42,
+            started: 1 << 40,
+        }),
+        program: "vellum".into(),
+    };
+    let unknown = Intent { purpose: Intent::PRUNE.into(), process: None, ..intent.clone() };
+    let packs = CondemnedRecord::Packs { time: CREATED, packs: vec![id(b"one"), id(b"two")] };
+    let outlast = CondemnedRecord::Outlast { condemned: id(b"condemned"), intents: vec![id(b"intent")] };
+    let raised = FenceRecord::Raised { intent: id(b"intent"), time: CREATED };
+    let closed = FenceRecord::Closed { intent: id(b"intent"), snapshots: vec![id(b"snapshot")] };
+    vec![
+        ("intent/backup".into(), intent.encode()),
+        ("intent/prune".into(), unknown.encode()),
+        ("condemned/packs".into(), packs.encode()),
+        ("condemned/outlast".into(), outlast.encode()),
+        ("fence/raised".into(), raised.encode()),
+        ("fence/closed".into(), closed.encode()),
+    ]
+}
+
 fn snapshots() -> Encodings {
     let first = SnapshotManifest {
         repository: REPOSITORY,
@@ -194,6 +235,7 @@ fn snapshots() -> Encodings {
         sequence: 1,
         previous: None,
         seen: Vec::new(),
+        intent: ObjectId::of(b"intent"),
         time: CREATED,
         host: Bytes(b"host".to_vec()),
         user: "user".into(),

@@ -43,6 +43,7 @@ pub(super) fn run(invocation: &Invocation, args: &BackupArgs) -> Result<ExitCode
     events.tell_rest();
     let report = result?;
     let output = &invocation.output;
+    crate::history::warn_of(&report.history, output);
     match output.is_json {
         true => {
             let begun = rfc3339(options.time);

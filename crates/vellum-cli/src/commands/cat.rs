@@ -53,7 +53,7 @@ pub(super) fn run(invocation: &Invocation, verb: &CatVerb) -> Result<ExitCode, F
 /// The one object of a kind whose id begins like this.
 fn find(repository: &Repository, kind: ObjectKind, start: &str) -> Result<ObjectId, Failure> {
     let matching: Vec<ObjectId> =
-        repository.names(kind)?.into_keys().filter(|id| id.to_string().starts_with(start)).collect();
+        repository.names_of_either(kind)?.into_keys().filter(|id| id.to_string().starts_with(start)).collect();
     match matching[..] {
         [id] => Ok(id),
         [] => Err(unclear(format!("no {} begins with {start}", kind.noun()))),

@@ -8,7 +8,7 @@ use crate::render::json::{CheckLine, FindingLine, Line};
 use crate::render::progress::ProgressDisplay;
 use crate::report::Failure;
 use std::time::Instant;
-use vellum::{CheckOptions, Finding, ReadData};
+use vellum::{CheckOptions, Finding, HistoryFinding, ReadData};
 
 /// Looks for damage and names what it costs.
 pub(super) fn run(invocation: &Invocation, args: &CheckArgs) -> Result<ExitCode, Failure> {
@@ -19,6 +19,8 @@ pub(super) fn run(invocation: &Invocation, args: &CheckArgs) -> Result<ExitCode,
         (false, None) => ReadData::None,
     };
     options.restore_test = args.restore_test;
+    options.head = args.head;
+    options.accept_history = args.accept_history;
     let (repository, context) = invocation.open_for_operation()?;
     let output = &invocation.output;
     let start = Instant::now();
@@ -36,6 +38,19 @@ pub(super) fn run(invocation: &Invocation, args: &CheckArgs) -> Result<ExitCode,
     let untold = report.finding_count.saturating_sub(report.findings.len() as u64);
     if untold > 0 {
         output.note(&format!("{untold} further findings repeat these, or are too many to name"));
+    }
+    crate::history::note_first_sight(
+        report.is_first_sight && report.head_code.is_some() && args.head.is_none(),
+        output,
+    );
+    if args.accept_history {
+        match output.is_json {
+            true => {
+                let line = |finding: &HistoryFinding| output.json(&Line::accepted(finding, &finding.to_string()));
+                report.accepted.iter().for_each(line);
+            }
+            false => output.result(&human::accepted(&report.accepted)),
+        }
     }
     match output.is_json {
         true => output.json(&Line::Check(CheckLine::new(&report, start.elapsed()))),

@@ -1,5 +1,6 @@
 //! `vellum forget`
 
+use super::prune;
 use crate::args::ForgetArgs;
 use crate::exit_code::ExitCode;
 use crate::invocation::Invocation;
@@ -16,21 +17,24 @@ use vellum::{Error, ForgetOptions, ForgetPlan, ForgetTarget, Rules};
 
 /// Removes snapshots that are named, or that no rule keeps.
 pub(super) fn run(invocation: &Invocation, args: &ForgetArgs) -> Result<ExitCode, Failure> {
-    if args.prune {
-        let hint = "leave --prune out; snapshots are removed all the same, and the space comes back later";
-        return Err(Failure::comes_later("`forget --prune`", hint));
-    }
     let zone = zone(args)?;
     let options = options(invocation, args, &zone)?;
     let (repository, context) = invocation.open_for_operation()?;
     let output = &invocation.output;
     let report = vellum::forget(&repository, &options, &context).map_err(|error| as_typed(error, args))?;
     selection::warn_of_damaged(&report.damaged, output);
+    crate::history::warn_of(&report.findings, output);
     tell(output, &report.plan, args, &zone);
     let dry_run = options.dry_run;
     match output.is_json {
         true => output.json(&Line::Forget(ForgetLine::new(&report.plan, report.tombstone, dry_run))),
         false => output.summary(&render::summary(&report.plan, dry_run)),
+    }
+    if args.prune {
+        if dry_run && !report.plan.removed().is_empty() {
+            output.note("note: what a prune would do is told as if nothing had been forgotten");
+        }
+        prune::prune(invocation, &repository, &context, &args.prune_limits, dry_run)?;
     }
     Ok(if report.damaged.is_empty() { ExitCode::Complete } else { ExitCode::Damage })
 }
@@ -64,7 +68,7 @@ fn options(invocation: &Invocation, args: &ForgetArgs, zone: &TimeZone) -> Resul
     };
     let mut options = ForgetOptions::new(target, time::now());
     options.filter = selection::filter(&args.filter)?;
-    options.dry_run = args.prune_options.dry_run;
+    options.dry_run = args.dry_run;
     options.host = invocation.settings.host.clone();
     options.user = invocation.settings.user.clone();
     Ok(options)

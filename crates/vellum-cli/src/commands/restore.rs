@@ -24,6 +24,7 @@ pub(super) fn run(invocation: &Invocation, args: &RestoreArgs) -> Result<ExitCod
     let target = absolute(&args.target).map_err(|error| Failure::file("find", &args.target, &error))?;
     let (repository, context) = invocation.open_for_operation()?;
     let output = &invocation.output;
+    crate::history::look(&repository, args.head.as_ref(), output)?;
     let chosen = selection::choose(&repository, &args.snapshot.snapshot, &options.filter, output)?;
     options.filter = vellum::SnapshotFilter::default();
     let reference = SnapshotRef::Id(chosen.snapshot.id.to_string());

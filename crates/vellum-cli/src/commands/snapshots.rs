@@ -8,15 +8,17 @@ use crate::render::json::{Line, SnapshotLine};
 use crate::report::Failure;
 use crate::selection;
 use std::collections::BTreeMap;
-use vellum::{Snapshot, Snapshots};
+use vellum::Snapshot;
 
 /// Lists snapshots, oldest first.
 pub(super) fn run(invocation: &Invocation, args: &SnapshotsArgs) -> Result<ExitCode, Failure> {
     let filter = selection::filter(&args.filter)?;
     let repository = invocation.open()?;
     let output = &invocation.output;
-    let Snapshots { snapshots, damaged } = repository.snapshots()?;
-    selection::warn_of_damaged(&damaged, output);
+    let history = repository.history()?;
+    let (snapshots, damaged) = (&history.snapshots, &history.damaged);
+    selection::warn_of_damaged(damaged, output);
+    crate::history::warn_of(&history.findings, output);
     let mut shown: Vec<&Snapshot> = snapshots.iter().filter(|snapshot| filter.matches(snapshot)).collect();
     if let Some(count_max) = args.latest {
         shown = newest_of_each_group(&shown, count_max);
@@ -25,6 +27,7 @@ pub(super) fn run(invocation: &Invocation, args: &SnapshotsArgs) -> Result<ExitC
         shown.iter().for_each(|snapshot| output.json(&Line::Snapshot(SnapshotLine::new(snapshot))));
     } else {
         output.result(&human::snapshots(&shown));
+        history.head_code().into_iter().for_each(|code| output.summary(&human::head(code)));
     }
     Ok(if damaged.is_empty() { ExitCode::Complete } else { ExitCode::Damage })
 }

@@ -17,7 +17,7 @@ pub(super) fn run(invocation: &Invocation, args: &StatsArgs) -> Result<ExitCode,
     let mut exit_code = ExitCode::Complete;
     let mut snapshots: Vec<Snapshot> = Vec::new();
     if args.snapshots.is_empty() {
-        let Snapshots { snapshots: all, damaged } = repository.snapshots()?;
+        let Snapshots { snapshots: all, damaged, .. } = repository.snapshots()?;
         selection::warn_of_damaged(&damaged, output);
         if !damaged.is_empty() {
             exit_code = ExitCode::Damage;

@@ -7,7 +7,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 use vellum::format::tree::{Entry, Node};
 use vellum::{
-    BackupReport, CheckReport, Finding, Problem, Repository, RepositoryStats, RestoreReport, SlotSummary, Snapshot,
+    BackupReport, CheckReport, Finding, HeadCode, HistoryFinding, Problem, PruneReport, Repository, RepositoryStats,
+    RestoreReport, SlotSummary, Snapshot,
 };
 
 /// Rows with their columns aligned; the last column is not padded.
@@ -68,7 +69,9 @@ pub(crate) fn backup(report: &BackupReport, took: Duration, dry_run: bool) -> St
     put(&mut text, format_args!("total    {} in {time} ({speed})\n", size(summary.bytes)));
     put(&mut text, format_args!("added    {}, {} stored\n", size(summary.bytes_new), size(summary.bytes_stored)));
     match report.snapshot {
-        Some(id) => put(&mut text, format_args!("snapshot {} saved\n", id.short())),
+        Some(id) => {
+            put(&mut text, format_args!("snapshot {} saved\nhead     {}\n", id.short(), HeadCode::of(&id)));
+        }
         None => text.push_str("nothing differs from the last snapshot; no new one was made\n"),
     }
     text
@@ -116,6 +119,24 @@ pub(crate) fn snapshots(snapshots: &[&Snapshot]) -> String {
         true => format!("{shown}\n"),
         false => format!("{}{shown}\n", table(&rows)),
     }
+}
+
+/// What proves later how far history reached now.
+pub(crate) fn head(code: HeadCode) -> String {
+    format!("head code {code}\n")
+}
+
+/// What was wrong with history and is taken as it is from now on.
+pub(crate) fn accepted(findings: &[HistoryFinding]) -> String {
+    let mut text = String::new();
+    for finding in findings {
+        put(&mut text, format_args!("accepted: {finding}\n"));
+    }
+    match findings {
+        [] => text.push_str("history is as it should be; there was nothing to accept\n"),
+        _ => text.push_str("this machine does not tell it again; others do until it is accepted there\n"),
+    }
+    text
 }
 
 /// An entry of a snapshot in one line.
@@ -206,9 +227,62 @@ pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
         let packs = count(report.packs_unlisted, "pack");
         put(&mut text, format_args!("{packs} of interrupted or running backups, in no catalog; harmless\n"));
     }
+    if let Some(code) = report.head_code {
+        put(&mut text, format_args!("head code {code}\n"));
+    }
+    if report.copies_missing > 0 {
+        let objects = count(report.copies_missing, "small object");
+        put(&mut text, format_args!("{objects} of interrupted or running backups, stored once; harmless\n"));
+    }
     match report.finding_count {
         0 => text.push_str("no damage was found\n"),
         findings => put(&mut text, format_args!("damage was found: {}\n", count(findings, "finding"))),
+    }
+    text
+}
+
+/// What a prune did, or would do, and what it waits for.
+pub(crate) fn prune(report: &PruneReport, took: Duration, dry_run: bool) -> String {
+    let mut text = format!(
+        "{} of {} in {} are unused\n",
+        size(report.unused_bytes),
+        size(report.bytes),
+        count(report.packs, "pack")
+    );
+    let would = if dry_run { "would be " } else { "" };
+    if report.packs_repacked > 0 {
+        let (packs, written) = (count(report.packs_repacked, "pack"), size(report.bytes_written));
+        put(&mut text, format_args!("{packs} {would}rewritten as {written}\n"));
+    }
+    if report.is_full {
+        text.push_str("the storage is full: nothing was rewritten, only what nobody needs goes\n");
+    }
+    if report.packs_condemned > 0 {
+        put(&mut text, format_args!("{} {would}condemned\n", count(report.packs_condemned, "pack")));
+    }
+    if dry_run {
+        return text;
+    }
+    let (packs, bytes) = (count(report.packs_deleted, "pack"), size(report.bytes_deleted));
+    put(&mut text, format_args!("{packs} deleted, {bytes}, in {}\n", duration(took)));
+    if report.writers_fenced > 0 {
+        let writers = count(report.writers_fenced, "writer");
+        put(&mut text, format_args!("{writers} given up; should one still run, it notices and starts over\n"));
+    }
+    if report.packs_waiting > 0 {
+        put(&mut text, format_args!("{} stay for now:\n", count(report.packs_waiting, "condemned pack")));
+    }
+    for writer in &report.waits_for {
+        let process = writer.process.as_ref().map(|mark| format!(", process {}", mark.process)).unwrap_or_default();
+        let (host, since) = (printable(&writer.host), local(writer.time));
+        put(&mut text, format_args!("  a backup of {host}{process} runs since {since}; a prune after it goes on\n"));
+    }
+    if report.waits_for_unknown > 0 {
+        let writers = count(report.waits_for_unknown, "writer");
+        put(&mut text, format_args!("  {writers} of whom nothing can be read; a prune in a week gives them up\n"));
+    }
+    if let Some(ends) = report.grace_ends {
+        put(&mut text, format_args!("  until {} for safety; --grace 0 does not wait\n", local(ends)));
     }
     text
 }

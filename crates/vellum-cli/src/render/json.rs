@@ -13,7 +13,8 @@ use std::time::Duration;
 use vellum::format::snapshot::Summary;
 use vellum::format::tree::{Entry, Node};
 use vellum::{
-    BackupReport, CheckReport, FileChange, Finding, Problem, RepositoryStats, RestoreReport, SlotSummary, Snapshot,
+    BackupReport, CheckReport, FileChange, Finding, HeadCode, HistoryFinding, Problem, PruneReport, RepositoryStats,
+    RestoreReport, SlotSummary, Snapshot,
 };
 
 /// One line.
@@ -24,6 +25,9 @@ pub(crate) enum Line<'a> {
     Error(ErrorLine<'a>),
     /// Something is not as it should be, and the run goes on.
     Warning { message: &'a str },
+    /// The same, with what it means and what to try.
+    #[serde(rename = "warning")]
+    FullWarning { message: &'a str, meaning: &'a str, hint: &'a str },
     /// A source or target entry with which something went wrong.
     Problem(ProblemLine<'a>),
     /// Metadata of a restored entry that this system did not take; its content is right.
@@ -53,6 +57,9 @@ pub(crate) enum Line<'a> {
     /// `check`
     #[serde(rename = "summary")]
     Check(CheckLine),
+    /// `prune`
+    #[serde(rename = "summary")]
+    Prune(PruneLine<'a>),
     /// `try`
     #[serde(rename = "summary")]
     Try(TryLine<'a>),
@@ -64,6 +71,8 @@ pub(crate) enum Line<'a> {
     Entry(EntryLine<'a>),
     /// `check`: one thing that is wrong
     Finding(FindingLine<'a>),
+    /// `check --accept-history`: one thing that was wrong with history and is told no more
+    Accepted { object: String, kind: &'static str, reason: &'a str },
     /// `key list`
     Slot(SlotLine<'a>),
     /// `key add`
@@ -110,6 +119,12 @@ impl<'a> Line<'a> {
             meaning: &failure.meaning,
             hint: &failure.hint,
         })
+    }
+
+    /// Something about history that the user takes as it is.
+    pub(crate) fn accepted(finding: &HistoryFinding, reason: &'a str) -> Self {
+        let object = finding.object();
+        Self::Accepted { object: object.to_string(), kind: object.kind.noun(), reason }
     }
 
     /// A problem with an entry.
@@ -173,6 +188,7 @@ impl<'a> ProblemLine<'a> {
 #[derive(Serialize)]
 pub(crate) struct BackupLine<'a> {
     snapshot_id: Option<String>,
+    head_code: Option<String>,
     dry_run: bool,
     skipped: bool,
     #[serde(flatten)]
@@ -187,6 +203,7 @@ impl<'a> BackupLine<'a> {
     pub(crate) fn new(report: &'a BackupReport, start: String, took: Duration, dry_run: bool) -> Self {
         Self {
             snapshot_id: report.snapshot.map(|id| id.to_string()),
+            head_code: report.snapshot.map(|id| HeadCode::of(&id).to_string()),
             dry_run,
             skipped: report.snapshot.is_none() && !dry_run,
             summary: SummaryFields::new(&report.summary),
@@ -273,8 +290,11 @@ pub(crate) struct CheckLine {
     packs: u64,
     packs_read: u64,
     packs_unlisted: u64,
+    copies_missing: u64,
     bytes_read: u64,
     files_tested: u64,
+    head_code: Option<String>,
+    history_accepted: usize,
     total_duration: f64,
 }
 
@@ -288,8 +308,74 @@ impl CheckLine {
             packs: report.packs,
             packs_read: report.packs_read,
             packs_unlisted: report.packs_unlisted,
+            copies_missing: report.copies_missing,
             bytes_read: report.bytes_read,
             files_tested: report.files_tested,
+            head_code: report.head_code.map(|code| code.to_string()),
+            history_accepted: report.accepted.len(),
+            total_duration: took.as_secs_f64(),
+        }
+    }
+}
+
+/// What a prune did, or would do.
+#[derive(Serialize)]
+pub(crate) struct PruneLine<'a> {
+    dry_run: bool,
+    packs_total: u64,
+    bytes_total: u64,
+    bytes_unused: u64,
+    packs_condemned: u64,
+    packs_repacked: u64,
+    bytes_written: u64,
+    packs_deleted: u64,
+    bytes_deleted: u64,
+    packs_waiting: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    waiting_until: Option<String>,
+    waits_for: Vec<WaitsForField<'a>>,
+    waits_for_unknown: u64,
+    writers_fenced: u64,
+    damaged: &'a [String],
+    storage_full: bool,
+    total_duration: f64,
+}
+
+/// A writer that has to end before packs may go.
+#[derive(Serialize)]
+struct WaitsForField<'a> {
+    host: Cow<'a, str>,
+    username: &'a str,
+    since: String,
+    process: Option<u32>,
+}
+
+impl<'a> PruneLine<'a> {
+    /// A report's fields.
+    pub(crate) fn new(report: &'a PruneReport, took: Duration, dry_run: bool) -> Self {
+        let waits_for = report.waits_for.iter().map(|writer| WaitsForField {
+            host: text(&writer.host.0),
+            username: &writer.user,
+            since: rfc3339(writer.time),
+            process: writer.process.as_ref().map(|mark| mark.process),
+        });
+        Self {
+            dry_run,
+            packs_total: report.packs,
+            bytes_total: report.bytes,
+            bytes_unused: report.unused_bytes,
+            packs_condemned: report.packs_condemned,
+            packs_repacked: report.packs_repacked,
+            bytes_written: report.bytes_written,
+            packs_deleted: report.packs_deleted,
+            bytes_deleted: report.bytes_deleted,
+            packs_waiting: report.packs_waiting,
+            waiting_until: report.grace_ends.map(rfc3339),
+            waits_for: waits_for.collect(),
+            waits_for_unknown: report.waits_for_unknown,
+            writers_fenced: report.writers_fenced,
+            damaged: &report.damaged,
+            storage_full: report.is_full,
             total_duration: took.as_secs_f64(),
         }
     }

@@ -84,3 +84,33 @@ fn the_recovery_key_is_checked_symbol_by_symbol() {
     check_recovery(&scene, &key).expect_code(12);
     check_recovery(&scene, &new).expect_code(0);
 }
+
+/// Every key manifest and copy by its path.
+fn key_objects(scene: &Scene) -> std::collections::BTreeMap<std::path::PathBuf, Vec<u8>> {
+    let paths = ["keys", "mirror/keys"].into_iter().flat_map(|kind| scene.objects(kind));
+    paths.map(|path| (path.clone(), std::fs::read(path).expect("our own object"))).collect()
+}
+
+#[test]
+fn a_change_of_keys_that_was_interrupted_is_no_damage() {
+    let scene = Scene::with_source(31);
+    let before = key_objects(&scene);
+    scene.run(["key", "add", "--key-file", "other"]).expect_code(0);
+    let after = key_objects(&scene);
+    let put = |objects: &[(&std::path::PathBuf, &Vec<u8>)]| {
+        key_objects(&scene).into_keys().for_each(|path| std::fs::remove_file(path).expect("our own object"));
+        objects.iter().for_each(|(path, bytes)| std::fs::write(path, bytes).expect("our own folder"));
+    };
+    let (before, after): (Vec<_>, Vec<_>) = (before.iter().collect(), after.iter().collect());
+    assert_eq!((before.len(), after.len()), (2, 2));
+    for left in
+        [[&before[..], &after[..1]], [&before[..], &after[1..]], [&before[..1], &after[..]], [&before[1..], &after[..]]]
+    {
+        put(&left.concat());
+        scene.run(["check"]).expect_code(0);
+        scene.backup().expect_code(0);
+        scene.run(["check", "--read-data"]).expect_code(0);
+    }
+    put(&after[..1]);
+    scene.run(["check"]).expect_code(4);
+}

@@ -4,6 +4,7 @@
 mod contract;
 mod damage;
 mod forget;
+mod history;
 mod keys;
 mod kill;
 mod scene;

@@ -189,6 +189,7 @@ fn snapshot_manifest(device: &DeviceKey) -> SnapshotManifest {
         sequence: 1,
         previous: None,
         seen: vec![],
+        intent: ObjectId::of(b"intent"),
         time: NOW,
         host: Bytes(b"host".to_vec()),
         user: "me".into(),

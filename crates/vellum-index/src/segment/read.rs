@@ -89,7 +89,7 @@ impl Segment {
     pub(crate) fn find(
         &self,
         id: &ChunkId,
-        mut accept: impl FnMut(&ChunkRecord) -> bool,
+        mut accept: impl FnMut(u64, &ChunkRecord) -> bool,
     ) -> Result<Option<ChunkRecord>, IndexError> {
         let end = self.fences.partition_point(|fence| *fence <= prefix(id));
         for group in self.first_group_with(id, end)?..end {
@@ -102,7 +102,7 @@ impl Segment {
                 if record.id > *id {
                     return Ok(None);
                 }
-                if record.id == *id && accept(&record) {
+                if record.id == *id && accept(number, &record) {
                     return Ok(Some(record));
                 }
             }
@@ -145,16 +145,16 @@ impl Segment {
         self.wraps.get(number as usize).ok_or_else(|| self.damage())
     }
 
-    /// Visits all chunk records by id.
+    /// Visits all chunk records with their numbers, by id.
     pub(crate) fn each_chunk(
         &self,
-        mut visit: impl FnMut(&ChunkRecord) -> Result<(), IndexError>,
+        mut visit: impl FnMut(u64, &ChunkRecord) -> Result<(), IndexError>,
     ) -> Result<(), IndexError> {
         let mut buffer = [0; CHUNKS_PER_FENCE * SEALED_LEN];
         for group in 0..self.fences.len() {
             let (first_number, records) = self.read_group(group, &mut buffer)?;
             for (number, sealed) in (first_number..).zip(records) {
-                visit(&ChunkRecord::decode(self.verified(Section::Chunks, number, sealed)?))?;
+                visit(number, &ChunkRecord::decode(self.verified(Section::Chunks, number, sealed)?))?;
             }
         }
         Ok(())

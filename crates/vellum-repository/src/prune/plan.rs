@@ -1,0 +1,184 @@
+//! Which packs go and which are rewritten.
+
+use super::{LiveSet, Prune};
+use crate::RepositoryError;
+use crate::open::Repository;
+use std::collections::{BTreeMap, BTreeSet};
+use vellum_format::pack::PackHeader;
+use vellum_format::{ObjectId, ObjectKind, ObjectName};
+
+/// How much of the kept packs may be bytes that no snapshot needs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum MaxUnused {
+    /// This share of the repository as it will be, in percent.
+    Percent(f64),
+    /// This many bytes.
+    Bytes(u64),
+    /// Any: nothing is rewritten.
+    Unlimited,
+}
+
+/// What a prune is going to do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct PrunePlan {
+    /// Packs that hold nothing needed.
+    pub dead: BTreeSet<ObjectId>,
+    /// Packs whose needed part is moved to new packs.
+    pub repack: BTreeSet<ObjectId>,
+    /// Bytes of both.
+    pub bytes_condemned: u64,
+    /// About how many of them are written anew.
+    pub bytes_moved: u64,
+}
+
+/// A pack and how much of it is needed, counted in plaintext bytes of its chunks.
+#[derive(Debug, Clone, Copy, Default)]
+struct Usage {
+    len_bytes: u64,
+    plain_bytes: u64,
+    live_bytes: u64,
+}
+
+impl Usage {
+    /// Stored bytes that are not needed, if all chunks compress alike.
+    fn unused_bytes(&self) -> u64 {
+        let share = u128::from(self.len_bytes) * u128::from(self.live_bytes) / u128::from(self.plain_bytes.max(1));
+        self.len_bytes.saturating_sub(u64::try_from(share).unwrap_or(u64::MAX))
+    }
+}
+
+impl Prune<'_, '_> {
+    /// Chooses packs, given what the snapshots need. Packs of running writers and damaged packs are left alone.
+    ///
+    /// # Errors
+    /// [`RepositoryError::LocalState`] when the index turned out damaged since the marking: run again.
+    pub fn plan(&mut self, live: &LiveSet) -> Result<PrunePlan, RepositoryError> {
+        let stored = self.repository.names(ObjectKind::Pack)?;
+        let usage = usage(self.repository, &stored, live)?;
+        // Everything needed was found elsewhere: these entries of catalogs only mislead.
+        let listed = self.repository.catalogued_packs().into_iter().map(|(pack, _)| pack);
+        self.absent = listed.filter(|pack| !stored.contains_key(pack)).collect();
+        self.report.packs = usage.len() as u64;
+        self.report.bytes = usage.values().map(|one| one.len_bytes).sum();
+        self.report.unused_bytes = usage.values().map(Usage::unused_bytes).sum();
+        let mut plan = PrunePlan::default();
+        for (pack, one) in usage.iter().filter(|(pack, _)| !self.condemned_before.contains(pack)) {
+            if one.live_bytes > 0 {
+                self.relied_on.insert(*pack);
+            } else if !self.is_of_running_writer(pack)? {
+                plan.dead.insert(*pack);
+                plan.bytes_condemned += one.len_bytes;
+            }
+        }
+        self.choose_repack(&usage, &mut plan);
+        Ok(plan)
+    }
+
+    /// The packs with the largest unused shares, until what stays unused is within the limit.
+    fn choose_repack(&self, usage: &BTreeMap<ObjectId, Usage>, plan: &mut PrunePlan) {
+        let mut partly: Vec<(&ObjectId, &Usage)> =
+            usage.iter().filter(|(pack, one)| self.relied_on.contains(pack) && one.unused_bytes() > 0).collect();
+        let used: u64 = usage.values().map(|one| one.len_bytes - one.unused_bytes()).sum();
+        let mut unused: u64 = partly.iter().map(|(_, one)| one.unused_bytes()).sum();
+        let allowed = allowed_unused(self.settings.max_unused, used);
+        partly.sort_by_key(|(pack, one)| {
+            let share = u128::from(one.unused_bytes()) * 1_000_000 / u128::from(one.len_bytes.max(1));
+            (std::cmp::Reverse(share), **pack)
+        });
+        let mut budget = self.settings.max_repack_bytes;
+        for (pack, one) in partly {
+            if unused <= allowed {
+                return;
+            }
+            let moved = one.len_bytes - one.unused_bytes();
+            let Some(rest) = budget.checked_sub(one.len_bytes) else { continue };
+            // A pack whose only loss is its padding would be written anew for nothing.
+            if one.live_bytes == one.plain_bytes {
+                continue;
+            }
+            budget = rest;
+            unused -= one.unused_bytes();
+            plan.repack.insert(*pack);
+            plan.bytes_condemned += one.len_bytes;
+            plan.bytes_moved += moved;
+        }
+    }
+
+    /// Whether the pack bears the tag of an intent that stood when this prune began. What cannot be read is not
+    /// condemned either.
+    fn is_of_running_writer(&self, pack: &ObjectId) -> Result<bool, RepositoryError> {
+        if self.busy.is_empty() {
+            return Ok(false);
+        }
+        let name = ObjectName::new(ObjectKind::Pack, *pack);
+        let start = match self.repository.storage().get_range(&name, 0..PackHeader::ENCODED_LEN as u64) {
+            Ok(start) => start,
+            Err(vellum_storage::StorageError::NotFound { .. } | vellum_storage::StorageError::ShortRead { .. }) => {
+                return Ok(false);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        Ok(PackHeader::tag(&start).is_none_or(|tag| self.busy.contains(&tag)))
+    }
+}
+
+fn allowed_unused(limit: MaxUnused, used_bytes: u64) -> u64 {
+    match limit {
+        MaxUnused::Unlimited => u64::MAX,
+        MaxUnused::Bytes(bytes) => bytes,
+        MaxUnused::Percent(percent) if percent >= 100.0 => u64::MAX,
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "an estimate of bytes, rounded down"
+        )]
+        MaxUnused::Percent(percent) => (used_bytes as f64 * percent.max(0.0) / (100.0 - percent.max(0.0))) as u64,
+    }
+}
+
+/// Every pack that is there and known, with what is needed of it.
+fn usage(
+    repository: &Repository,
+    stored: &BTreeMap<ObjectId, u64>,
+    live: &LiveSet,
+) -> Result<BTreeMap<ObjectId, Usage>, RepositoryError> {
+    let index = repository.index();
+    let present = index.packs().into_iter().filter(|(pack, len_bytes)| stored.get(pack) == Some(len_bytes));
+    let mut usage: BTreeMap<ObjectId, Usage> =
+        present.map(|(pack, len_bytes)| (pack, Usage { len_bytes, ..Usage::default() })).collect();
+    index.for_each_chunk(|_, location| {
+        if let Some(one) = usage.get_mut(&location.pack) {
+            one.plain_bytes += u64::from(location.len_bytes);
+            if live.copies.contains(location) {
+                one.live_bytes += u64::from(location.len_bytes);
+            }
+        }
+    })?;
+    match live.copies.is_current(index) {
+        true => Ok(usage),
+        false => Err(RepositoryError::FrameForgotten),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unused_bytes_follow_the_share_of_the_plaintext() {
+        let one = Usage { len_bytes: 1000, plain_bytes: 4000, live_bytes: 1000 };
+        assert_eq!(one.unused_bytes(), 750);
+        assert_eq!(Usage { live_bytes: 0, ..one }.unused_bytes(), 1000);
+        assert_eq!(Usage { live_bytes: 4000, ..one }.unused_bytes(), 0);
+        assert_eq!(Usage { len_bytes: 1000, plain_bytes: 0, live_bytes: 0 }.unused_bytes(), 1000);
+    }
+
+    #[test]
+    fn the_limit_is_a_share_of_the_repository_as_it_will_be() {
+        assert_eq!(allowed_unused(MaxUnused::Percent(5.0), 95), 5);
+        assert_eq!(allowed_unused(MaxUnused::Percent(0.0), 95), 0);
+        assert_eq!(allowed_unused(MaxUnused::Percent(100.0), 95), u64::MAX);
+        assert_eq!(allowed_unused(MaxUnused::Bytes(7), 95), 7);
+    }
+}

@@ -1,0 +1,116 @@
+//! Deleting packs whose time has come: out of the catalogs first, then from the storage.
+
+use super::{Prune, packs_of};
+use crate::RepositoryError;
+use crate::condemned::Condemnation;
+use crate::objects::put_twice;
+use crate::open::Repository;
+use crate::publish::split_into_catalogs;
+use std::collections::{BTreeMap, BTreeSet};
+use vellum_format::catalog::CatalogedPack;
+use vellum_format::{ObjectId, ObjectKind, ObjectName};
+
+/// Condemnations of packs that are gone that may stand beside each other while somebody is always at work.
+const STANDING_MAX: usize = 8;
+
+impl Prune<'_, '_> {
+    /// G7: deletes what [`Prune::outlast`] found due; [`Prune::rescue`] has made sure that nobody needs it.
+    ///
+    /// The index claims less than the storage at every moment: catalogs without the packs are durable before the old
+    /// catalogs go, and these are durably gone before the packs are deleted. (I4)
+    ///
+    /// # Errors
+    /// [`RepositoryError`]; what was not deleted is due again for the next prune.
+    pub fn sweep(&mut self) -> Result<(), RepositoryError> {
+        let repository = self.repository;
+        let stored = repository.names(ObjectKind::Pack)?;
+        let packs = packs_of(&self.due);
+        let gone: BTreeSet<ObjectId> =
+            repository.condemned_packs().iter().filter(|pack| !stored.contains_key(pack)).copied().collect();
+        self.close_fences()?;
+        repository.storage().sync()?; // what was adopted and what was seen of fenced writers, before anything goes
+        drop_from_catalogs(repository, &(&(&packs | &self.absent) | &gone))?;
+        for pack in &packs {
+            repository.storage().delete(&ObjectName::new(ObjectKind::Pack, *pack))?;
+            if let Some(len_bytes) = stored.get(pack) {
+                self.report.packs_deleted += 1;
+                self.report.bytes_deleted += len_bytes;
+            }
+        }
+        repository.storage().sync()?;
+        self.retire_condemnations()?;
+        repository.heed_condemnations()?;
+        repository.refresh()?;
+        Ok(())
+    }
+
+    /// Removes condemnations whose packs are gone, unless somebody else is at work: he may have read a catalog with
+    /// these packs before they went, and store one made of it. As long as the condemnation stands nobody relies on
+    /// what that catalog says, and a later prune mends it. (I22)
+    fn retire_condemnations(&mut self) -> Result<(), RepositoryError> {
+        let repository = self.repository;
+        let over: Vec<(ObjectId, Condemnation)> = self.due.drain(..).chain(self.finished.drain(..)).collect();
+        let is_alone = repository.intents()?.iter().all(|(id, _)| *id == self.intent.id());
+        if !is_alone {
+            if over.len() < STANDING_MAX {
+                return Ok(());
+            }
+            // One that says the same as many, before they go.
+            let time = over.iter().map(|(_, one)| one.time).min().unwrap_or(self.settings.note.time);
+            repository.condemn(&packs_of(&over), time)?;
+        }
+        for (id, one) in &over {
+            repository.remove_condemnation(*id, one)?;
+        }
+        repository.storage().sync()?;
+        Ok(())
+    }
+
+    /// Records which snapshots of fenced writers were seen: any other of theirs is void from now on.
+    fn close_fences(&self) -> Result<(), RepositoryError> {
+        let repository = self.repository;
+        let fences = repository.fences()?;
+        for intent in fences.raised() {
+            let own = self.snapshots.iter().filter(|snapshot| snapshot.manifest.intent == *intent);
+            let seen: BTreeSet<ObjectId> = own.map(|snapshot| snapshot.id).collect();
+            if !fences.is_closed_with(intent, &seen) {
+                repository.close_fence(*intent, &seen)?;
+            }
+            // Should the writer wake up, it looks for its fence, not for its intent.
+            repository.delete_both(ObjectKind::Intent, *intent)?;
+        }
+        Ok(())
+    }
+}
+
+/// Replaces every catalog that lists one of these packs by catalogs that list the others.
+fn drop_from_catalogs(repository: &Repository, packs: &BTreeSet<ObjectId>) -> Result<(), RepositoryError> {
+    let mut kept: BTreeMap<ObjectId, CatalogedPack> = BTreeMap::new();
+    let mut replaced = Vec::new();
+    for id in repository.index().catalogs_that_may_list(packs) {
+        let catalog = match repository.read_catalog(id) {
+            Ok(catalog) => catalog,
+            // The index knows recovered packs under their own names; and a damaged catalog lists nothing any more.
+            Err(RepositoryError::Damaged { .. }) => continue,
+            Err(error) => return Err(error),
+        };
+        if catalog.packs.iter().any(|pack| packs.contains(&pack.pack)) {
+            replaced.push(id);
+            let others = catalog.packs.into_iter().filter(|pack| !packs.contains(&pack.pack));
+            kept.extend(others.map(|pack| (pack.pack, pack)));
+        }
+    }
+    if replaced.is_empty() {
+        return Ok(());
+    }
+    for catalog in split_into_catalogs(kept.into_values().collect()) {
+        let bytes = repository.seal_catalog(&catalog)?;
+        put_twice(&**repository.storage(), ObjectKind::Catalog, &bytes)?;
+    }
+    repository.storage().sync()?;
+    for id in replaced {
+        repository.delete_both(ObjectKind::Catalog, id)?;
+    }
+    repository.storage().sync()?;
+    Ok(())
+}

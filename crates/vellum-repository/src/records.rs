@@ -1,0 +1,67 @@
+//! Small sealed objects, and second copies: how records of the deletion protocol are put, found and read.
+
+use crate::RepositoryError;
+use crate::objects::{delete_both, put_twice};
+use crate::open::Repository;
+use crate::pack_writer::random;
+use std::collections::BTreeSet;
+use vellum_crypto::{EpochKeys, RecordKind};
+use vellum_format::{ObjectId, ObjectKind, ObjectName, SealedHeader, limits, padme_len};
+
+impl Repository {
+    /// Seals a record and stores it, with its copy where its kind has one. It is visible to others when this returns,
+    /// and durable after a sync.
+    pub(crate) fn put_record(
+        &self,
+        kind: ObjectKind,
+        record: RecordKind,
+        plain: Vec<u8>,
+    ) -> Result<ObjectId, RepositoryError> {
+        let seal = |keys: &EpochKeys, header: &SealedHeader, plain: &[u8], out: &mut Vec<u8>| {
+            keys.seal_record(record, header, plain, out);
+        };
+        let bytes = self.seal_object(record.magic(), plain, seal)?;
+        Ok(put_twice(&**self.storage(), kind, &bytes)?.id)
+    }
+
+    /// Opens a record from whichever of its copies is undamaged.
+    pub(crate) fn read_record(
+        &self,
+        kind: ObjectKind,
+        record: RecordKind,
+        id: ObjectId,
+    ) -> Result<Vec<u8>, RepositoryError> {
+        let name = ObjectName::new(kind, id);
+        let bytes = self.read_either(&name, limits::RECORD_LEN_BYTES_MAX)?;
+        let (header, sealed) = SealedHeader::split(kind.noun(), record.magic(), &bytes)
+            .map_err(|error| RepositoryError::damaged(name, &error))?;
+        let keys = self.class().keys_of(header.epoch).ok_or_else(|| RepositoryError::sealed_wrong(name))?;
+        keys.open_record(record, &header, sealed).map_err(|_| RepositoryError::sealed_wrong(name))
+    }
+
+    /// Every object of a kind, whichever of its copies is there.
+    pub(crate) fn ids_of_either(&self, kind: ObjectKind) -> Result<BTreeSet<ObjectId>, RepositoryError> {
+        Ok(self.names_of_either(kind)?.into_keys().collect())
+    }
+
+    /// Deletes an object with its copy; durable after a sync.
+    pub(crate) fn delete_both(&self, kind: ObjectKind, id: ObjectId) -> Result<(), RepositoryError> {
+        delete_both(&**self.storage(), &ObjectName::new(kind, id))
+    }
+
+    /// Clear header, then one seal over `plain`, zero-padded so that the object has a Padmé length.
+    pub(crate) fn seal_object(
+        &self,
+        magic: [u8; 8],
+        mut plain: Vec<u8>,
+        seal: impl FnOnce(&EpochKeys, &SealedHeader, &[u8], &mut Vec<u8>),
+    ) -> Result<Vec<u8>, RepositoryError> {
+        let overhead = SealedHeader::ENCODED_LEN + vellum_crypto::SEAL_OVERHEAD_BYTES;
+        let padded = padme_len((plain.len() + overhead) as u64);
+        plain.resize(usize::try_from(padded).expect("an object fits into memory") - overhead, 0);
+        let header = SealedHeader { epoch: self.class().epoch, scope: self.id(), salt: random()? };
+        let mut bytes = header.encode(magic).to_vec();
+        seal(self.class().keys(), &header, &plain, &mut bytes);
+        Ok(bytes)
+    }
+}

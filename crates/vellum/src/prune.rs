@@ -1,0 +1,177 @@
+//! Pruning: what no snapshot needs is deleted, beside any number of running backups (`docs/PRUNE.md`).
+
+use crate::content::ChunkIter;
+use crate::platform::process;
+use crate::tree_reader::{TreeWalk, root_content};
+use crate::{Context, Error};
+use std::collections::HashSet;
+use vellum_format::content::{ChunkKind, Content};
+use vellum_format::snapshot::Timestamp;
+use vellum_format::tree::Node;
+use vellum_repository::{
+    FrameCache, LiveSet, MaxUnused, PruneReport, PruneSettings, Repository, RepositoryError, Snapshot, WriterNote,
+};
+
+/// How to prune.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct PruneOptions {
+    /// The time: the library reads no clock.
+    pub now: Timestamp,
+    /// The host's name, for those who wait.
+    pub host: Vec<u8>,
+    /// The user.
+    pub user: String,
+    /// The program and its version.
+    pub program: String,
+    /// How much of the repository may stay unused before packs are rewritten.
+    pub max_unused: MaxUnused,
+    /// Bytes of packs that are rewritten at most.
+    pub max_repack_bytes: u64,
+    /// Seconds between condemnation and deletion of a pack; 0 deletes at once where no running writer forbids it.
+    pub grace_seconds: i64,
+    /// Seconds after which a prune does not wait any longer for a writer that was running when it condemned.
+    pub give_up_seconds: i64,
+    /// Only tells what would be done.
+    pub dry_run: bool,
+}
+
+impl PruneOptions {
+    /// The defaults: 5 % may stay unused, a day of grace, writers are given up after a week.
+    #[must_use]
+    pub fn new(now: Timestamp) -> Self {
+        const DAY: i64 = 24 * 60 * 60;
+        Self {
+            now,
+            host: Vec::new(),
+            user: String::new(),
+            program: concat!("vellum ", env!("CARGO_PKG_VERSION")).to_owned(),
+            max_unused: MaxUnused::Percent(5.0),
+            max_repack_bytes: u64::MAX,
+            grace_seconds: DAY,
+            give_up_seconds: 7 * DAY,
+            dry_run: false,
+        }
+    }
+}
+
+/// Deletes packs that no snapshot needs and rewrites those of which little is needed.
+///
+/// No backup has to stop, on any machine, and any number of prunes may run. A crash at any time leaves a valid
+/// repository, and the next prune goes on. Packs that a running backup may rely on stay until it has ended.
+///
+/// # Errors
+/// [`Error::Repository`] when anything that says what is needed cannot be read: then nothing more is deleted.
+pub fn prune(repository: &Repository, options: &PruneOptions, context: &Context) -> Result<PruneReport, Error> {
+    freeing_space(repository, || try_prune(repository, options, context))
+}
+
+/// Runs what frees space; on a full storage once more, with the space that was set aside for that.
+pub(crate) fn freeing_space<T>(repository: &Repository, run: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    let done = match run() {
+        Err(Error::Repository(RepositoryError::Storage(error)))
+            if error.is_no_space() && repository.storage().release_reserve().is_ok_and(|released| released) =>
+        {
+            run()
+        }
+        done => done,
+    };
+    repository.storage().keep_reserve();
+    done
+}
+
+fn try_prune(repository: &Repository, options: &PruneOptions, context: &Context) -> Result<PruneReport, Error> {
+    let settings = PruneSettings {
+        note: WriterNote {
+            time: options.now,
+            host: options.host.clone(),
+            user: options.user.clone(),
+            program: options.program.clone(),
+            process: process::current(),
+        },
+        max_unused: options.max_unused,
+        max_repack_bytes: options.max_repack_bytes,
+        grace_seconds: options.grace_seconds,
+        give_up_seconds: options.give_up_seconds,
+        fate: &process::fate,
+    };
+    if !options.dry_run {
+        repository.finish_removals()?;
+    }
+    let mut prune = repository.begin_prune(settings)?;
+    let mut live = mark(repository, prune.snapshots(), context)?;
+    let plan = prune.plan(&live)?;
+    if options.dry_run {
+        return Ok(prune.foretell(&plan));
+    }
+    context.progress.add_total(plan.repack.len() as u64, plan.bytes_moved);
+    prune.condemn(&plan, &live, &|bytes| context.progress.add_done(1, bytes))?;
+    context.check_cancelled()?;
+    if prune.outlast()? {
+        if prune.look_again()? {
+            live = mark(repository, prune.snapshots(), context)?;
+        }
+        prune.rescue(&live)?;
+        context.check_cancelled()?;
+        prune.sweep()?;
+    }
+    Ok(prune.report().clone())
+}
+
+/// Marks everything that these snapshots need.
+fn mark(repository: &Repository, snapshots: &[Snapshot], context: &Context) -> Result<LiveSet, Error> {
+    let mut marker = Marker { repository, cache: FrameCache::new(16), live: LiveSet::default(), seen: HashSet::new() };
+    for snapshot in snapshots {
+        marker.mark_tree(&root_content(snapshot)?, context)?;
+    }
+    Ok(marker.live)
+}
+
+struct Marker<'a> {
+    repository: &'a Repository,
+    cache: FrameCache,
+    live: LiveSet,
+    /// Folders that are marked with everything below, by the hash of their content.
+    seen: HashSet<[u8; 16]>,
+}
+
+impl Marker<'_> {
+    fn mark_tree(&mut self, root: &Content, context: &Context) -> Result<(), Error> {
+        if !self.seen.insert(hash(root)) {
+            return Ok(());
+        }
+        self.mark_content(ChunkKind::Tree, root)?;
+        let (repository, cache) = (self.repository, FrameCache::new(16));
+        let mut walk = TreeWalk::new(repository, &cache, root);
+        while let Some(step) = walk.next() {
+            context.check_cancelled()?;
+            match step.map_err(|(_, error)| error)?.entry.node {
+                Node::Folder { content } => match self.seen.insert(hash(&content)) {
+                    true => self.mark_content(ChunkKind::Tree, &content)?,
+                    false => walk.skip_folder(),
+                },
+                Node::File { content, .. } => self.mark_content(ChunkKind::Data, &content)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn mark_content(&mut self, kind: ChunkKind, content: &Content) -> Result<(), RepositoryError> {
+        let mut chunks = ChunkIter::new(self.repository, &self.cache, content);
+        loop {
+            let chunk = chunks.next().transpose()?;
+            for list in chunks.take_lists() {
+                self.repository.mark(&mut self.live, ChunkKind::List, &list)?;
+            }
+            let Some(chunk) = chunk else { return Ok(()) };
+            self.repository.mark(&mut self.live, kind, &chunk)?;
+        }
+    }
+}
+
+fn hash(content: &Content) -> [u8; 16] {
+    let mut bytes = Vec::new();
+    content.encode_into(&mut bytes);
+    *blake3::hash(&bytes).as_bytes().first_chunk().expect("a hash is longer than 16 bytes")
+}

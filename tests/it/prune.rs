@@ -1,0 +1,269 @@
+//! Pruning: what no snapshot needs goes, what any needs stays, whoever writes meanwhile.
+
+use crate::support::{NOW, Versions, assert_holds, backup, check, create, open, remove, snapshot};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use vellum::format::tree::{Entry, EntryName, Node};
+use vellum::format::{ObjectId, ObjectKind};
+use vellum::storage::{MemoryStorage, Storage};
+use vellum::{
+    BackupOptions, Context, Error, Event, EventSink, FrameCache, KeyFile, LocalState, MaxUnused, PruneOptions,
+    PruneReport, Repository, RepositoryError, SessionOptions,
+};
+
+/// A repository in memory with one backup of each version.
+struct World {
+    storage: Arc<MemoryStorage>,
+    key: KeyFile,
+    versions: Versions,
+    repository: Repository,
+    ids: Vec<ObjectId>,
+}
+
+impl World {
+    /// Each version shares one file with its neighbours and has one of its own.
+    fn new(seed: u64, count: usize) -> Self {
+        let own = |number: usize| [("own", 700_000, seed + number as u64), ("kept", 500_000, seed + 99)];
+        let files: Vec<[(&str, usize, u64); 2]> = (0..count).map(own).collect();
+        let versions = Versions::of_files(&files.iter().map(<[_; 2]>::as_slice).collect::<Vec<_>>());
+        let storage = Arc::new(MemoryStorage::new());
+        let key = KeyFile::generate().expect("randomness");
+        let repository = create(storage.clone(), &key, &LocalState::None);
+        let ids = (0..count).map(|number| backup(&repository, versions.path(number)).snapshot.unwrap()).collect();
+        Self { storage, key, versions, repository, ids }
+    }
+
+    fn forget(&self, number: usize) {
+        remove(&self.repository, self.ids[number]).expect("a removal");
+    }
+
+    fn assert_holds(&self, number: usize) {
+        // A process that knows nothing of what this one has cached.
+        let fresh = open(self.storage.clone(), &self.key, &LocalState::None);
+        self.versions.assert_holds(&fresh, &snapshot(&fresh, self.ids[number]));
+    }
+
+    fn pack_bytes(&self) -> u64 {
+        self.repository.names(ObjectKind::Pack).unwrap().values().sum()
+    }
+}
+
+fn at_once() -> PruneOptions {
+    let mut options = PruneOptions::new(NOW);
+    options.grace_seconds = 0;
+    options
+}
+
+fn prune(repository: &Repository, options: &PruneOptions) -> PruneReport {
+    vellum::prune(repository, options, &Context::default()).expect("a prune")
+}
+
+#[test]
+fn a_prune_without_anything_unused_changes_nothing() {
+    let world = World::new(300, 2);
+    let before = world.storage.as_ref().clone();
+    let report = prune(&world.repository, &at_once());
+    assert_eq!((report.packs_condemned, report.packs_deleted, report.bytes_written), (0, 0, 0), "{report:?}");
+    for kind in ObjectKind::ALL {
+        let names = |storage: &MemoryStorage| {
+            let mut names = Vec::new();
+            storage.list(kind, &mut |object| names.push(object)).unwrap();
+            names
+        };
+        assert_eq!(names(&before), names(&world.storage), "{kind:?}");
+    }
+    world.assert_holds(0);
+    world.assert_holds(1);
+}
+
+#[test]
+fn what_only_a_forgotten_snapshot_needed_goes_and_the_rest_stays() {
+    let world = World::new(301, 3);
+    let before = world.pack_bytes();
+    world.forget(0);
+    world.forget(2);
+    let mut options = at_once();
+    options.max_unused = MaxUnused::Percent(0.0);
+    let report = prune(&world.repository, &options);
+    assert!(report.packs_repacked > 0 && report.packs_deleted >= report.packs_repacked, "{report:?}");
+    assert_eq!(report.packs_condemned, report.packs_deleted);
+    let after = world.pack_bytes();
+    assert!(after + 1_300_000 < before, "{after} bytes are left of {before}, of which 1,400,000 were forgotten");
+    world.assert_holds(1);
+    let fresh = open(world.storage.clone(), &world.key, &LocalState::None);
+    assert_eq!(check(&fresh).findings, [], "a pruned repository is whole");
+    let again = prune(&fresh, &options);
+    assert_eq!((again.packs_condemned, again.packs_deleted), (0, 0), "{again:?}");
+    let next = backup(&fresh, world.versions.path(2));
+    assert_holds(&fresh, next.snapshot.unwrap(), world.versions.path(2), world.versions.manifest(2));
+}
+
+#[test]
+fn a_dry_run_tells_and_changes_nothing() {
+    let world = World::new(310, 2);
+    world.forget(0);
+    let before = world.pack_bytes();
+    let mut options = at_once();
+    options.dry_run = true;
+    options.max_unused = MaxUnused::Percent(0.0);
+    let told = prune(&world.repository, &options);
+    assert!(told.packs_condemned > 0 && told.unused_bytes > 600_000, "{told:?}");
+    assert_eq!((told.packs_deleted, world.pack_bytes()), (0, before));
+    assert!(world.repository.names(ObjectKind::Condemned).unwrap().is_empty());
+    options.dry_run = false;
+    let done = prune(&world.repository, &options);
+    assert_eq!(done.packs_condemned, told.packs_condemned);
+    assert!(world.repository.intents().unwrap().is_empty(), "whoever has ended has withdrawn");
+}
+
+#[test]
+fn condemned_packs_stay_for_their_grace_and_are_not_counted_on() {
+    let world = World::new(311, 2);
+    world.forget(0);
+    let mut options = PruneOptions::new(NOW);
+    let first = prune(&world.repository, &options);
+    assert!(first.packs_condemned > 0 && first.packs_waiting == first.packs_condemned, "{first:?}");
+    assert_eq!((first.packs_deleted, first.grace_ends.map(|ends| ends.seconds)), (0, Some(NOW.seconds + 86_400)));
+    // What is condemned is stored again, and still read until it goes.
+    let again = backup(&world.repository, world.versions.path(0));
+    assert!(again.summary.bytes_new >= 700_000, "{:?}", again.summary);
+    options.now.seconds += 86_399;
+    assert_eq!(prune(&world.repository, &options).packs_deleted, 0);
+    options.now.seconds += 1;
+    let last = prune(&world.repository, &options);
+    assert_eq!(last.packs_deleted, first.packs_condemned);
+    let fresh = open(world.storage.clone(), &world.key, &LocalState::None);
+    assert_holds(&fresh, again.snapshot.unwrap(), world.versions.path(0), world.versions.manifest(0));
+    world.assert_holds(1);
+}
+
+#[test]
+fn a_reader_that_looked_before_a_prune_finds_what_was_moved() {
+    let world = World::new(312, 2);
+    let reader = open(world.storage.clone(), &world.key, &LocalState::None);
+    reader.refresh().expect("a readable storage");
+    let before = snapshot(&reader, world.ids[1]);
+    world.forget(0);
+    let mut options = at_once();
+    options.max_unused = MaxUnused::Percent(0.0);
+    assert!(prune(&world.repository, &options).packs_repacked > 0);
+    world.versions.assert_holds(&reader, &before);
+}
+
+/// A stream in whose middle something else happens.
+struct Interrupted<'a, F> {
+    bytes: &'a [u8],
+    then: Option<F>,
+}
+
+impl<F: FnOnce()> std::io::Read for Interrupted<'_, F> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if let Some(then) = self.then.take() {
+            then();
+        }
+        self.bytes.read(buffer)
+    }
+}
+
+impl World {
+    /// Backs up, as a stream, what only the forgotten snapshot 0 holds, while `meanwhile` happens.
+    fn stream(&self, meanwhile: impl FnOnce()) -> Result<ObjectId, Error> {
+        let writer = open(self.storage.clone(), &self.key, &LocalState::None);
+        let bytes = self.own();
+        let stream = Interrupted { bytes: &bytes, then: Some(meanwhile) };
+        let name = EntryName::new(b"stream".to_vec()).unwrap();
+        let report = vellum::backup_stream(&writer, &name, stream, &BackupOptions::new([]), &Context::default())?;
+        assert!(report.summary.bytes_new < 100_000, "it relies on what is stored: {:?}", report.summary);
+        Ok(report.snapshot.unwrap())
+    }
+
+    fn own(&self) -> Vec<u8> {
+        std::fs::read(self.versions.path(0).join("own")).unwrap()
+    }
+
+    fn assert_stream(&self, id: ObjectId) {
+        let fresh = open(self.storage.clone(), &self.key, &LocalState::None);
+        fresh.refresh().unwrap();
+        let entry = vellum::open_path(&fresh, &FrameCache::new(4), &snapshot(&fresh, id), b"/stream").unwrap();
+        let Some(Entry { node: Node::File { content, .. }, .. }) = entry else { panic!("the stream is a file") };
+        let mut read = Vec::new();
+        vellum::read_stream(&fresh, &content, &mut read).expect("all of it");
+        assert!(read == self.own(), "what was acknowledged comes back");
+    }
+}
+
+#[test]
+fn a_running_writer_keeps_what_it_may_rely_on() {
+    let world = World::new(313, 2);
+    world.forget(0);
+    let id = world.stream(|| {
+        let report = prune(&world.repository, &at_once());
+        assert!(report.packs_condemned > 0 && report.packs_deleted == 0, "{report:?}");
+        assert_eq!((report.waits_for.len(), report.packs_waiting), (1, report.packs_condemned));
+    });
+    let id = id.expect("a backup that no prune stops");
+    world.assert_stream(id);
+    let report = prune(&world.repository, &at_once());
+    assert!(report.bytes_written > 700_000 && report.packs_deleted > 0, "it was copied out, then deleted: {report:?}");
+    world.assert_stream(id);
+    world.assert_holds(1);
+}
+
+#[test]
+fn writers_that_begin_after_a_condemnation_are_not_waited_for() {
+    let world = World::new(314, 2);
+    world.forget(0);
+    let early = world.stream(|| {
+        assert_eq!(prune(&world.repository, &at_once()).waits_for.len(), 1);
+    });
+    let writer = open(world.storage.clone(), &world.key, &LocalState::None);
+    let late = writer.begin(&SessionOptions::default()).expect("a session");
+    let report = prune(&world.repository, &at_once());
+    assert!(report.packs_deleted > 0 && report.waits_for.is_empty(), "{report:?}");
+    drop(late);
+    world.assert_stream(early.expect("a backup"));
+}
+
+#[test]
+fn a_writer_that_was_given_up_acknowledges_nothing() {
+    let world = World::new(315, 2);
+    world.forget(0);
+    let given_up = world.stream(|| {
+        prune(&world.repository, &at_once());
+        let mut later = at_once();
+        later.now.seconds += 8 * 86_400;
+        let report = prune(&world.repository, &later);
+        assert!(report.writers_fenced == 1 && report.packs_deleted > 0, "{report:?}");
+    });
+    let given_up = given_up.expect_err("it was given up, and what it relied on is gone");
+    assert!(matches!(given_up, Error::Repository(RepositoryError::Fenced)), "{given_up}");
+    let fresh = open(world.storage.clone(), &world.key, &LocalState::None);
+    assert_eq!(fresh.snapshots().unwrap().snapshots.len(), 1, "the other backup's");
+    world.assert_holds(1);
+}
+
+/// The second pass of a backup that was given up succeeds.
+#[test]
+fn a_backup_that_was_given_up_is_made_again() {
+    struct PruneOnce<'a>(&'a World, AtomicBool);
+    impl EventSink for PruneOnce<'static> {
+        fn event(&self, _event: &Event<'_>) {
+            if !self.1.swap(true, Ordering::SeqCst) {
+                for days in [0, 8] {
+                    let mut options = at_once();
+                    options.now.seconds += days * 86_400;
+                    prune(&self.0.repository, &options);
+                }
+            }
+        }
+    }
+    let world: &'static World = Box::leak(Box::new(World::new(316, 2)));
+    world.forget(0);
+    let writer = open(world.storage.clone(), &world.key, &LocalState::None);
+    let events: Arc<dyn EventSink> = Arc::new(PruneOnce(world, AtomicBool::new(false)));
+    let context = Context { events: Some(events), ..Context::default() };
+    let id = crate::support::try_backup(&writer, world.versions.path(0), &context).expect("a backup, the second time");
+    let fresh = open(world.storage.clone(), &world.key, &LocalState::None);
+    assert_holds(&fresh, id, world.versions.path(0), world.versions.manifest(0));
+    assert!(!fresh.names(ObjectKind::Fence).unwrap().is_empty(), "the first pass was fenced");
+}
