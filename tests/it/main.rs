@@ -6,6 +6,7 @@ mod damage;
 mod docs;
 mod embedding;
 mod faults;
+mod forget;
 mod golden;
 mod history;
 mod hostile;
