@@ -108,5 +108,5 @@ fn number<T: std::str::FromStr>(value: &str) -> Result<T, String> {
 
 /// Small, so that people can type it again.
 fn seed_of_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64 % 1_000_000)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::from(since.subsec_micros()))
 }
