@@ -118,9 +118,9 @@ impl OpenPack {
         class: &Class,
         scope: RepositoryId,
         salt: [u8; 32],
-        shape: PackShape,
+        shape: &PackShape,
     ) -> Result<FinishedPack, RepositoryError> {
-        let PackShape { pack_len_bytes, full, parity } = shape;
+        let PackShape { pack_len_bytes, full, parity } = *shape;
         let Self { key, mut bytes, wraps, frames, .. } = self;
         let directory = Directory { wraps: wraps.iter().map(|key| key.wrap.clone()).collect(), frames };
         let mut plain = directory.encode();

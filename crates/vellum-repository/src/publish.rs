@@ -254,7 +254,7 @@ impl<'repository> Session<'repository> {
         }
         let pack_len_bytes = self.repository.config().pack_len_bytes;
         let shape = PackShape { pack_len_bytes, full, parity: self.parity };
-        let finished = pack.finish(self.class(), self.scope(), pack_salt(&self.intent)?, shape)?;
+        let finished = pack.finish(self.class(), self.scope(), pack_salt(&self.intent)?, &shape)?;
         self.uploader.submit(finished)?;
         let due = self.uploader.stored().len() >= CHECKPOINT_PACKS;
         if due { self.write_catalog() } else { Ok(()) }
