@@ -3,11 +3,12 @@
 
 use crate::support::{self, NOW, Versions, create, open, threads, try_backup, try_check};
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use vellum::format::snapshot::Timestamp;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
-use vellum::storage::{LocalStorage, MemoryStorage, Storage};
+use vellum::storage::{Capabilities, LocalStorage, MemoryStorage, ObjectSummary, Put, Storage, StorageError};
 use vellum::{
     BackupOptions, CheckOptions, Context, CreateOptions, Credential, HeadCode, HistoryFinding, KeyFile, KnownBy,
     LocalState, NewSlot, Removal, Repository, RepositoryError,
@@ -605,6 +606,92 @@ fn writers_and_removers_at_once_look_like_neither_loss_nor_fork() {
         assert_eq!(world.check(machine), [], "by {machine}");
     }
     assert_eq!(world.machine("three").finish_removals().expect("memory"), 0);
+}
+
+/// Does something right after a kind of objects was listed for the first time.
+struct Meddling {
+    inner: Arc<MemoryStorage>,
+    after: ObjectKind,
+    act: Mutex<Option<Box<dyn FnOnce() + Send>>>,
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Storage for Meddling {
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
+        self.inner.put(name, bytes)
+    }
+    fn adopt(&self, name: &ObjectName) {
+        self.inner.adopt(name);
+    }
+    fn sync(&self) -> Result<(), StorageError> {
+        self.inner.sync()
+    }
+    fn get(&self, name: &ObjectName, len_bytes_max: u64) -> Result<Vec<u8>, StorageError> {
+        self.inner.get(name, len_bytes_max)
+    }
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
+        self.inner.get_range(name, range)
+    }
+    fn len(&self, name: &ObjectName) -> Result<u64, StorageError> {
+        self.inner.len(name)
+    }
+    fn list(&self, kind: ObjectKind, visit: &mut dyn FnMut(ObjectSummary)) -> Result<(), StorageError> {
+        self.inner.list(kind, visit)?;
+        let act = if kind == self.after { self.act.lock().expect("one thread").take() } else { None };
+        act.into_iter().for_each(|act| act());
+        Ok(())
+    }
+    fn delete(&self, name: &ObjectName) -> Result<(), StorageError> {
+        self.inner.delete(name)
+    }
+    fn release_reserve(&self) -> Result<bool, StorageError> {
+        self.inner.release_reserve()
+    }
+
+    fn keep_reserve(&self) {
+        self.inner.keep_reserve();
+    }
+
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+    fn capabilities(&self) -> Capabilities {
+        self.inner.capabilities()
+    }
+}
+
+/// I14: listings are not one moment. Whatever comes or goes between them is neither loss nor damage.
+#[test]
+fn what_others_do_between_two_listings_is_no_loss() {
+    for after in [ObjectKind::Snapshot, ObjectKind::Tombstone, ObjectKind::TombstoneMirror] {
+        for removals_before in [0, TOMBSTONES_MAX] {
+            let world = World::new();
+            for _ in 0..removals_before {
+                let id = world.back_up("two");
+                world.machine("two").remove_snapshots(&removal(&[id])).expect("a removal");
+            }
+            let first = world.back_up("one");
+            let act = {
+                let (storage, source) = (Arc::clone(&world.storage), world.source());
+                let key = KeyFile::parse(&world.key.encode()).expect("a key file");
+                move || {
+                    let open = || open(storage.clone(), &key, &LocalState::None).with_device_name(b"two");
+                    try_backup(&open(), &source, &threads(1)).expect("a backup");
+                    open().remove_snapshots(&removal(&[first])).expect("a removal");
+                    try_backup(&open(), &source, &threads(1)).expect("a backup");
+                }
+            };
+            let storage = Arc::new(Meddling { inner: Arc::clone(&world.storage), after, act: Mutex::default() });
+            let repository = world.on(&storage, "one");
+            assert_eq!(repository.history_findings().expect("memory"), []);
+            *storage.act.lock().expect("one thread") = Some(Box::new(act));
+            let history = repository.history().expect("memory");
+            assert!(storage.act.lock().expect("one thread").is_none(), "somebody else was there meanwhile");
+            assert_eq!(history.findings, [], "after {}", after.noun());
+            assert!(history.damaged.is_empty(), "after {}: {:?}", after.noun(), history.damaged);
+            assert!(!listed(&repository).contains(&first));
+        }
+    }
 }
 
 #[test]

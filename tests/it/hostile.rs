@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vellum::format::content::{ChunkKind, Content};
 use vellum::format::snapshot::{Summary, Timestamp};
-use vellum::format::tree::{Entry, EntryName, Metadata, Node};
+use vellum::format::tree::{Entry, EntryName, LinkGroup, Metadata, Node};
 use vellum::storage::MemoryStorage;
 use vellum::{
     FrameCache, KeyFile, LocalState, Overwrite, Repository, RestoreOptions, RestoreReport, SessionOptions,
@@ -323,6 +323,29 @@ fn restore_evil(world: &World, case: &str) -> Result<RestoreReport, vellum::Erro
 
 fn is_refused(done: &Result<RestoreReport, vellum::Error>) -> bool {
     done.as_ref().map_or(true, |report| !report.problems.is_empty())
+}
+
+#[test]
+fn different_files_of_one_inode_are_not_linked() {
+    let world = World::new();
+    let evil = Evil { repository: &world.repository };
+    evil.publish(|put| {
+        let mut bytes = Vec::new();
+        for (name, text) in [("a", "one"), ("b", "two"), ("c", "one")] {
+            let content = put(ChunkKind::Data, text.as_bytes());
+            let node = Node::File { len_bytes: text.len() as u64, content, sparse: false };
+            let name = EntryName::new(name.into()).expect("a plain name");
+            let link_group = Some(LinkGroup { device: 1, inode: 1 });
+            Entry { name, node, metadata: Metadata { link_group, ..Evil::metadata() } }.encode_into(&mut bytes);
+        }
+        bytes
+    });
+    let report = restore_evil(&world, "one inode for two files").expect("a restore");
+    assert!(report.problems.is_empty(), "{:?}", report.problems);
+    let read = |name: &str| fs::read(world.target().join(name)).expect("a restored file");
+    assert_eq!([read("a"), read("b"), read("c")], [b"one".to_vec(), b"two".to_vec(), b"one".to_vec()]);
+    let inode = |name: &str| fs::metadata(world.target().join(name)).expect("a restored file").ino();
+    assert!(inode("a") == inode("c") && inode("a") != inode("b"), "equal names of one inode are one file");
 }
 
 #[test]

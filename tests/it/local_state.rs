@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{MemoryStorage, Storage};
-use vellum::{BackupOptions, Context, KeyFile, LocalState, Repository, SnapshotRef};
+use vellum::{BackupOptions, Context, KeyFile, LocalState, MaxUnused, PruneOptions, Repository, SnapshotRef};
 use vellum_testkit::Random;
 use vellum_testkit::trees::{self, Manifest, TreeOptions, assert_same_tree, manifest};
 
@@ -138,6 +138,16 @@ impl World {
         assert_same_tree(&self.source(), target.path());
     }
 
+    /// A prune with this local state works, and deletes nothing, because everything is needed.
+    fn assert_prunes(&self) {
+        let mut options = PruneOptions::new(support::NOW);
+        options.grace_seconds = 0;
+        options.max_unused = MaxUnused::Bytes(0);
+        let done = vellum::prune(&self.open_with_state(), &options, &threads(1));
+        assert!(done.is_ok(), "a prune takes damage of local state for more than that: {:?}", done.err());
+        self.assert_readable();
+    }
+
     fn treat(&self, treatment: Treatment, random: &mut Random) {
         let state = self.state();
         let files = files_below(&state);
@@ -249,7 +259,7 @@ fn whatever_happened_to_local_state_restores_and_checks_are_right() {
 
 /// The index is damaged where it stands, so that it is noticed in the middle of the work or never.
 #[test]
-fn any_flip_in_local_state_leaves_restores_and_checks_right() {
+fn any_flip_in_local_state_leaves_restores_checks_and_prunes_right() {
     let mut world = World::new(11);
     world.back_up();
     let good = world.old_states[0].clone();
@@ -258,7 +268,7 @@ fn any_flip_in_local_state_leaves_restores_and_checks_right() {
         let len_bytes = fs::read(&path).expect("a file").len();
         let places = if path.extension().is_some_and(|kind| kind == "segment") { 15 } else { 4 };
         for at in (0..len_bytes).step_by(len_bytes / places + 1) {
-            for work in [World::assert_restores, World::assert_readable, World::assert_clean] {
+            for work in [World::assert_restores, World::assert_readable, World::assert_clean, World::assert_prunes] {
                 fs::remove_dir_all(world.state()).expect("it was there");
                 copy(&good, &world.state());
                 let now = world.state().join(path.strip_prefix(&good).expect("below it"));

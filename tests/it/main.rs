@@ -13,6 +13,7 @@ mod invariants;
 mod layering;
 mod local_state;
 mod prune;
+mod prune_model;
 mod round_trip;
 mod schedules;
 mod secrecy;

@@ -3,13 +3,16 @@
 //! Every text below is part of `--help`. The variables in brackets are read by `settings`.
 
 use crate::reference::{SnapshotPath, SnapshotReference};
-use crate::units::{parse_seconds, parse_size};
+use crate::rules::{parse_count, parse_grouping, parse_span};
+use crate::units::{parse_duration, parse_size};
 use clap::builder::TypedValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 use vellum::format::parity::Parity;
 use vellum::format::snapshot::Timestamp;
+use vellum::retention::{Count, Grouping, Span};
 use vellum::{HeadCode, MaxUnused, ReadData};
 
 /// Deduplicating, encrypted backups.
@@ -87,6 +90,11 @@ pub(crate) enum Verb {
     Snapshots(SnapshotsArgs),
     /// List what is in a snapshot
     Ls(LsArgs),
+    /// Remove snapshots: those that are named, or those that no rule keeps
+    #[command(mut_arg("max_unused", |arg| arg.requires("prune")))]
+    #[command(mut_arg("max_repack", |arg| arg.requires("prune")))]
+    #[command(mut_arg("grace", |arg| arg.requires("prune")))]
+    Forget(Box<ForgetArgs>),
     /// Look for damage
     Check(CheckArgs),
     /// Delete what no snapshot needs
@@ -325,6 +333,101 @@ pub(crate) struct LsArgs {
     pub(crate) recursive: bool,
 }
 
+/// `vellum forget`
+#[derive(Debug, Args)]
+pub(crate) struct ForgetArgs {
+    /// Snapshots that shall go, whatever they are; without any, rules decide
+    #[arg(value_name = "SNAPSHOT", value_parser = snapshot_reference())]
+    pub(crate) snapshots: Vec<SnapshotReference>,
+    /// What rules count by, of host, paths and tags; each device is always counted by itself
+    #[arg(short, long, value_name = "LIST", default_value = "host,paths", value_parser = parse_grouping)]
+    pub(crate) group_by: Grouping,
+    /// Count the snapshots of all devices together; then one device may push out what another made
+    #[arg(long)]
+    pub(crate) across_devices: bool,
+    /// Whose days, weeks and months rules count, such as Europe/Berlin; default: this machine's
+    #[arg(long, value_name = "ZONE")]
+    pub(crate) timezone: Option<String>,
+    /// Let rules remove the last snapshot of a host and paths
+    #[arg(long)]
+    pub(crate) allow_empty: bool,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// Tell for each snapshot which rules keep it
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// Then give the space back, as `vellum prune` does
+    #[arg(long)]
+    pub(crate) prune: bool,
+    #[command(flatten)]
+    pub(crate) prune_options: PruneArgs,
+    // Last, because its heading holds for all that follow.
+    #[command(flatten)]
+    pub(crate) keep: KeepArgs,
+}
+
+/// Rules that keep snapshots.
+#[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Rules (N is a number, or `unlimited`; D is such as 30d or 1y5m7d2h)")]
+pub(crate) struct KeepArgs {
+    /// Keep the newest N snapshots
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_count)]
+    pub(crate) keep_last: Option<Count>,
+    /// Keep the newest of each hour, for the newest N hours with snapshots
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_count)]
+    pub(crate) keep_hourly: Option<Count>,
+    /// Keep the newest of each day, for N days
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_count)]
+    pub(crate) keep_daily: Option<Count>,
+    /// Keep the newest of each week, for N weeks
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_count)]
+    pub(crate) keep_weekly: Option<Count>,
+    /// Keep the newest of each month, for N months
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_count)]
+    pub(crate) keep_monthly: Option<Count>,
+    /// Keep the newest of each year, for N years
+    #[arg(long, value_name = "N", allow_negative_numbers = true, value_parser = parse_count)]
+    pub(crate) keep_yearly: Option<Count>,
+    /// Keep all that are less than D older than the newest
+    #[arg(long, value_name = "D", value_parser = parse_span)]
+    pub(crate) keep_within: Option<Span>,
+    /// Keep the newest of each hour, within D before the newest
+    #[arg(long, value_name = "D", value_parser = parse_span)]
+    pub(crate) keep_within_hourly: Option<Span>,
+    /// Keep the newest of each day, within D before the newest
+    #[arg(long, value_name = "D", value_parser = parse_span)]
+    pub(crate) keep_within_daily: Option<Span>,
+    /// Keep the newest of each week, within D before the newest
+    #[arg(long, value_name = "D", value_parser = parse_span)]
+    pub(crate) keep_within_weekly: Option<Span>,
+    /// Keep the newest of each month, within D before the newest
+    #[arg(long, value_name = "D", value_parser = parse_span)]
+    pub(crate) keep_within_monthly: Option<Span>,
+    /// Keep the newest of each year, within D before the newest
+    #[arg(long, value_name = "D", value_parser = parse_span)]
+    pub(crate) keep_within_yearly: Option<Span>,
+    /// Keep what has these labels: `a,b` needs both, given twice either; an empty one keeps what has none
+    #[arg(long, value_name = "T")]
+    pub(crate) keep_tag: Vec<String>,
+}
+
+/// How space is given back.
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    /// Unused data that may stay: a share such as 5%, a size such as 10G, or `unlimited`
+    #[arg(long, value_name = "PCT", default_value = "5%", value_parser = parse_max_unused)]
+    pub(crate) max_unused: MaxUnused,
+    /// Data that may be packed anew in this run, such as 20G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_repack: Option<u64>,
+    /// How long unused packs stay before they are deleted, such as 24h, 7d or 0
+    #[arg(long, value_name = "D", default_value = "24h", value_parser = parse_duration)]
+    pub(crate) grace: Duration,
+    /// Only tell what would be done
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+}
+
 /// `vellum check`
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
@@ -343,30 +446,6 @@ pub(crate) struct CheckArgs {
     /// Take what is wrong with history for how things are; this machine does not tell it again
     #[arg(long, conflicts_with = "no_cache")]
     pub(crate) accept_history: bool,
-}
-
-/// `vellum prune`
-#[derive(Debug, Args)]
-pub(crate) struct PruneArgs {
-    #[command(flatten)]
-    pub(crate) limits: PruneLimits,
-    /// Only tell what would be done
-    #[arg(short = 'n', long)]
-    pub(crate) dry_run: bool,
-}
-
-/// How `prune`, and `forget --prune`, decide.
-#[derive(Debug, Clone, Args)]
-pub(crate) struct PruneLimits {
-    /// How much may stay unused before packs are rewritten: a share such as 5%, a size, or `unlimited`
-    #[arg(long, value_name = "PCT|SIZE", default_value = "5%", value_parser = parse_max_unused)]
-    pub(crate) max_unused: MaxUnused,
-    /// Rewrite packs of at most this size in one run, such as 10G
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub(crate) max_repack: Option<u64>,
-    /// How long a condemned pack stays before it is deleted, such as 24h or 7d; 0 deletes at once what may go
-    #[arg(long, value_name = "D", default_value = "24h", value_parser = parse_seconds)]
-    pub(crate) grace: i64,
 }
 
 /// `vellum key`
@@ -499,15 +578,14 @@ fn parse_sample(text: &str) -> Result<ReadData, String> {
 
 /// `5%`, `10G` or `unlimited`.
 fn parse_max_unused(text: &str) -> Result<MaxUnused, String> {
-    let Some(share) = text.strip_suffix('%') else {
-        return match text {
-            "unlimited" => Ok(MaxUnused::Unlimited),
-            size => parse_size(size).map(MaxUnused::Bytes),
-        };
-    };
-    match share.parse() {
-        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(MaxUnused::Percent(percent)),
-        _ => Err("a share goes from 0% to 100%".to_owned()),
+    let wrong = || "it must be a share such as 5%, a size such as 10G, or `unlimited`".to_owned();
+    match text.strip_suffix('%') {
+        None if text == "unlimited" => Ok(MaxUnused::Unlimited),
+        None => parse_size(text).map(MaxUnused::Bytes).map_err(|_| wrong()),
+        Some(percent) => match percent.parse::<f64>() {
+            Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(MaxUnused::Percent(percent)),
+            _ => Err(wrong()),
+        },
     }
 }
 
@@ -540,6 +618,13 @@ mod tests {
             "vellum ls latest:/etc -l --recursive",
             "vellum restore latest~2:/home target --include a --exclude b --overwrite if-changed --delete --verify",
             "vellum restore 2026-11-21 target --dry-run --sparse --json -r x",
+            "vellum forget",
+            "vellum forget latest~3 abcd 2026-11-21 --dry-run",
+            "vellum forget --keep-last 1 --keep-hourly 24 --keep-daily 7 --keep-weekly 5 --keep-monthly -1",
+            "vellum forget --keep-yearly unlimited --keep-within 1y5m7d2h --keep-tag a,b --keep-tag c --group-by host",
+            "vellum forget --keep-within-daily 30d --keep-within-hourly 24h --host H --tag T --path P -n --explain",
+            "vellum forget --keep-last 3 --timezone Europe/Berlin --allow-empty --across-devices --group-by=",
+            "vellum forget --keep-last 3 --prune --max-unused 10% --max-repack 5G --grace 7d --dry-run",
             "vellum check --read-data --restore-test 5",
             "vellum check --sample 2.5%",
             "vellum check --sample 3/4",
@@ -573,6 +658,14 @@ mod tests {
             "vellum backup --from-command",
             "vellum backup /a --time yesterdayish",
             "vellum backup /a --exclude-larger-than lots",
+            "vellum forget --keep-last -2",
+            "vellum forget --keep-last many",
+            "vellum forget --keep-within 3",
+            "vellum forget --keep-last 1 --group-by user",
+            "vellum forget --keep-last 1 --grace 7d",
+            "vellum forget --keep-last 1 --max-unused 3%",
+            "vellum forget --keep-last 1 --prune --grace 1m",
+            "vellum forget --keep-last 1 --prune --max-unused 101%",
             "vellum check --sample 0%",
             "vellum check --sample 101",
             "vellum check --sample 5/4",
@@ -588,6 +681,21 @@ mod tests {
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
+    }
+
+    #[test]
+    fn prune_has_its_defaults() {
+        let options = |line: &str| match parse(line).unwrap().verb {
+            Verb::Forget(args) => args.prune_options,
+            verb => panic!("{verb:?}"),
+        };
+        let defaults = options("vellum forget --keep-last 1");
+        assert_eq!((defaults.max_unused, defaults.max_repack), (MaxUnused::Percent(5.0), None));
+        assert_eq!((defaults.grace, defaults.dry_run), (Duration::from_hours(24), false));
+        let chosen = options("vellum forget --keep-last 1 --prune --max-unused 1G --grace 0");
+        assert_eq!((chosen.max_unused, chosen.grace), (MaxUnused::Bytes(1 << 30), Duration::ZERO));
+        let chosen = options("vellum forget --keep-last 1 --prune --max-unused unlimited --grace 1d12h");
+        assert_eq!((chosen.max_unused, chosen.grace), (MaxUnused::Unlimited, Duration::from_hours(36)));
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod backup;
 mod cat;
 mod check;
 mod completions;
+mod forget;
 mod init;
 mod key;
 mod ls;
@@ -28,6 +29,7 @@ pub(crate) fn run(invocation: &Invocation, verb: &Verb) -> Result<ExitCode, Fail
         Verb::Restore(args) => restore::run(invocation, args),
         Verb::Snapshots(args) => snapshots::run(invocation, args),
         Verb::Ls(args) => ls::run(invocation, args),
+        Verb::Forget(args) => forget::run(invocation, args),
         Verb::Check(args) => check::run(invocation, args),
         Verb::Prune(args) => prune::run(invocation, args),
         Verb::Key(verb) => key::run(invocation, verb),

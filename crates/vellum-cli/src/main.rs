@@ -18,6 +18,7 @@ mod paths;
 mod reference;
 mod render;
 mod report;
+mod rules;
 mod selection;
 mod settings;
 mod signals;

@@ -30,11 +30,6 @@ impl SnapshotReference {
         };
         Ok(Self { text: text.to_owned(), snapshot })
     }
-
-    /// Whether its meaning depends on which snapshots there are.
-    pub(crate) fn is_relative(&self) -> bool {
-        !matches!(self.snapshot, SnapshotRef::Id(_))
-    }
 }
 
 fn is_id(text: &str) -> bool {

@@ -182,6 +182,30 @@ fn engine_words(error: &Error) -> Words {
         Error::AmbiguousSnapshot { .. } => {
             (Failed, "ambiguous_snapshot", "it could mean any of them", "give more digits of the id")
         }
+        Error::DoubtfulSnapshot { .. } => (
+            ExitCode::Damage,
+            "doubtful_snapshot",
+            "another snapshot might have been meant, had it not been damaged; nothing was forgotten",
+            "name it by its id; `vellum check` tells more of the damage",
+        ),
+        Error::NoRetentionRule => (
+            Usage,
+            "no_retention_rule",
+            "every snapshot would go; nothing was forgotten",
+            "give rules such as --keep-daily 7 --keep-weekly 5, or name the snapshots that shall go",
+        ),
+        Error::UnknownKeepTag { .. } => (
+            Failed,
+            "unknown_keep_tag",
+            "a tag may be misspelt, and every snapshot would go; nothing was forgotten",
+            "`vellum snapshots` lists the tags there are; snapshots that shall go can be named",
+        ),
+        Error::GroupsEmptied { .. } => (
+            Failed,
+            "group_emptied",
+            "these rules would leave no snapshot there; nothing was forgotten, elsewhere neither",
+            "add a rule such as --keep-last 1, choose other snapshots, or give --allow-empty if it is meant",
+        ),
         Error::NoSuchPath { .. } => (
             Failed,
             "no_such_path",
@@ -292,7 +316,7 @@ fn repository_words(error: &RepositoryError) -> Words {
             "nothing was removed; every snapshot is as it was",
             "`vellum snapshots` lists what can be removed",
         ),
-        RepositoryError::Randomness(_) | RepositoryError::Compression(_) => (
+        RepositoryError::Randomness(_) | RepositoryError::Compression(_) | RepositoryError::NoThread(_) => (
             Failed,
             "system",
             "the operating system did not give what is needed; nothing was acknowledged",
@@ -423,6 +447,12 @@ mod tests {
                 "no_space",
             ),
             (StorageError::UnsupportedScheme { scheme: "s3".into() }.into(), ExitCode::Usage, "comes_later"),
+            (Error::NoRetentionRule.into(), ExitCode::Usage, "no_retention_rule"),
+            (
+                Error::GroupsEmptied { group: "host h".into(), count: 2, others: 1 }.into(),
+                ExitCode::Failed,
+                "group_emptied",
+            ),
             (Error::WorkerPanicked.into(), ExitCode::Failed, "internal"),
         ];
         for (failure, exit_code, code) in table {

@@ -47,7 +47,7 @@ pub(crate) fn choose(
     filter: &SnapshotFilter,
     output: &Output,
 ) -> Result<Chosen, Failure> {
-    let damaged = match reference.is_relative() {
+    let damaged = match reference.snapshot.is_relative() {
         true => repository.snapshots()?.damaged,
         false => Vec::new(),
     };

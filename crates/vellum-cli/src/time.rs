@@ -64,9 +64,24 @@ pub(crate) fn rfc3339(time: Timestamp) -> String {
     }
 }
 
+/// The zone of this name, or this machine's.
+pub(crate) fn zone(name: Option<&str>) -> Result<TimeZone, String> {
+    name.map_or_else(|| Ok(TimeZone::system()), |name| TimeZone::get(name).map_err(|error| error.to_string()))
+}
+
+/// What a zone is called.
+pub(crate) fn zone_name(zone: &TimeZone) -> &str {
+    zone.iana_name().unwrap_or("an unnamed zone")
+}
+
 /// Local time with its offset, for people.
 pub(crate) fn local(time: Timestamp) -> String {
-    let local = to_jiff(time).map(|time| time.to_zoned(TimeZone::system()));
+    in_zone(time, &TimeZone::system())
+}
+
+/// Time in a zone with its offset, for people.
+pub(crate) fn in_zone(time: Timestamp, zone: &TimeZone) -> String {
+    let local = to_jiff(time).map(|time| time.to_zoned(zone.clone()));
     match local {
         Some(local) => local.strftime("%Y-%m-%d %H:%M:%S %:z").to_string(),
         None => format!("{} s since 1970", time.seconds),

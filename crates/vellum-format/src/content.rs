@@ -86,7 +86,7 @@ impl ChunkRef {
 }
 
 /// The chunks that hold a stream of bytes.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Content {
     /// 0: `chunks` are the bytes themselves; n: they are lists whose references have depth n - 1.
     pub depth: u8,

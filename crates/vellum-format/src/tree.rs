@@ -53,7 +53,7 @@ pub struct Entry {
 }
 
 /// What an entry is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Node {
     /// A regular file.
     File {
@@ -109,7 +109,7 @@ pub struct Metadata {
     pub modified: Timestamp,
     /// Extended attributes by name, ACLs and capabilities among them, sorted by name.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Entries of one snapshot with the same group are names of one inode.
+    /// Entries of one snapshot with the same group and the same node are names of one inode.
     pub link_group: Option<LinkGroup>,
 }
 

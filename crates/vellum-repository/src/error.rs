@@ -146,6 +146,9 @@ pub enum RepositoryError {
     /// The operating system gave no randomness.
     #[error(transparent)]
     Randomness(#[from] vellum_crypto::RandomError),
+    /// The operating system gave no thread.
+    #[error("could not start a thread: {0}")]
+    NoThread(#[source] std::io::Error),
     /// A place in the index that turned out damaged since it was looked up.
     #[error("the local index was damaged while it was used; run the command again")]
     FrameForgotten,

@@ -137,7 +137,7 @@ impl<'repository> Session<'repository> {
             pending: Pending::new(),
             data: Mutex::new(open()?),
             meta: Mutex::new(open()?),
-            uploader: Uploader::start(Arc::clone(repository.storage()), options.upload_threads.max(1)),
+            uploader: Uploader::start(Arc::clone(repository.storage()), options.upload_threads.max(1))?,
             checkpoint: Mutex::default(),
             written: Mutex::default(),
             poisoned: AtomicBool::new(false),

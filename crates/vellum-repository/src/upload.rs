@@ -27,16 +27,18 @@ struct Shared {
 }
 
 impl Uploader {
-    pub(crate) fn start(storage: Arc<dyn Storage>, threads: usize) -> Self {
+    /// With as many threads as there are, but for the first, which it takes.
+    pub(crate) fn start(storage: Arc<dyn Storage>, threads: usize) -> Result<Self, RepositoryError> {
         let (sender, receiver) = bounded(WAITING_MAX);
         let shared =
             Arc::new(Shared { storage, stored: Mutex::default(), failure: Mutex::default(), bytes: AtomicU64::new(0) });
-        let spawn = |_| {
+        let spawn = || {
             let (receiver, shared) = (receiver.clone(), Arc::clone(&shared));
-            std::thread::spawn(move || shared.run(&receiver))
+            std::thread::Builder::new().spawn(move || shared.run(&receiver))
         };
-        let threads = (0..threads).map(spawn).collect();
-        Self { sender: Some(sender), threads, shared }
+        let first = spawn().map_err(RepositoryError::NoThread)?;
+        let threads = std::iter::once(first).chain((1..threads).map_while(|_| spawn().ok())).collect();
+        Ok(Self { sender: Some(sender), threads, shared })
     }
 
     /// Hands a pack over; waits while the queue is full.

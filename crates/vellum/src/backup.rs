@@ -298,7 +298,15 @@ fn store(
     let workers = run.context.worker_count();
     let (jobs, queue) = crossbeam_channel::bounded(2 * workers);
     let panicked = std::thread::scope(|scope| {
-        let handles: Vec<_> = (0..workers).map(|_| scope.spawn(|| worker::work(run, session, &queue))).collect();
+        let start = || std::thread::Builder::new().spawn_scoped(scope, || worker::work(run, session, &queue));
+        let first = match start() {
+            Ok(first) => first,
+            Err(error) => {
+                run.fail(RepositoryError::NoThread(error).into());
+                return false;
+            }
+        };
+        let handles: Vec<_> = std::iter::once(first).chain((1..workers).map_while(|_| start().ok())).collect();
         if let Err(error) = walk::walk(run, options, roots, cache, session, &top, jobs) {
             run.fail(error);
         }

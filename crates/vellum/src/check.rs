@@ -6,6 +6,7 @@ use crate::tree_reader::{TreeWalk, root_content};
 use crate::{Context, Error};
 use rayon::prelude::*;
 use std::collections::{BTreeSet, HashSet};
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use vellum_format::content::{ChunkKind, ChunkRef, Content};
@@ -222,7 +223,7 @@ impl Checker<'_> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(self.context.worker_count())
             .build()
-            .map_err(|_| Error::WorkerPanicked)?;
+            .map_err(|error| RepositoryError::NoThread(io::Error::other(error)))?;
         let verdicts = Mutex::new(Vec::with_capacity(chosen.len()));
         let (repository, context) = (self.repository, self.context);
         pool.install(|| {

@@ -74,6 +74,33 @@ pub enum Error {
         /// How many.
         count: usize,
     },
+    /// What a reference names depends on records of history that cannot be read.
+    #[error("it is not certain what {reference} means, because {damaged} snapshots or tombstones cannot be read")]
+    DoubtfulSnapshot {
+        /// What was asked for.
+        reference: String,
+        /// How many cannot be read.
+        damaged: usize,
+    },
+    /// Snapshots were to be forgotten by rules of which none keeps anything.
+    #[error("there is no rule that keeps anything")]
+    NoRetentionRule,
+    /// Snapshots were to be forgotten by tags that no snapshot has.
+    #[error("no snapshot has the tags to keep: {tags}")]
+    UnknownKeepTag {
+        /// The tags of each rule.
+        tags: String,
+    },
+    /// Rules would leave nothing of a group.
+    #[error("no rule keeps any of {count} snapshots of {group}{}", and_so_for(*.others))]
+    GroupsEmptied {
+        /// The first such group.
+        group: String,
+        /// How many snapshots it has.
+        count: usize,
+        /// How many more such groups there are.
+        others: usize,
+    },
     /// A path is not in the snapshot.
     #[error("{path} is not in snapshot {snapshot}")]
     NoSuchPath {
@@ -88,4 +115,12 @@ pub enum Error {
     /// A worker thread panicked: a defect of this program.
     #[error("a worker thread panicked; this is a defect of Vellum")]
     WorkerPanicked,
+}
+
+fn and_so_for(others: usize) -> String {
+    match others {
+        0 => String::new(),
+        1 => ", nor of another group".to_owned(),
+        others => format!(", nor of {others} other groups"),
+    }
 }

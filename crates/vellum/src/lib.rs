@@ -2,7 +2,8 @@
 //!
 //! Three layers, and a caller may stop at any: [`Storage`](storage::Storage) holds named objects, a [`Repository`]
 //! is an encrypted, deduplicating chunk store on top of it, and [`backup`](backup()), [`restore`](restore()) and
-//! [`check`](check()) move whole folders in, out and under the lamp.
+//! [`check`](check()) move whole folders in, out and under the lamp. [`forget`](forget()) lets snapshots go, by the
+//! rules of [`retention`].
 //!
 //! The library is synchronous and has no global state. It prints nothing, reads no environment and no terminal, and installs no signal handler: a [`Context`] carries cancellation, progress and events.
 //!
@@ -31,9 +32,11 @@ mod content;
 mod context;
 mod error;
 mod filter;
+mod forget;
 mod platform;
 mod prune;
 mod restore;
+pub mod retention;
 mod selection;
 mod stats;
 mod tree_reader;
@@ -44,6 +47,7 @@ pub use content::{read_stream, write_stream};
 pub use context::{CancelToken, Context, Event, EventSink, FileChange, Problem, Progress};
 pub use error::Error;
 pub use filter::{Filter, FilterError};
+pub use forget::{ForgetOptions, ForgetPlan, ForgetReport, ForgetTarget, PlannedGroup, Rules, forget, plan_forget};
 pub use prune::{PruneOptions, prune};
 pub use restore::{Overwrite, RestoreOptions, RestoreReport, restore};
 pub use selection::{SnapshotFilter, SnapshotRef, find_snapshot};

@@ -63,7 +63,11 @@ impl PruneOptions {
 /// # Errors
 /// [`Error::Repository`] when anything that says what is needed cannot be read: then nothing more is deleted.
 pub fn prune(repository: &Repository, options: &PruneOptions, context: &Context) -> Result<PruneReport, Error> {
-    freeing_space(repository, || try_prune(repository, options, context))
+    freeing_space(repository, || match try_prune(repository, options, context) {
+        // The index was damaged on this machine, and has been read again since (P13).
+        Err(Error::Repository(RepositoryError::FrameForgotten)) => try_prune(repository, options, context),
+        done => done,
+    })
 }
 
 /// Runs what frees space; on a full storage once more, with the space that was set aside for that.

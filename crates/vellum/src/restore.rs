@@ -385,9 +385,7 @@ impl<'a> Restorer<'a> {
             self.skipped += 1;
             return Ok(());
         }
-        if let Some(group) = entry.metadata.link_group
-            && self.planner.defer_link(group, parent, &entry.name, path)
-        {
+        if self.planner.defer_link(&entry, parent, path) {
             self.others += 1;
             return Ok(());
         }

@@ -2,6 +2,7 @@
 
 use crate::Error;
 use vellum_format::snapshot::Timestamp;
+use vellum_format::{ObjectId, ObjectKind};
 use vellum_repository::{Repository, Snapshot, Snapshots};
 
 /// A snapshot as the user names it.
@@ -59,32 +60,46 @@ pub fn find_snapshot(
     filter: &SnapshotFilter,
 ) -> Result<Snapshot, Error> {
     if let SnapshotRef::Id(id) = reference
-        && let Some(id) = vellum_format::ObjectId::from_hex(id)
-        && repository.names_of_either(vellum_format::ObjectKind::Snapshot)?.contains_key(&id)
+        && let Some(id) = ObjectId::from_hex(id)
+        && repository.names_of_either(ObjectKind::Snapshot)?.contains_key(&id)
     {
         return Ok(repository.read_snapshot(id)?);
     }
     let Snapshots { snapshots, damaged, void: _ } = repository.snapshots()?;
-    // Where no snapshot can be read at all, that is the news.
-    let unreadable = if snapshots.is_empty() { damaged.into_iter().next() } else { None };
-    let missing = || unreadable.map_or_else(|| Error::NoSnapshot { reference: reference.to_string() }, Error::from);
-    match reference {
-        SnapshotRef::Id(id) => {
-            let mut matching: Vec<Snapshot> =
-                snapshots.into_iter().filter(|snapshot| snapshot.id.to_string().starts_with(id)).collect();
-            match (matching.pop(), matching.len()) {
-                (Some(snapshot), 0) => Ok(snapshot),
-                (Some(_), others) => Err(Error::AmbiguousSnapshot { reference: id.clone(), count: others + 1 }),
-                (None, _) => Err(missing()),
+    match (reference.among(&snapshots, filter), damaged.into_iter().next()) {
+        // Where no snapshot can be read at all, that is the news.
+        (Err(Error::NoSnapshot { .. }), Some(unreadable)) if snapshots.is_empty() => Err(unreadable.into()),
+        (found, _) => found.cloned(),
+    }
+}
+
+impl SnapshotRef {
+    /// Whether what it names depends on which snapshots there are.
+    #[must_use]
+    pub fn is_relative(&self) -> bool {
+        !matches!(self, Self::Id(_))
+    }
+
+    /// Whether it is this id or the start of it.
+    pub(crate) fn is_start_of(&self, snapshot: ObjectId) -> bool {
+        matches!(self, Self::Id(id) if snapshot.to_string().starts_with(id))
+    }
+
+    /// As [`find_snapshot`], among these snapshots, which are oldest first.
+    pub(crate) fn among<'a>(&self, snapshots: &'a [Snapshot], filter: &SnapshotFilter) -> Result<&'a Snapshot, Error> {
+        let mut newest_first = snapshots.iter().rev().filter(|snapshot| filter.matches(snapshot));
+        let found = match self {
+            Self::Id(id) => {
+                let matching: Vec<&Snapshot> =
+                    snapshots.iter().filter(|snapshot| self.is_start_of(snapshot.id)).collect();
+                if matching.len() > 1 {
+                    return Err(Error::AmbiguousSnapshot { reference: id.clone(), count: matching.len() });
+                }
+                matching.first().copied()
             }
-        }
-        SnapshotRef::Latest(back) => {
-            snapshots.into_iter().rev().filter(|snapshot| filter.matches(snapshot)).nth(*back).ok_or_else(missing)
-        }
-        SnapshotRef::At(time) => snapshots
-            .into_iter()
-            .rev()
-            .find(|snapshot| filter.matches(snapshot) && snapshot.manifest.time <= *time)
-            .ok_or_else(missing),
+            Self::Latest(back) => newest_first.nth(*back),
+            Self::At(time) => newest_first.find(|snapshot| snapshot.manifest.time <= *time),
+        };
+        found.ok_or_else(|| Error::NoSnapshot { reference: self.to_string() })
     }
 }

@@ -3,6 +3,7 @@
 //! Paths and names are text. In what is no UTF-8 the bytes that are none are escaped as `\xNN`, and a further field
 //! with `_bytes` in its name has the whole in hex.
 
+use super::forget::{ForgetLine, GroupLine, NamedLine};
 use crate::paths::{hex, text};
 use crate::report::Failure;
 use crate::time::rfc3339;
@@ -46,6 +47,13 @@ pub(crate) enum Line<'a> {
     /// `restore`
     #[serde(rename = "summary")]
     Restore(RestoreLine),
+    /// `forget`
+    #[serde(rename = "summary")]
+    Forget(ForgetLine),
+    /// `forget`, a group that rules were applied to
+    Group(GroupLine<'a>),
+    /// `forget`, a snapshot that was named
+    Remove(NamedLine<'a>),
     /// `check`
     #[serde(rename = "summary")]
     Check(CheckLine),

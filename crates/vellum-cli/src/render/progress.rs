@@ -30,12 +30,15 @@ impl ProgressDisplay {
         expected: Option<(u64, u64)>,
     ) -> Self {
         let ends = Arc::new(AtomicBool::new(false));
-        let thread = output.draws_progress().then(|| {
+        let draw_in_thread = || {
             let bar = ProgressBar::new(0).with_style(style(SPINNER)).with_prefix(verb);
-            output.attach_bar(bar.clone());
             let (progress, ends) = (Arc::clone(progress), Arc::clone(&ends));
-            std::thread::spawn(move || draw(&bar, &progress, noun, expected, &ends))
-        });
+            let attached = bar.clone();
+            let thread = std::thread::Builder::new().spawn(move || draw(&bar, &progress, noun, expected, &ends));
+            // Without a thread there is no progress to see, which is all.
+            thread.ok().inspect(|_| output.attach_bar(attached))
+        };
+        let thread = if output.draws_progress() { draw_in_thread() } else { None };
         Self { output: Arc::clone(output), ends, thread }
     }
 }

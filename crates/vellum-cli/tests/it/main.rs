@@ -3,6 +3,7 @@
 
 mod contract;
 mod damage;
+mod forget;
 mod history;
 mod keys;
 mod kill;

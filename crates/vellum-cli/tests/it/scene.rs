@@ -56,6 +56,7 @@ impl Scene {
         command
             .env_clear()
             .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("TZ", "UTC")
             .env("VELLUM_REPOSITORY", self.path("repository"))
             .env("VELLUM_KEY_FILE", self.path("key"))
             .env("VELLUM_CACHE_DIR", self.path("cache"))

@@ -125,7 +125,7 @@ struct DeferredLink {
     folder: Arc<RestoredFolder>,
     name: EntryName,
     path: Vec<u8>,
-    group: LinkGroup,
+    first: (Arc<RestoredFolder>, EntryName),
 }
 
 /// Collects work and does it window by window.
@@ -136,7 +136,7 @@ pub(super) struct Planner<'a> {
     files: Vec<Arc<FileWriter>>,
     len_bytes: u64,
     left_folders: Vec<(Arc<RestoredFolder>, Vec<u8>)>,
-    firsts: HashMap<LinkGroup, (Arc<RestoredFolder>, EntryName)>,
+    firsts: HashMap<(LinkGroup, Node), (Arc<RestoredFolder>, EntryName)>,
     links: Vec<DeferredLink>,
 }
 
@@ -145,7 +145,7 @@ impl<'a> Planner<'a> {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(run.context.worker_count())
             .build()
-            .map_err(|_| Error::WorkerPanicked)?;
+            .map_err(|error| RepositoryError::NoThread(io::Error::other(error)))?;
         Ok(Self {
             run,
             pool,
@@ -159,19 +159,21 @@ impl<'a> Planner<'a> {
     }
 
     /// Whether the entry is a further name of an inode whose first name is restored; links are made at the end.
-    pub(super) fn defer_link(
-        &mut self,
-        group: LinkGroup,
-        folder: &Arc<RestoredFolder>,
-        name: &EntryName,
-        path: &[u8],
-    ) -> bool {
-        if let Entry::Vacant(first) = self.firsts.entry(group) {
-            first.insert((Arc::clone(folder), name.clone()));
-            return false;
-        }
-        let (folder, name, path) = (Arc::clone(folder), name.clone(), path.to_vec());
-        self.links.push(DeferredLink { folder, name, path, group });
+    ///
+    /// Only of one that holds the same: some file systems number different files alike, and a file may change between
+    /// the readings of its names. Two files are better than wrong bytes (P3).
+    pub(super) fn defer_link(&mut self, entry: &tree::Entry, folder: &Arc<RestoredFolder>, path: &[u8]) -> bool {
+        let Some(group) = entry.metadata.link_group else { return false };
+        let own = (Arc::clone(folder), entry.name.clone());
+        let first = match self.firsts.entry((group, entry.node.clone())) {
+            Entry::Vacant(first) => {
+                first.insert(own);
+                return false;
+            }
+            Entry::Occupied(first) => first.get().clone(),
+        };
+        let (folder, name) = own;
+        self.links.push(DeferredLink { folder, name, path: path.to_vec(), first });
         true
     }
 
@@ -270,7 +272,7 @@ impl<'a> Planner<'a> {
     }
 
     fn make_link(&self, link: &DeferredLink) {
-        let (first_folder, first_name) = &self.firsts[&link.group];
+        let (first_folder, first_name) = &link.first;
         let linked =
             first_folder.handle().and_then(|from| link.folder.handle()?.hard_link(&link.name, (&from, first_name)));
         if let Err(error) = linked {
