@@ -9,6 +9,7 @@ use clap::builder::TypedValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
+use vellum::format::parity::Parity;
 use vellum::format::snapshot::Timestamp;
 use vellum::retention::{Count, Grouping, Span};
 use vellum::{HeadCode, MaxUnused, ReadData};
@@ -129,8 +130,8 @@ pub(crate) struct InitArgs {
     /// zstd level, 0 (off) to 22
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(i32).range(0..=22))]
     pub(crate) level: i32,
-    /// Parity data against bit rot; `on` is not in this version yet
-    #[arg(long, value_enum, default_value_t = Switch::Off)]
+    /// Parity in packs: they heal from bad sectors and bit rot, and take a sixteenth more space
+    #[arg(long, value_enum, default_value_t = Switch::On)]
     pub(crate) parity: Switch,
     /// Name of the new slot, for `key list`; default: user@host
     #[arg(long)]
@@ -157,6 +158,16 @@ pub(crate) enum Switch {
     Off,
 }
 
+impl Switch {
+    /// What packs carry.
+    pub(crate) fn parity(self) -> Parity {
+        match self {
+            Self::On => Parity::ReedSolomon,
+            Self::Off => Parity::None,
+        }
+    }
+}
+
 /// `vellum backup`
 #[derive(Debug, Args)]
 pub(crate) struct BackupArgs {
@@ -180,6 +191,9 @@ pub(crate) struct BackupArgs {
     /// Protection class of a path; only `private` in this version
     #[arg(long, value_name = "PATH=CLASS")]
     pub(crate) class: Vec<OsString>,
+    /// Parity in the packs of this run; default: as `init` was told
+    #[arg(long, value_enum)]
+    pub(crate) parity: Option<Switch>,
     /// Only tell what would be read
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
