@@ -15,6 +15,7 @@ mod layering;
 mod local_state;
 mod prune;
 mod prune_model;
+mod prune_races;
 mod round_trip;
 mod schedules;
 mod secrecy;
