@@ -106,6 +106,7 @@ fn write_case(name: &str, folder: PathBuf, options: &CreateOptions, fill: Fill) 
     assert_restores(&case, &scratch.join("target"));
     must("write", &case.folder, fs::write(case.folder.join("manifest.txt"), describe(&case.repository)));
     must("remove", &scratch, fs::remove_dir(case.folder.join("repository/tmp")));
+    must("remove", &scratch, fs::remove_dir_all(case.folder.join("repository/reserve")));
     must("remove", &scratch, fs::remove_dir_all(&scratch));
 }
 

@@ -234,6 +234,7 @@ fn constants() -> BTreeMap<&'static str, String> {
         owner: FixedBytes([0; 32]),
         pack_len_bytes: 0,
         frame_len_bytes: 0,
+        parity: Parity::None,
         classes: Vec::new(),
         must_understand: Vec::new(),
         may_ignore: Vec::new(),

@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use vellum::format::ObjectKind;
 use vellum::storage::LocalStorage;
 use vellum::{Credential, KeyFile, LocalState, Locked, RecoveryKey, Repository};
 
@@ -30,6 +31,10 @@ fn sorted(folder: &Path) -> BTreeSet<String> {
 fn copy_of(case: &str, scratch: &Path) -> PathBuf {
     let repository = scratch.join("repository");
     copy(&formats().join(case).join("repository"), &repository);
+    // git keeps no empty folders.
+    for kind in ObjectKind::ALL {
+        fs::create_dir_all(repository.join(kind.folder())).expect("a folder");
+    }
     repository
 }
 

@@ -9,12 +9,14 @@
 
 use crate::cursor::{Cursor, at_most};
 use crate::{FORMAT_VERSION, FormatError, ObjectId, limits};
+use serde::{Deserialize, Serialize};
 use std::ops::Range;
 
 const WHAT: &str = "parity table";
 
 /// What a pack carries against damage, as its header says.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
 pub enum Parity {
     /// Nothing.
     None,
@@ -49,6 +51,19 @@ impl Parity {
             Self::None => body_len_bytes,
             Self::ReedSolomon => ParityLayout::of_body(body_len_bytes).object_len_bytes(),
         }
+    }
+}
+
+impl From<Parity> for u8 {
+    fn from(parity: Parity) -> Self {
+        parity.code()
+    }
+}
+
+impl TryFrom<u8> for Parity {
+    type Error = FormatError;
+    fn try_from(code: u8) -> Result<Self, FormatError> {
+        Self::from_code("repository config", code)
     }
 }
 

@@ -1,6 +1,7 @@
 //! The repository config: what every client must know before it can do anything. Clear CBOR, authenticated by the
 //! key manifest, which names it.
 
+use crate::parity::Parity;
 use crate::snapshot::Timestamp;
 use crate::{FEATURES_UNDERSTOOD, FixedBytes, FormatError, RepositoryId, cbor, limits};
 use serde::{Deserialize, Serialize};
@@ -18,10 +19,12 @@ pub struct RepositoryConfig {
     pub created: Timestamp,
     /// The owner's Ed25519 public key; key manifests and device certificates are signed with it.
     pub owner: FixedBytes<32>,
-    /// Bytes of a full pack: all full packs are equally long.
+    /// Bytes of the body of a full pack: all full packs are equally long.
     pub pack_len_bytes: u32,
     /// Plaintext bytes after which a frame is closed.
     pub frame_len_bytes: u32,
+    /// What new packs carry against damage, unless a writer is told otherwise; each pack says what it has.
+    pub parity: Parity,
     /// The protection classes; version 1 writes `private`.
     pub classes: Vec<ClassConfig>,
     /// Features that a reader must know; an unknown one means refuse.
@@ -121,6 +124,7 @@ pub(crate) mod tests {
             owner: FixedBytes([3; 32]),
             pack_len_bytes: 32 << 20,
             frame_len_bytes: 1 << 20,
+            parity: Parity::ReedSolomon,
             classes: vec![ClassConfig {
                 name: "private".into(),
                 chunker: ChunkerConfig {

@@ -9,6 +9,7 @@ use crate::pack_writer::random;
 use std::sync::Arc;
 use vellum_crypto::{Credential, KeyManifestDraft, OwnerRing, RecoveryKey};
 use vellum_format::key_manifest::Argon2idParameters;
+use vellum_format::parity::Parity;
 use vellum_format::repository_config::{ChunkerConfig, ClassConfig, RepositoryConfig};
 use vellum_format::snapshot::Timestamp;
 use vellum_format::{FixedBytes, ObjectKind, ObjectName, RepositoryId};
@@ -22,16 +23,19 @@ pub struct CreateOptions {
     pub chunker: ChunkerConfig,
     /// zstd level, 0 to 22.
     pub compression_level: i32,
-    /// Bytes of a full pack.
+    /// Bytes of the body of a full pack.
     pub pack_len_bytes: u32,
     /// Plaintext bytes after which a frame is closed.
     pub frame_len_bytes: u32,
+    /// What packs carry against damage.
+    pub parity: Parity,
     /// When: the library reads no clock.
     pub now: Timestamp,
 }
 
 impl CreateOptions {
-    /// The defaults: `phte128` with 16, 64 and 256 KiB, zstd 3, packs of 32 MiB, frames of 1 MiB.
+    /// The defaults: `phte128` with 16, 64 and 256 KiB, zstd 3, packs of 32 MiB with parity, frames of
+    /// 1 MiB.
     #[must_use]
     pub fn new(now: Timestamp) -> Self {
         let chunker = ChunkerConfig {
@@ -40,7 +44,8 @@ impl CreateOptions {
             avg_len_bytes: 64 << 10,
             max_len_bytes: 256 << 10,
         };
-        Self { chunker, compression_level: 3, pack_len_bytes: 32 << 20, frame_len_bytes: 1 << 20, now }
+        let parity = Parity::ReedSolomon;
+        Self { chunker, compression_level: 3, pack_len_bytes: 32 << 20, frame_len_bytes: 1 << 20, parity, now }
     }
 }
 
@@ -129,6 +134,7 @@ fn new_config(options: &CreateOptions, ring: &OwnerRing) -> Result<RepositoryCon
         owner: ring.owner_public_key(),
         pack_len_bytes: options.pack_len_bytes,
         frame_len_bytes: options.frame_len_bytes,
+        parity: options.parity,
         classes: vec![ClassConfig {
             name: PRIVATE.to_owned(),
             chunker: options.chunker.clone(),

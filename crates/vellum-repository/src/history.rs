@@ -235,7 +235,7 @@ impl Records {
         missing.into_values().collect()
     }
 
-    /// The record of the highest sequence, of which every other record's writer knew less.
+    /// The record of the highest sequence: no other record names it, directly or through others.
     fn head(&self) -> Option<ObjectId> {
         self.iter().map(|record| (record.sequence, record.name.id)).max().map(|(_, id)| id)
     }
@@ -246,12 +246,13 @@ impl Records {
         let is_lost = |seen: &Seen| !self.accounts_for(&seen.name.id) && !next.accepted.contains(&seen.name.id);
         next.lost = remembered.records().filter(is_lost).collect();
         let is_there = |seen: &Seen| self.lists(&seen.name.id) && !self.removed.contains_key(&seen.name.id);
-        next.newest.retain(|_, seen| self.accounts_for(&seen.name.id));
+        // Of a device whose records are all removed, the tombstones are remembered.
+        next.newest.retain(|_, seen| is_there(seen));
         for record in self.iter().filter(|record| !self.halves.contains(&record.name.id)) {
             let Record { name, device, sequence, .. } = record;
             let seen = Seen { device, sequence, name };
             let known = next.newest.entry(device).or_insert(seen);
-            if !is_there(known) || (known.sequence, known.name.id) < (sequence, name.id) {
+            if (known.sequence, known.name.id) < (sequence, name.id) {
                 *known = seen;
             }
         }

@@ -25,8 +25,8 @@ pub(crate) fn open_pack(bytes: &[u8], class: &Class, scope: RepositoryId) -> Res
     let len = bytes.len() as u64;
     let header_bytes = bytes.first_chunk::<{ PackHeader::ENCODED_LEN }>().ok_or("pack is cut short")?;
     let header = decode_header(header_bytes, len, class, scope)?;
-    let trailer_at = len.checked_sub(TRAILER_LEN_BYTES).ok_or("pack is cut short")?;
-    let trailer = open_trailer(class, &header, slice(bytes, trailer_at..len)?, trailer_at)?;
+    let at = trailer_range(&header)?;
+    let trailer = open_trailer(class, &header, slice(bytes, at.clone())?, at.start)?;
     let sealed = slice(bytes, directory_range(&trailer))?;
     open_directory(class, &header, sealed, &trailer)
 }
@@ -38,22 +38,29 @@ pub(crate) fn open_pack_by_ranges<E>(
     scope: RepositoryId,
     mut read: impl FnMut(Range<u64>) -> Result<Vec<u8>, E>,
 ) -> Result<Result<Directory, String>, E> {
-    let header_len = PackHeader::ENCODED_LEN as u64;
-    let Some(trailer_at) = len.checked_sub(TRAILER_LEN_BYTES).filter(|at| *at >= header_len) else {
+    if len < PackHeader::ENCODED_LEN as u64 {
         return Ok(Err("pack is cut short".to_owned()));
+    }
+    let header_bytes = read(0..PackHeader::ENCODED_LEN as u64)?;
+    let header = decode_header(&header_bytes, len, class, scope);
+    let (header, at) = match header.and_then(|header| trailer_range(&header).map(|at| (header, at))) {
+        Ok(found) => found,
+        Err(reason) => return Ok(Err(reason)),
     };
-    let header_bytes = read(0..header_len)?;
-    let trailer_bytes = read(trailer_at..len)?;
-    let opened = decode_header(&header_bytes, len, class, scope).and_then(|header| {
-        let trailer = open_trailer(class, &header, &trailer_bytes, trailer_at)?;
-        Ok((header, trailer))
-    });
-    let (header, trailer) = match opened {
-        Ok(opened) => opened,
+    let trailer_bytes = read(at.clone())?;
+    let trailer = match open_trailer(class, &header, &trailer_bytes, at.start) {
+        Ok(trailer) => trailer,
         Err(reason) => return Ok(Err(reason)),
     };
     let sealed = read(directory_range(&trailer))?;
     Ok(open_directory(class, &header, &sealed, &trailer))
+}
+
+/// Where the sealed trailer lies: at the end of the body, which the header gives and parity may follow.
+fn trailer_range(header: &PackHeader) -> Result<Range<u64>, String> {
+    let end = header.body_len_bytes;
+    let start = end.checked_sub(TRAILER_LEN_BYTES).filter(|at| *at >= PackHeader::ENCODED_LEN as u64);
+    start.map(|start| start..end).ok_or_else(|| "pack is cut short".to_owned())
 }
 
 fn decode_header(bytes: &[u8], len: u64, class: &Class, scope: RepositoryId) -> Result<PackHeader, String> {

@@ -3,6 +3,7 @@
 use crate::RepositoryError;
 use crate::class::Class;
 use crate::pack_reader::{FrameReader, open_pack};
+use crate::parity::add_parity;
 use std::sync::Arc;
 use vellum_crypto::{PackKey, SEAL_OVERHEAD_BYTES, random_array};
 use vellum_format::content::ChunkKind;
@@ -53,6 +54,14 @@ pub(crate) struct OpenPack {
     chunk_count: usize,
 }
 
+/// How a pack is completed.
+pub(crate) struct PackShape {
+    pub(crate) pack_len_bytes: u32,
+    /// Whether the body is as long as that, because the next frame did not fit, or as Padmé says.
+    pub(crate) full: bool,
+    pub(crate) parity: Parity,
+}
+
 /// A pack that was finished and re-read, ready to be stored.
 pub(crate) struct FinishedPack {
     pub(crate) name: ObjectName,
@@ -70,7 +79,7 @@ impl OpenPack {
         self.frames.is_empty()
     }
 
-    /// Whether the finished pack would still be at most `pack_len_bytes` with this frame in it.
+    /// Whether the finished body would still be at most `pack_len_bytes` with this frame in it.
     pub(crate) fn fits(&self, sealed_len_bytes: usize, chunks: usize, pack_len_bytes: u32) -> bool {
         let wraps: Vec<usize> =
             self.wraps.iter().map(|key| key.wrap.bytes.len()).chain([self.key.wrap.bytes.len(); 2]).collect();
@@ -102,16 +111,16 @@ impl OpenPack {
         self.bytes.extend_from_slice(sealed);
     }
 
-    /// Completes the pack: exactly `pack_len_bytes` when `full`, else rounded up by Padmé. Then opens it again from
-    /// its final bytes and compares every chunk, so that no fault of memory, processor or compressor is stored (I2).
+    /// Completes the pack: body, then parity. Then opens it again from its final bytes and compares every chunk, so
+    /// that no fault of memory, processor or compressor is stored (I2).
     pub(crate) fn finish(
         self,
         class: &Class,
         scope: RepositoryId,
         salt: [u8; 32],
-        pack_len_bytes: u32,
-        full: bool,
+        shape: &PackShape,
     ) -> Result<FinishedPack, RepositoryError> {
+        let PackShape { pack_len_bytes, full, parity } = *shape;
         let Self { key, mut bytes, wraps, frames, .. } = self;
         let directory = Directory { wraps: wraps.iter().map(|key| key.wrap.clone()).collect(), frames };
         let mut plain = directory.encode();
@@ -119,7 +128,7 @@ impl OpenPack {
         let tail_len = plain.len() + SEAL_OVERHEAD_BYTES + TRAILER_LEN_BYTES;
         let padded = padme_len((bytes.len() + tail_len) as u64).min(u64::from(pack_len_bytes));
         let body_len_bytes = if full { u64::from(pack_len_bytes) } else { padded };
-        let header = PackHeader { parity: Parity::None, epoch: class.epoch, scope, salt, body_len_bytes };
+        let header = PackHeader { parity, epoch: class.epoch, scope, salt, body_len_bytes };
         bytes[..PackHeader::ENCODED_LEN].copy_from_slice(&header.encode());
         let directory_offset = usize::try_from(body_len_bytes).expect("a pack fits into memory") - tail_len;
         // Where the frames stop must not show.
@@ -130,6 +139,9 @@ impl OpenPack {
             directory_len_bytes: to_u32(plain.len() + SEAL_OVERHEAD_BYTES),
         };
         class.keys().seal_trailer(&header, &trailer.encode(), &mut bytes);
+        if parity == Parity::ReedSolomon {
+            add_parity(&mut bytes);
+        }
         verify(&bytes, &directory, class, scope)?;
         Ok(FinishedPack { name: ObjectName::of(ObjectKind::Pack, &bytes), bytes, directory })
     }

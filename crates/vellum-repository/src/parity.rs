@@ -9,7 +9,7 @@ use reed_solomon_simd::rate::{HighRateDecoder, HighRateEncoder, RateDecoder, Rat
 use std::ops::Range;
 use vellum_format::ObjectId;
 use vellum_format::pack::PackHeader;
-use vellum_format::parity::{ParityLayout, ParityTable};
+use vellum_format::parity::{Parity, ParityLayout, ParityTable};
 
 /// Bytes of each shard that are worked on at once.
 const STRIP_LEN_BYTES: usize = 4 << 10;
@@ -46,18 +46,34 @@ pub enum Unhealable {
 /// # Panics
 /// When `pack` is empty or longer than a pack may be.
 pub fn add_parity(pack: &mut Vec<u8>) {
-    let layout = ParityLayout::of_body(pack.len() as u64);
-    let body_len = pack.len();
-    let parity_start = to_usize(layout.parity_start());
-    pack.resize(to_usize(layout.object_len_bytes() - layout.table_len_bytes()), 0);
-    let (body, parity) = pack.split_at_mut(parity_start);
-    let body = &body[..body_len];
-    fill_parity_shards(&layout, body, parity);
-    let data = body.chunks(to_usize(layout.shard_len_bytes()));
-    let shards = data.chain(parity.chunks(to_usize(layout.shard_len_bytes())));
-    let table = ParityTable { layout, tags: shards.map(ParityTable::tag).collect() }.encode();
-    pack[body_len..body_len + table.len()].copy_from_slice(&table);
-    pack.extend_from_slice(&table);
+    let parity = parity_of(pack);
+    pack.extend_from_slice(&parity);
+}
+
+/// Everything that stands behind a body of an object with parity.
+pub(crate) fn parity_of(body: &[u8]) -> Vec<u8> {
+    let layout = ParityLayout::of_body(body.len() as u64);
+    let shard_len = to_usize(layout.shard_len_bytes());
+    let mut shards = vec![0; shard_len * to_usize(ParityLayout::PARITY_SHARDS)];
+    fill_parity_shards(&layout, body, &mut shards);
+    let tags = body.chunks(shard_len).chain(shards.chunks(shard_len)).map(ParityTable::tag).collect();
+    let table = ParityTable { layout, tags }.encode();
+    let mut parity = Vec::with_capacity(to_usize(layout.object_len_bytes()) - body.len());
+    parity.extend_from_slice(&table);
+    parity.resize(to_usize(layout.parity_start()) - body.len(), 0);
+    parity.extend_from_slice(&shards);
+    parity.extend_from_slice(&table);
+    parity
+}
+
+/// Whether an undamaged pack with a right header has no parity, or that of its body.
+pub(crate) fn has_right_parity(pack: &[u8]) -> bool {
+    let header = pack.first_chunk::<{ PackHeader::ENCODED_LEN }>();
+    let header = header.and_then(|bytes| PackHeader::decode(bytes, pack.len() as u64).ok());
+    header.is_some_and(|header| {
+        let (body, parity) = pack.split_at(to_usize(header.body_len_bytes));
+        header.parity == Parity::None || parity_of(body) == parity
+    })
 }
 
 /// The bytes that hash to the name of a pack, made of what is left of it; it may also be cut short or too long.

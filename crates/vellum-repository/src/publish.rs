@@ -12,7 +12,7 @@ use crate::history::{HistoryFinding, Position, Records};
 use crate::intent::{OwnIntent, WriterNote};
 use crate::objects::put_twice;
 use crate::open::Repository;
-use crate::pack_writer::{FrameKey, OpenPack, SealedFrame, random};
+use crate::pack_writer::{FrameKey, OpenPack, PackShape, SealedFrame, random};
 use crate::pending::Pending;
 use crate::put::FrameWriter;
 use crate::upload::Uploader;
@@ -24,6 +24,7 @@ use vellum_format::catalog::{self, Catalog, CatalogedPack};
 use vellum_format::content::{ChunkKind, Content};
 use vellum_format::deletion::Intent;
 use vellum_format::pack::PackedChunk;
+use vellum_format::parity::Parity;
 use vellum_format::snapshot::{self, Root, SnapshotManifest, Summary, Timestamp};
 use vellum_format::{Bytes, ChunkId, DeviceId, ObjectId, ObjectKind, RepositoryId, limits};
 
@@ -40,6 +41,8 @@ const CATALOG_LEN_BYTES: usize = 32 << 20;
 pub struct SessionOptions {
     /// zstd level for this run; `None` takes the class's.
     pub compression_level: Option<i32>,
+    /// What the packs of this run carry against damage; `None` takes what the config says.
+    pub parity: Option<Parity>,
     /// Packs stored at once.
     pub upload_threads: usize,
     /// How this writer introduces itself while it runs.
@@ -48,7 +51,7 @@ pub struct SessionOptions {
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { compression_level: None, upload_threads: 1, writer: WriterNote::default() }
+        Self { compression_level: None, parity: None, upload_threads: 1, writer: WriterNote::default() }
     }
 }
 
@@ -75,6 +78,7 @@ pub struct Session<'repository> {
     repository: &'repository Repository,
     intent: OwnIntent<'repository>,
     level: i32,
+    parity: Parity,
     pending: Pending,
     data: Mutex<OpenPack>,
     meta: Mutex<OpenPack>,
@@ -129,6 +133,7 @@ impl<'repository> Session<'repository> {
             repository,
             intent,
             level: options.compression_level.unwrap_or(repository.class().config.compression_level),
+            parity: options.parity.unwrap_or(repository.config().parity),
             pending: Pending::new(),
             data: Mutex::new(open()?),
             meta: Mutex::new(open()?),
@@ -248,8 +253,8 @@ impl<'repository> Session<'repository> {
             return Ok(());
         }
         let pack_len_bytes = self.repository.config().pack_len_bytes;
-        let salt = pack_salt(&self.intent)?;
-        let finished = pack.finish(self.class(), self.scope(), salt, pack_len_bytes, full)?;
+        let shape = PackShape { pack_len_bytes, full, parity: self.parity };
+        let finished = pack.finish(self.class(), self.scope(), pack_salt(&self.intent)?, &shape)?;
         self.uploader.submit(finished)?;
         let due = self.uploader.stored().len() >= CHECKPOINT_PACKS;
         if due { self.write_catalog() } else { Ok(()) }

@@ -5,6 +5,7 @@ use crate::get::FrameId;
 use crate::objects::{KEPT_TWICE, is_missing, names_of};
 use crate::open::Repository;
 use crate::pack_reader::{FrameReader, open_pack};
+use crate::parity::has_right_parity;
 use crate::tombstones::Tombstone;
 use std::collections::{BTreeMap, BTreeSet};
 use vellum_format::catalog::Catalog;
@@ -181,7 +182,7 @@ impl Repository {
         self.index().chunk_count()
     }
 
-    /// Reads a whole pack: its hash, its directory, every frame, the id of every chunk.
+    /// Reads a whole pack: its hash, its directory, every frame, the id of every chunk, its parity.
     ///
     /// # Errors
     /// [`RepositoryError::Damaged`] naming the pack and what is wrong with it, or [`RepositoryError::Storage`].
@@ -193,6 +194,9 @@ impl Repository {
         for frame in &directory.frames {
             let wrap = &directory.wraps[usize::from(frame.wrap)];
             reader.verify_frame(self.class(), self.id(), wrap, frame, &bytes).map_err(damaged)?;
+        }
+        if !has_right_parity(&bytes) {
+            return Err(damaged("its parity is not that of its body, and could not heal it".to_owned()));
         }
         Ok(PackVerdict { len_bytes: bytes.len() as u64, chunks: directory.chunk_count() as u64 })
     }

@@ -100,6 +100,11 @@ pub trait Disk: Send + Sync {
 
     /// The folder's path, for messages.
     fn location(&self) -> PathBuf;
+
+    /// Whether space is to be set aside on it, because it can be full.
+    fn keeps_reserve(&self) -> bool {
+        false
+    }
 }
 
 /// One name in a folder.
@@ -303,6 +308,10 @@ impl Disk for OsDisk {
 
     fn location(&self) -> PathBuf {
         self.path.clone()
+    }
+
+    fn keeps_reserve(&self) -> bool {
+        true
     }
 }
 

@@ -24,6 +24,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 use vellum_format::ObjectId;
 use vellum_format::content::{ChunkKind, Content};
+use vellum_format::parity::Parity;
 use vellum_format::snapshot::{Summary, Timestamp};
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
 use vellum_repository::{
@@ -56,6 +57,8 @@ pub struct BackupOptions {
     pub skip_if_unchanged: bool,
     /// zstd level for this run.
     pub compression_level: Option<i32>,
+    /// What new packs of this run carry against damage; `None` takes what the repository's config says.
+    pub parity: Option<Parity>,
     /// The program's name and version, for the snapshot.
     pub program: String,
     /// The folder that the repository lies in, if it is a local one: it must not be part of the source.
@@ -77,6 +80,7 @@ impl BackupOptions {
             dry_run: false,
             skip_if_unchanged: false,
             compression_level: None,
+            parity: None,
             program: concat!("vellum ", env!("CARGO_PKG_VERSION")).to_owned(),
             repository_folder: None,
         }
@@ -320,6 +324,7 @@ fn store(
 fn session_options(options: &BackupOptions) -> SessionOptions {
     let mut session = SessionOptions::default();
     session.compression_level = options.compression_level;
+    session.parity = options.parity;
     session.writer = WriterNote {
         time: options.time,
         host: options.host.clone(),

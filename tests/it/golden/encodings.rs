@@ -336,6 +336,7 @@ fn configs() -> Encodings {
         created: CREATED,
         owner: FixedBytes([0xF1; 32]),
         pack_len_bytes: 32 << 20,
+        parity: Parity::ReedSolomon,
         frame_len_bytes: 1 << 20,
         classes: vec![class("phte128")],
         must_understand: Vec::new(),

@@ -29,9 +29,7 @@ pub(super) fn representative(state: &State, setup: &Setup) -> State {
     if setup.merging == Merging::Settled {
         (0..setup.writers).for_each(|number| settle(&mut state, number));
     }
-    sort_packs(&mut state);
-    while reorder(&mut state, setup) {}
-    state
+    smallest(state, setup)
 }
 
 fn settle(state: &mut State, number: usize) {
@@ -73,22 +71,26 @@ fn settle(state: &mut State, number: usize) {
     }
 }
 
-/// Exchanges two neighbours when that gives a smaller state; whether it did.
-fn reorder(state: &mut State, setup: &Setup) -> bool {
-    let before = *state;
-    for number in 1..setup.writers {
-        let mut swapped = *state;
-        swapped.swap_writers(number - 1, number);
-        sort_packs(&mut swapped);
-        *state = swapped.min(*state);
+/// Exchanges that lead through every order of so many.
+const EXCHANGES: [&[(usize, usize)]; 4] = [&[], &[], &[(0, 1)], &[(0, 1), (1, 2), (0, 1), (1, 2), (0, 1)]];
+
+/// The smallest of the states that differ in the numbers of writers, pruners and packs.
+fn smallest(state: State, setup: &Setup) -> State {
+    let mut smallest = state;
+    sort_packs(&mut smallest);
+    let mut one = state;
+    for writers in [None].into_iter().chain(EXCHANGES[setup.writers].iter().map(Some)) {
+        writers.into_iter().for_each(|&(a, b)| one.swap_writers(a, b));
+        for pruners in [None].into_iter().chain(EXCHANGES[setup.pruners].iter().map(Some)) {
+            pruners.into_iter().for_each(|&(a, b)| one.swap_pruners(a, b));
+            if (&one.writers, &one.pruners, one.finished) <= (&smallest.writers, &smallest.pruners, smallest.finished) {
+                let mut sorted = one;
+                sort_packs(&mut sorted);
+                smallest = smallest.min(sorted);
+            }
+        }
     }
-    for number in 1..setup.pruners {
-        let mut swapped = *state;
-        swapped.swap_pruners(number - 1, number);
-        sort_packs(&mut swapped);
-        *state = swapped.min(*state);
-    }
-    *state != before
+    smallest
 }
 
 fn sort_packs(state: &mut State) {

@@ -3,7 +3,7 @@
 mod events;
 mod stream;
 
-use crate::args::{BackupArgs, ExcludeArgs};
+use crate::args::{BackupArgs, ExcludeArgs, Switch};
 use crate::exit_code::ExitCode;
 use crate::invocation::Invocation;
 use crate::paths::{absolute, from_bytes};
@@ -127,6 +127,7 @@ fn options(invocation: &Invocation, args: &BackupArgs, paths: Vec<PathBuf>) -> R
     let mut options = BackupOptions::new(paths);
     options.host = args.host.as_ref().map_or_else(|| settings.host.clone(), |host| host.as_bytes().to_vec());
     options.user = settings.user.clone();
+    options.parity = args.parity.map(Switch::parity);
     options.tags = args.tag.iter().filter(|tag| !tag.is_empty()).cloned().collect();
     options.time = args.time.unwrap_or_else(now);
     options.force = args.force;

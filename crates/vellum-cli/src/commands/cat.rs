@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use vellum::format::catalog::CatalogedPack;
 use vellum::format::content::Content;
 use vellum::format::pack::{Directory, Frame};
+use vellum::format::parity::Parity;
 use vellum::format::tree::{Entry, Node};
 use vellum::format::{ObjectId, ObjectKind};
 use vellum::{FrameCache, Repository, Snapshot, SnapshotFilter, TreeWalk, open_path};
@@ -102,6 +103,7 @@ fn config(repository: &Repository) -> Value {
         "owner_fingerprint": repository.owner_fingerprint(),
         "pack_len_bytes": config.pack_len_bytes,
         "frame_len_bytes": config.frame_len_bytes,
+        "parity": config.parity == Parity::ReedSolomon,
         "classes": config.classes.iter().map(class).collect::<Vec<_>>(),
         "must_understand": config.must_understand,
         "may_ignore": config.may_ignore,

@@ -1,6 +1,6 @@
 //! `vellum init`
 
-use crate::args::{ChunkerChoice, InitArgs, Switch};
+use crate::args::{ChunkerChoice, InitArgs};
 use crate::exit_code::ExitCode;
 use crate::invocation::{Invocation, OwnedCredential};
 use crate::passphrase;
@@ -33,12 +33,9 @@ pub(super) fn run(invocation: &Invocation, args: &InitArgs) -> Result<ExitCode, 
 }
 
 fn options(args: &InitArgs) -> Result<CreateOptions, Failure> {
-    if args.parity == Switch::On {
-        let hint = "leave --parity out, and keep a second copy of the repository elsewhere";
-        return Err(Failure::comes_later("parity data", hint));
-    }
     let mut options = CreateOptions::new(now());
     options.compression_level = args.level;
+    options.parity = args.parity.parity();
     options.chunker.algorithm = match args.chunker {
         ChunkerChoice::Phte128 => "phte128",
         ChunkerChoice::Gear => "gear",
