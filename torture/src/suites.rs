@@ -15,11 +15,14 @@ use crate::failure::Failure;
 use crate::mounts::Journaled;
 use crate::suite::{Bench, Plan, Series, run as run_plan};
 
+/// One series of cases of a suite.
+type Run<'a> = dyn Fn(&mut Series<'_>) -> Result<(), Failure> + Sync + 'a;
+
 /// Runs the suite that was asked for and tells whether all went well. The counts are those of a full run.
 pub(crate) fn run(bench: &Bench) -> Result<bool, Failure> {
     let file_system = bench.arguments.file_system;
     let suite = bench.arguments.suite.as_str();
-    let (count, series_len, run): (u64, u64, &(dyn Fn(&mut Series<'_>) -> Result<(), Failure> + Sync)) = match suite {
+    let (count, series_len, run): (u64, u64, &Run<'_>) = match suite {
         "calls" => return calls::run(bench),
         "clocks" => (300, 15, &clocks::run),
         "full-disk" => (2_000, 50, &full_disk::run),

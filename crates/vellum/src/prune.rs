@@ -12,6 +12,9 @@ use vellum_repository::{
     FrameCache, LiveSet, MaxUnused, PruneReport, PruneSettings, Repository, RepositoryError, Snapshot, WriterNote,
 };
 
+/// Each time at least one damaged segment of the index is replaced. More than this is no accident.
+const MENDS_MAX: usize = 16;
+
 /// How to prune.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -63,11 +66,20 @@ impl PruneOptions {
 /// # Errors
 /// [`Error::Repository`] when anything that says what is needed cannot be read: then nothing more is deleted.
 pub fn prune(repository: &Repository, options: &PruneOptions, context: &Context) -> Result<PruneReport, Error> {
-    freeing_space(repository, || match try_prune(repository, options, context) {
-        // The index was damaged on this machine, and has been read again since (P13).
-        Err(Error::Repository(RepositoryError::FrameForgotten)) => try_prune(repository, options, context),
-        done => done,
-    })
+    freeing_space(repository, || with_sound_index(repository, || try_prune(repository, options, context)))
+}
+
+/// Runs it again when the index turned out damaged on this machine, as often as there may be damage (P13).
+fn with_sound_index<T>(repository: &Repository, run: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    for _ in 0..MENDS_MAX {
+        match run() {
+            Err(Error::Repository(RepositoryError::FrameForgotten | RepositoryError::LocalState(_))) => {
+                repository.reload_if_damaged(repository.mend_count())?;
+            }
+            done => return done,
+        }
+    }
+    run()
 }
 
 /// Runs what frees space; on a full storage once more, with the space that was set aside for that.
