@@ -130,8 +130,8 @@ pub(crate) struct InitArgs {
     /// zstd level, 0 (off) to 22
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(i32).range(0..=22))]
     pub(crate) level: i32,
-    /// Parity in packs: they heal from bad sectors and bit rot, and take a sixteenth more space
-    #[arg(long, value_enum, default_value_t = Switch::On)]
+    /// Parity in packs against bad sectors, a sixteenth more space; this version writes it, a later one heals by it
+    #[arg(long, value_enum, default_value_t = Switch::Off)]
     pub(crate) parity: Switch,
     /// Name of the new slot, for `key list`; default: user@host
     #[arg(long)]
