@@ -2,6 +2,7 @@
 
 use crate::support::{NOW, Versions, assert_holds, backup, check, create, open, remove};
 use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{Capabilities, MemoryStorage, ObjectSummary, Put, Storage, StorageError};
@@ -165,4 +166,48 @@ fn a_prune_counts_on_no_pack_that_is_gone_where_listing_is_slow() {
     vellum::prune(&pruner, &at_once(), &Context::default()).expect("a prune");
     let fresh = open(storage.clone(), key, &LocalState::None);
     assert_holds(&fresh, id, versions.path(0), versions.manifest(0));
+}
+
+/// Nobody waits for a prune, because it publishes nothing: between its look at the snapshots and its look at what they
+/// need, one of them may be forgotten and another prune may delete what only that one needed.
+#[test]
+fn a_snapshot_that_is_forgotten_while_a_prune_marks_is_no_damage() {
+    let versions = Versions::of_files(&[&[("a", 700_000, 1)], &[("b", 700_000, 2)]]);
+    let storage = Arc::new(MemoryStorage::new());
+    let key: &'static KeyFile = Box::leak(Box::new(KeyFile::generate().expect("memory")));
+    let repository = create(storage.clone(), key, &LocalState::None);
+    let first = backup(&repository, versions.path(0)).snapshot.expect("memory");
+    let second = backup(&repository, versions.path(1)).snapshot.expect("memory");
+
+    // 0: before the snapshots are listed, 1: condemnations are, 2: snapshots are, 3: the rest has happened.
+    let (moment, attempts) = (Mutex::new(0), Arc::new(AtomicUsize::new(0)));
+    let (inner, counted) = (storage.clone(), attempts.clone());
+    let hook = move |what: &str, kind: ObjectKind| {
+        if (what, kind) == ("put", ObjectKind::Intent) {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        {
+            let mut moment = moment.lock().expect("memory");
+            *moment = match (*moment, what, kind) {
+                (0 | 1, "list", ObjectKind::Condemned) => 1,
+                (1, "list", ObjectKind::Snapshot) => 2,
+                (2, "list", ObjectKind::Catalog | ObjectKind::Pack) => 3,
+                _ => return,
+            };
+            if *moment != 3 {
+                return;
+            }
+        }
+        let other = open(inner.clone(), key, &LocalState::None);
+        remove(&other, first).expect("memory");
+        let done = vellum::prune(&other, &at_once(), &Context::default()).expect("a prune");
+        assert!(done.packs_deleted > 0, "{done:?}");
+    };
+    let spy = Spy { inner: storage.clone(), keeps_intents: false, is_cheap: true, hook };
+    let pruner = open(Arc::new(spy), key, &LocalState::None);
+    drop(vellum::prune(&pruner, &at_once(), &Context::default()).expect("a prune, whatever is forgotten meanwhile"));
+    assert_eq!(attempts.load(Ordering::SeqCst), 2, "the first attempt went by a snapshot that was gone");
+    let fresh = open(storage.clone(), key, &LocalState::None);
+    assert_holds(&fresh, second, versions.path(1), versions.manifest(1));
+    assert!(check(&fresh).findings.is_empty());
 }
