@@ -30,6 +30,7 @@ pub(crate) fn run(series: &mut Series<'_>) -> Result<(), Failure> {
         let action = match series.below(8) {
             0 => Action::Init,
             1 | 2 => Action::Prune,
+            3 => Action::Check,
             _ => Action::Backup,
         };
         let mut prepared = Prepared::new(&mut scene, action)?;
@@ -38,6 +39,10 @@ pub(crate) fn run(series: &mut Series<'_>) -> Result<(), Failure> {
         scene.note(&ran.told())?;
         let end = prepared.settle(&mut scene, &ran)?;
         series.add("cases");
+        // A backup may have to begin again; nobody else has a reason to say no.
+        if matches!(action, Action::Check | Action::Prune) {
+            ran.expect_code(0, Harm::Stuck)?;
+        }
         series.add(match (ran.report.hits.is_empty(), &end) {
             (true, _) => "done before",
             (_, End::Acknowledged(_)) => "slept and done",
