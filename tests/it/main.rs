@@ -7,6 +7,7 @@ mod docs;
 mod embedding;
 mod faults;
 mod golden;
+mod heal;
 mod history;
 mod hostile;
 mod invariants;

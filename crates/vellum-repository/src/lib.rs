@@ -12,11 +12,13 @@
 mod class;
 mod condemned;
 mod create;
+mod damaged;
 mod device;
 mod error;
 mod fence;
 mod forks;
 mod get;
+mod heal;
 mod history;
 mod intent;
 mod local_state;

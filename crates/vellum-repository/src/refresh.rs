@@ -40,6 +40,7 @@ impl Repository {
             let stored = self.names(ObjectKind::Pack)?;
             refreshed.packs_recovered = self.adopt_unlisted(&stored)?;
             refreshed.packs_absent = self.mark_absent_packs(&stored);
+            self.retain_damaged(&stored);
         }
         Ok(refreshed)
     }

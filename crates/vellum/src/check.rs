@@ -5,7 +5,7 @@ use crate::content::ChunkIter;
 use crate::tree_reader::{TreeWalk, root_content};
 use crate::{Context, Error};
 use rayon::prelude::*;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
@@ -76,6 +76,8 @@ pub struct CheckReport {
     pub packs_read: u64,
     /// Bytes of them.
     pub bytes_read: u64,
+    /// Damaged packs that can be healed by their parity. What lies in them is no loss.
+    pub packs_healable: u64,
     /// Packs that no catalog lists: left by an interrupted backup or a running one. Harmless.
     pub packs_unlisted: u64,
     /// Catalogs and snapshots of which only one copy is there and that no acknowledged snapshot is known to need: left
@@ -91,22 +93,24 @@ pub struct CheckReport {
     pub accepted: Vec<HistoryFinding>,
 }
 
-/// Checks a repository. It changes nothing there.
+/// Checks a repository. It changes nothing there; on this machine it remembers what cannot be read, so that the next
+/// backup stores it again (I20).
 ///
 /// # Errors
 /// [`Error::Repository`] when the storage cannot be read at all, or history does not reach to the given head; damage
 /// is not an error but a finding.
 pub fn check(repository: &Repository, options: &CheckOptions, context: &Context) -> Result<CheckReport, Error> {
-    let report = CheckReport::default();
-    let mut checker =
-        Checker { repository, context, report, seen: HashSet::new(), lost: HashSet::new(), needed: Needed::default() };
+    let mut checker = Checker::new(repository, context);
     let copies = repository.verify_copies()?;
     for damage in copies.damage {
         checker.damage(damage);
     }
     repository.refresh_for_check()?;
     for damage in repository.verify_catalogs()? {
-        checker.damage(damage);
+        match damage.object.kind {
+            ObjectKind::Pack => checker.damaged_pack(damage)?,
+            _ => checker.damage(damage),
+        }
     }
     for damage in repository.verify_tombstones()? {
         checker.damage(damage);
@@ -114,6 +118,7 @@ pub fn check(repository: &Repository, options: &CheckOptions, context: &Context)
     checker.check_packs(options)?;
     checker.check_snapshots(options)?;
     checker.judge_missing_copies(&copies.missing)?;
+    checker.tell_healed()?;
     Ok(checker.report)
 }
 
@@ -126,7 +131,9 @@ struct Checker<'a> {
     report: CheckReport,
     /// Trees that were walked, by the hash of their content.
     seen: HashSet<[u8; 16]>,
-    /// Frames that were found not to open.
+    /// Packs that are there and damaged, each with whether it can be healed.
+    damaged_packs: BTreeMap<ObjectId, bool>,
+    /// Frames that were found not to open, of packs that cannot be healed.
     lost: HashSet<FrameId>,
     needed: Needed,
 }
@@ -143,7 +150,19 @@ struct Needed {
     last_kind: Option<(FrameId, ChunkKind)>,
 }
 
-impl Checker<'_> {
+impl<'a> Checker<'a> {
+    fn new(repository: &'a Repository, context: &'a Context) -> Self {
+        Self {
+            repository,
+            context,
+            report: CheckReport::default(),
+            seen: HashSet::new(),
+            damaged_packs: BTreeMap::new(),
+            lost: HashSet::new(),
+            needed: Needed::default(),
+        }
+    }
+
     fn find(&mut self, finding: Finding) {
         self.report.finding_count += 1;
         if self.report.findings.len() < FINDINGS_KEPT_MAX && !self.report.findings.contains(&finding) {
@@ -153,6 +172,34 @@ impl Checker<'_> {
 
     fn damage(&mut self, Damage { object, reason }: Damage) {
         self.find(Finding { object: Some(object), path: None, reason });
+    }
+
+    /// Damage of a pack, with whether its parity can heal it.
+    fn damaged_pack(&mut self, Damage { object, reason }: Damage) -> Result<(), Error> {
+        let reason = match self.repository.healed_pack(object.id) {
+            Ok(_) => {
+                self.report.packs_healable += u64::from(self.damaged_packs.insert(object.id, true).is_none());
+                format!("{reason}; its parity can heal it")
+            }
+            Err(RepositoryError::Damaged { reason: same, .. }) if same == reason => reason,
+            Err(RepositoryError::Damaged { reason: why, .. }) => {
+                self.damaged_packs.insert(object.id, false);
+                format!("{reason}; {why}")
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.damage(Damage { object, reason });
+        Ok(())
+    }
+
+    /// Packs of which something was healed on the way: nothing heals without being told.
+    fn tell_healed(&mut self) -> Result<(), Error> {
+        for object in self.repository.healed_packs() {
+            if !self.damaged_packs.contains_key(&object.id) {
+                self.damaged_pack(Damage { object, reason: "what it holds does not open".to_owned() })?;
+            }
+        }
+        Ok(())
     }
 
     /// A repository error that concerns one object or chunk becomes a finding; any other ends the check.
@@ -175,7 +222,6 @@ impl Checker<'_> {
         self.context.progress.add_total(chosen.len() as u64, chosen.iter().map(|(_, len)| len).sum());
         self.context.progress.scan_finished.store(true, Ordering::Relaxed);
         let verdicts = self.read_packs(&chosen)?;
-        let mut bad = BTreeSet::new();
         for (id, verdict) in verdicts {
             match verdict {
                 Ok(verdict) => {
@@ -183,13 +229,13 @@ impl Checker<'_> {
                     self.report.bytes_read += verdict.len_bytes;
                 }
                 Err(_) if !listed.contains(&id) => {} // an interrupted backup's; nothing refers to it
-                Err(error) => {
-                    bad.insert(id);
-                    self.finding(error, None)?;
-                }
+                Err(RepositoryError::Damaged { object, reason }) => self.damaged_pack(Damage { object, reason })?,
+                Err(error) => return Err(error.into()),
             }
         }
-        self.lost.extend(self.repository.lost_frames(&bad)?);
+        let hopeless = self.damaged_packs.iter().filter(|(_, heals)| !**heals).map(|(pack, _)| *pack).collect();
+        self.lost.extend(self.repository.lost_frames(&hopeless)?);
+        self.repository.mark_damaged(self.lost.iter().copied());
         Ok(())
     }
 
@@ -341,7 +387,14 @@ impl Checker<'_> {
 
     fn check_chunk(&mut self, chunk: &ChunkRef) -> Result<(), RepositoryError> {
         let id = self.repository.chunk_id(chunk);
-        let places = self.repository.places(chunk);
+        let mut places = self.repository.places(chunk);
+        if places.is_empty() {
+            // A pack that has lost its length may be healed, or hold this undamaged nevertheless.
+            let is_left = |place: &Place| {
+                self.repository.pack_of(place.frame).is_some_and(|pack| self.damaged_packs.contains_key(&pack.id))
+            };
+            places = self.repository.places_anywhere(chunk).into_iter().filter(is_left).collect();
+        }
         let first = places.first().ok_or(RepositoryError::ChunkMissing { id })?;
         self.need_chunk(&places);
         if first.len_bytes != chunk.len_bytes || self.kind_of(first.frame) != Some(ChunkKind::Data) {

@@ -234,6 +234,10 @@ pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
         let objects = count(report.copies_missing, "small object");
         put(&mut text, format_args!("{objects} of interrupted or running backups, stored once; harmless\n"));
     }
+    if report.packs_healable > 0 {
+        let packs = count(report.packs_healable, "damaged pack");
+        put(&mut text, format_args!("{packs} can be healed by parity: run `vellum repair packs`\n"));
+    }
     match report.finding_count {
         0 => text.push_str("no damage was found\n"),
         findings => put(&mut text, format_args!("damage was found: {}\n", count(findings, "finding"))),

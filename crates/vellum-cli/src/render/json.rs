@@ -260,6 +260,7 @@ pub(crate) struct RestoreLine {
     deleted: u64,
     errors: usize,
     metadata_problems: usize,
+    packs_healed: usize,
     total_duration: f64,
 }
 
@@ -276,6 +277,7 @@ impl RestoreLine {
             deleted: report.deleted,
             errors: report.problems.len(),
             metadata_problems: report.metadata_problems.len(),
+            packs_healed: report.healed.len(),
             total_duration: took.as_secs_f64(),
         }
     }
@@ -289,6 +291,7 @@ pub(crate) struct CheckLine {
     folders: u64,
     packs: u64,
     packs_read: u64,
+    packs_healable: u64,
     packs_unlisted: u64,
     copies_missing: u64,
     bytes_read: u64,
@@ -307,6 +310,7 @@ impl CheckLine {
             folders: report.folders,
             packs: report.packs,
             packs_read: report.packs_read,
+            packs_healable: report.packs_healable,
             packs_unlisted: report.packs_unlisted,
             copies_missing: report.copies_missing,
             bytes_read: report.bytes_read,
