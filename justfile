@@ -37,6 +37,62 @@ test-slow:
     cargo test --release -p vellum-repository --features slow
     cargo test --manifest-path fuzz/Cargo.toml
 
+# All of the torture suites with full counts, as root: within an hour on two cores. Goes on after a failure
+torture *OPTIONS:
+    #!/usr/bin/env bash
+    set -u
+    failed=()
+    for suite in kill powercut calls lying-disk full-disk memory processes stopped-writer clocks source local-state; do
+        just "torture-$suite" {{ OPTIONS }} || failed+=("$suite")
+    done
+    echo "failed suites: ${failed[*]:-none}"
+    [[ ${#failed[@]} == 0 ]]
+
+# What a suite takes, such as `just torture-kill --seed 7 --count 50`: see `vellum-torture` without arguments
+_torture *WORDS:
+    cargo build --release --quiet -p vellum-cli -p vellum-torture
+    "${CARGO_TARGET_DIR:-target}/release/vellum-torture" {{ WORDS }}
+
+# kill -9 and requests to end, at any moment
+torture-kill *OPTIONS: (_torture "kill" OPTIONS)
+
+# Power cuts of a mounted ext4 and XFS
+torture-powercut *OPTIONS: (_torture "powercut --fs ext4" OPTIONS) (_torture "powercut --fs xfs" OPTIONS)
+
+# Every system call of every verb fails
+torture-calls *OPTIONS: (_torture "calls" OPTIONS)
+
+# System calls that report success and do nothing, on ext4 and XFS
+torture-lying-disk *OPTIONS: (_torture "lying-disk --fs ext4" OPTIONS) (_torture "lying-disk --fs xfs --count 100" OPTIONS)
+
+# A disk that is full after each block and inode
+torture-full-disk *OPTIONS: (_torture "full-disk" OPTIONS)
+
+# Too little memory
+torture-memory *OPTIONS: (_torture "memory" OPTIONS)
+
+# Writers, pruners, a forgetter and a reader at the same time
+torture-processes *OPTIONS: (_torture "processes" OPTIONS)
+
+# Clients that sleep while others forget, prune and write
+torture-stopped-writer *OPTIONS: (_torture "stopped-writer" OPTIONS)
+
+# Clocks that are years off, or jump
+torture-clocks *OPTIONS: (_torture "clocks" OPTIONS)
+
+# A source that lies and fails
+torture-source *OPTIONS: (_torture "source" OPTIONS)
+
+# Three suites again, with local state that is deleted, rolled back or scrambled between any two runs
+torture-local-state *OPTIONS:
+    #!/usr/bin/env bash
+    set -eu
+    for state in deleted rolled-back scrambled; do
+        just _torture kill --count 200 --local-state $state {{ OPTIONS }}
+        just _torture full-disk --count 200 --local-state $state {{ OPTIONS }}
+        just _torture processes --minutes 1 --local-state $state {{ OPTIONS }}
+    done
+
 # Only safe Rust decodes, so no sanitizer is needed, and without one the pinned toolchain can do it.
 # Hostile bytes for one decoder; what breaks it is kept under fuzz/artifacts
 fuzz TARGET SECONDS:

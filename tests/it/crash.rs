@@ -31,7 +31,7 @@ const HISTORY: usize = 3;
 #[test]
 fn what_was_acknowledged_survives_a_power_cut_at_any_change() {
     let world = World::new(100);
-    world.sweep(0, 4);
+    world.sweep(0, 2);
     let examined = world.examined.load(Ordering::Relaxed);
     assert!(examined >= 250, "a sweep over every change of the disk has hundreds of states, not {examined}");
 }

@@ -80,7 +80,7 @@ fn in_backticks(text: &str) -> Vec<String> {
 }
 
 /// The folders at the root whose content documents name.
-const FOLDERS: [&str; 7] = [".ci", "benches", "crates", "docs", "fixtures", "fuzz", "tests"];
+const FOLDERS: [&str; 8] = [".ci", "benches", "crates", "docs", "fixtures", "fuzz", "tests", "torture"];
 
 /// A path of the checkout starts with one of its folders, or is a file of source or text by its ending. Commands,
 /// patterns and paths of repositories are none.
@@ -159,7 +159,7 @@ fn invariants_in(text: &str) -> BTreeSet<String> {
 #[test]
 fn invariants_are_cited_and_every_citation_stands_in_the_list() {
     let mut cited = BTreeMap::<String, String>::new();
-    for path in ["crates", "tests", "benches", "fuzz"].iter().flat_map(|folder| files_below(folder, "rs")) {
+    for path in ["crates", "tests", "benches", "fuzz", "torture"].iter().flat_map(|folder| files_below(folder, "rs")) {
         if path == "tests/it/docs.rs" {
             continue;
         }

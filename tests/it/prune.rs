@@ -29,7 +29,8 @@ impl World {
         let storage = Arc::new(MemoryStorage::new());
         let key = KeyFile::generate().expect("randomness");
         let repository = create(storage.clone(), &key, &LocalState::None);
-        let ids = (0..count).map(|number| backup(&repository, versions.path(number)).snapshot.unwrap()).collect();
+        let ids =
+            (0..count).map(|number| backup(&repository, versions.path(number)).snapshot.expect("a snapshot")).collect();
         Self { storage, key, versions, repository, ids }
     }
 
@@ -44,7 +45,7 @@ impl World {
     }
 
     fn pack_bytes(&self) -> u64 {
-        self.repository.names(ObjectKind::Pack).unwrap().values().sum()
+        self.repository.names(ObjectKind::Pack).expect("memory").values().sum()
     }
 }
 
@@ -171,20 +172,20 @@ impl World {
         let writer = open(self.storage.clone(), &self.key, &LocalState::None);
         let bytes = self.own();
         let stream = Interrupted { bytes: &bytes, then: Some(meanwhile) };
-        let name = EntryName::new(b"stream".to_vec()).unwrap();
+        let name = EntryName::new(b"stream".to_vec()).expect("a plain name");
         let report = vellum::backup_stream(&writer, &name, stream, &BackupOptions::new([]), &Context::default())?;
         assert!(report.summary.bytes_new < 100_000, "it relies on what is stored: {:?}", report.summary);
-        Ok(report.snapshot.unwrap())
+        Ok(report.snapshot.expect("a snapshot"))
     }
 
     fn own(&self) -> Vec<u8> {
-        std::fs::read(self.versions.path(0).join("own")).unwrap()
+        std::fs::read(self.versions.path(0).join("own")).expect("a file")
     }
 
     fn assert_stream(&self, id: ObjectId) {
         let fresh = open(self.storage.clone(), &self.key, &LocalState::None);
-        fresh.refresh().unwrap();
-        let entry = vellum::open_path(&fresh, &FrameCache::new(4), &snapshot(&fresh, id), b"/stream").unwrap();
+        fresh.refresh().expect("memory");
+        let entry = vellum::open_path(&fresh, &FrameCache::new(4), &snapshot(&fresh, id), b"/stream").expect("a path");
         let Some(Entry { node: Node::File { content, .. }, .. }) = entry else { panic!("the stream is a file") };
         let mut read = Vec::new();
         vellum::read_stream(&fresh, &content, &mut read).expect("all of it");

@@ -80,12 +80,26 @@ pub(crate) struct Prepared {
 }
 
 enum Kind {
-    Backup { source: Arc<Manifest> },
-    Restore { target: PathBuf, promise: Box<Promise> },
-    AddKey { file: PathBuf },
-    RemoveKey { file: PathBuf },
-    Init { folder: PathBuf },
-    Forget { ids: Vec<String> },
+    Backup {
+        source: Arc<Manifest>,
+    },
+    Restore {
+        target: PathBuf,
+        promise: Box<Promise>,
+    },
+    AddKey {
+        file: PathBuf,
+    },
+    RemoveKey {
+        file: PathBuf,
+    },
+    Init {
+        folder: PathBuf,
+    },
+    Forget {
+        ids: Vec<String>,
+    },
+    /// Also a rule, which may keep more than it is asked to, such as what is dated before what was made earlier.
     Other,
 }
 
@@ -188,8 +202,8 @@ fn forget_by_rule(scene: &mut Scene) -> Result<Prepared, Failure> {
     let kept = 1 + scene.random.below(4);
     listed.truncate(listed.len().saturating_sub(kept));
     scene.release(&listed);
-    let call = scene.call("forget").args(["--keep-last", &kept.to_string()]);
-    Ok(Prepared { call: Some(call), kind: Kind::Forget { ids: listed } })
+    let call = scene.call("forget").args(["--across-devices", "--keep-last", &kept.to_string()]);
+    Ok(other(call))
 }
 
 fn expect_forgotten(scene: &Scene, ran: &Ran, ids: &[String]) -> Result<(), Failure> {
@@ -224,8 +238,13 @@ fn expect_locked_out(scene: &Scene, file: &PathBuf) -> Result<(), Failure> {
     ran.expect_code(12, Harm::Silent).map(drop)
 }
 
+/// Where [`Action::Init`] makes a repository.
+pub(crate) fn another(scene: &Scene) -> PathBuf {
+    scene.places.repository.with_file_name("another")
+}
+
 fn init(scene: &mut Scene) -> Result<Prepared, Failure> {
-    let folder = scene.places.repository.with_file_name("another");
+    let folder = another(scene);
     if folder.exists() {
         fs::remove_dir_all(&folder)?;
     }

@@ -5,6 +5,19 @@ use crate::mounts::Journaled;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+const SUITES: [&str; 10] = [
+    "kill",
+    "powercut",
+    "calls",
+    "lying-disk",
+    "full-disk",
+    "memory",
+    "processes",
+    "stopped-writer",
+    "clocks",
+    "source",
+];
+
 pub(crate) const USAGE: &str = "\
 Usage: vellum-torture SUITE [OPTIONS]
 
@@ -41,6 +54,8 @@ Every suite needs root. A failure keeps its folder and names it; exit code 1.
 #[derive(Debug, Clone)]
 pub(crate) struct Arguments {
     pub(crate) suite: String,
+    /// Options that are neither seed nor series, as they were given.
+    pub(crate) others: Vec<String>,
     pub(crate) vellum: PathBuf,
     pub(crate) seed: u64,
     pub(crate) count: Option<u64>,
@@ -59,9 +74,13 @@ impl Arguments {
     /// Reads the words after the program's name.
     pub(crate) fn parse(words: &[String]) -> Result<Self, String> {
         let (suite, options) = words.split_first().ok_or("no suite was named")?;
+        if !SUITES.contains(&suite.as_str()) {
+            return Err(format!("there is no suite {suite}"));
+        }
         let beside = std::env::current_exe().map_err(|error| error.to_string())?.with_file_name("vellum");
         let mut arguments = Self {
             suite: suite.clone(),
+            others: Vec::new(),
             vellum: beside,
             seed: seed_of_now(),
             count: None,
@@ -78,6 +97,9 @@ impl Arguments {
         for pair in options.chunks(2) {
             let [option, value] = pair else { return Err(format!("{} needs a value", pair[0])) };
             arguments.set(option, value).map_err(|why| format!("{option} {value}: {why}"))?;
+            if !matches!(option.as_str(), "--seed" | "--only") {
+                arguments.others.extend([option.clone(), value.clone()]);
+            }
         }
         Ok(arguments)
     }
@@ -108,5 +130,26 @@ fn number<T: std::str::FromStr>(value: &str) -> Result<T, String> {
 
 /// Small, so that people can type it again.
 fn seed_of_now() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros() as u64 % 1_000_000)
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.subsec_micros().into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(words: &[&str]) -> Result<Arguments, String> {
+        Arguments::parse(&words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn options_are_taken_and_others_refused() {
+        let arguments = parse(&["powercut", "--fs", "xfs", "--seed", "7", "--local-state", "rolled-back"]).unwrap();
+        assert_eq!((arguments.file_system, arguments.seed), (Journaled::Xfs, 7));
+        assert_eq!((arguments.local_state, arguments.count), (LocalState::RolledBack, None));
+        for wrong in
+            [&[][..], &["kill", "--seed"], &["kill", "--seed", "x"], &["kill", "--fs", "fat"], &["kill", "-x", "1"]]
+        {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
 }

@@ -122,3 +122,24 @@ impl Report {
         self.counts.values().sum()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_call_fails_as_it_was_told_to_and_the_others_do_not() {
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let injector = Injector::compile(folder.path()).expect("a compiler and seccomp");
+        let (file, report) = (folder.path().join("file"), folder.path().join("report"));
+        let append = "echo a >> \"$1\"; echo b >> \"$1\"; echo c >> \"$1\"";
+        let injection = Injection { below: Some(file.clone()), ..Injection::at("write", 2, "error:28") };
+        let mut words = injector.prefix(&injection, &report);
+        words.extend(["sh", "-c", append, "sh"].map(OsString::from));
+        let ran = Command::new(&words[0]).args(&words[1..]).arg(&file).output().expect("a shell");
+        assert_eq!(fs::read_to_string(&file).expect("the file"), "a\nc\n", "{ran:?}");
+        let report = Report::read(&report);
+        assert_eq!((report.counts["write"], report.hits.len(), report.total()), (3, 1, 3));
+        assert_eq!(report.hits[0], ("write".to_owned(), file.display().to_string()));
+    }
+}

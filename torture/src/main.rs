@@ -39,7 +39,7 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let went_well = if is_inside { run(arguments) } else { namespace::enter(&words) };
+    let went_well = if is_inside { run(arguments) } else { Err(namespace::enter(&words)) };
     match went_well {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

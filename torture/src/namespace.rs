@@ -1,6 +1,7 @@
 //! Mounts and processes of our own: when this program ends, however it ends, the kernel takes them all away.
 
 use crate::failure::Failure;
+use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
 /// The first word of the run inside.
@@ -15,13 +16,16 @@ pub(crate) fn take_mark(words: &mut Vec<String>) -> bool {
     is_inside
 }
 
-/// Runs this program again, inside, and tells whether all went well there.
-pub(crate) fn enter(words: &[String]) -> Result<bool, Failure> {
+/// Becomes a run of this program inside; returns only when that is impossible.
+pub(crate) fn enter(words: &[String]) -> Failure {
     if !rustix::process::geteuid().is_root() {
-        return Err(Failure::unfit("it mounts file systems and limits processes, and needs root"));
+        return Failure::unfit("it mounts file systems and limits processes, and needs root");
     }
+    let own = match std::env::current_exe() {
+        Ok(own) => own,
+        Err(error) => return error.into(),
+    };
     let flags = ["--mount", "--propagation", "private", "--pid", "--fork", "--kill-child", "--mount-proc", "--"];
-    let status = Command::new("unshare").args(flags).arg(std::env::current_exe()?).arg(MARK).args(words).status();
-    let status = status.map_err(|error| Failure::unfit(format!("`unshare` of util-linux is needed: {error}")))?;
-    Ok(status.success())
+    let error = Command::new("unshare").args(flags).arg(own).arg(MARK).args(words).exec();
+    Failure::unfit(format!("`unshare` of util-linux is needed: {error}"))
 }

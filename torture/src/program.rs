@@ -240,7 +240,8 @@ impl Ran {
         if is_crash || self.stderr.contains("panicked at") || matches!(self.code, Some(97..=101)) {
             return Err(self.failure(Harm::Crashed, "it crashed"));
         }
-        let has_failed = self.code.is_some_and(|code| code != 0);
+        // Who was asked to end may do so without a word.
+        let has_failed = self.code.is_some_and(|code| code != 0 && code != 130);
         // Who takes standard output away need not be told on it.
         let is_deaf = self.report.hits.iter().any(|(_, path)| path.ends_with(".out"));
         if has_failed && !is_deaf && !self.names_something() {

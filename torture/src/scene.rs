@@ -375,3 +375,24 @@ fn path_bytes(line: &serde_json::Value) -> Vec<u8> {
     let byte = |at: usize| digits.get(at..at + 2).and_then(|two| u8::from_str_radix(two, 16).ok());
     (0..digits.len()).step_by(2).filter_map(byte).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn manifest_of(entries: &[(&str, &str)]) -> Manifest {
+        entries.iter().map(|(path, text)| (path.as_bytes().to_vec(), (*text).to_owned())).collect()
+    }
+
+    #[test]
+    fn excused_is_what_was_named_with_its_other_names_and_nothing_else() {
+        let entries = [("a", "file 1 group=a"), ("b", "file 1 group=a"), ("c/d", "file 2"), ("e", "file 3")];
+        let excused = ["a", "c"].map(|path| path.as_bytes().to_vec()).into();
+        let promise = Promise { manifest: Arc::new(manifest_of(&entries)), excused };
+        assert!(promise.differences(&manifest_of(&[("e", "file 3")])).is_empty());
+        assert_eq!(promise.differences(&manifest_of(&[("e", "file 4")])).len(), 1);
+        assert_eq!(promise.differences(&manifest_of(&[])).len(), 1);
+        let all = Promise { excused: BTreeSet::new(), ..promise };
+        assert_eq!(all.differences(&manifest_of(&entries[1..])).len(), 1);
+    }
+}

@@ -120,8 +120,10 @@ pub(crate) fn run(bench: &Bench, plan: &Plan<'_>) -> bool {
 }
 
 fn take(next: &AtomicU64, series_count: u64, bench: &Bench) -> Option<u64> {
-    let failed = lock(&bench.tally.failures).len();
-    if bench.is_stopped.load(Ordering::Relaxed) || failed >= FAILURES_MAX {
+    let failures = lock(&bench.tally.failures);
+    // A suite that cannot do its work here cannot do more of it.
+    let is_unfit = failures.iter().any(|(harm, _)| *harm == Harm::Unfit);
+    if bench.is_stopped.load(Ordering::Relaxed) || is_unfit || failures.len() >= FAILURES_MAX {
         return None;
     }
     let number = next.fetch_add(1, Ordering::Relaxed);
@@ -142,10 +144,12 @@ fn run_series(bench: &Bench, plan: &Plan<'_>, number: u64, cases: std::ops::Rang
     });
     let removed = done.and_then(|()| Ok(fs::remove_dir_all(&folder)?));
     if let Err(failure) = removed {
-        let count = bench.arguments.count.map(|count| format!(" --count {count}")).unwrap_or_default();
+        let Arguments { suite, others, .. } = &bench.arguments;
+        let again: Vec<&str> = others.iter().map(String::as_str).collect();
         let told = format!(
-            "{} {failure}\nrepeat with: --seed {seed}{count} --only {number}\nkept: {}",
+            "{} {failure}\nrepeat with: vellum-torture {suite} {} --seed {seed} --only {number}\nkept: {}",
             plan.name,
+            again.join(" "),
             folder.display()
         );
         drop(fs::write(folder.join("failure"), &told));

@@ -13,34 +13,35 @@ mod stopped_writer;
 
 use crate::failure::Failure;
 use crate::mounts::Journaled;
-use crate::suite::{Bench, Plan, run as run_plan};
+use crate::suite::{Bench, Plan, Series, run as run_plan};
 
-/// Runs the suite that was asked for and tells whether all went well.
+/// One series of cases of a suite.
+type Run<'a> = dyn Fn(&mut Series<'_>) -> Result<(), Failure> + Sync + 'a;
+
+/// Runs the suite that was asked for and tells whether all went well. The counts are those of a full run.
 pub(crate) fn run(bench: &Bench) -> Result<bool, Failure> {
-    let plan = |name: &str, count, series_len, run| Plan { name: name.to_owned(), count, series_len, run };
-    Ok(match bench.arguments.suite.as_str() {
-        "clocks" => run_plan(bench, &plan("clocks", 300, 15, &clocks::run)),
-        "full-disk" => run_plan(bench, &plan("full-disk", 2_000, 50, &full_disk::run)),
-        "lying-disk" => run_plan(bench, &plan("lying-disk", 500, 10, &lying_disk::run)),
-        "memory" => run_plan(bench, &plan("memory", 500, 10, &memory::run)),
-        "kill" => run_plan(bench, &plan("kill", 1_000, 10, &kill::run)),
-        "calls" => calls::run(bench)?,
-        "processes" => run_plan(bench, &plan("processes", 1, 1, &processes::run)),
-        "source" => run_plan(bench, &plan("source", 300, 10, &source::run)),
+    let file_system = bench.arguments.file_system;
+    let suite = bench.arguments.suite.as_str();
+    let (count, series_len, run): (u64, u64, &Run<'_>) = match suite {
+        "calls" => return calls::run(bench),
+        "clocks" => (300, 15, &clocks::run),
+        "full-disk" => (2_000, 50, &full_disk::run),
+        "kill" => (1_000, 10, &kill::run),
+        "lying-disk" => (500, 10, &lying_disk::run),
+        "memory" => (500, 10, &memory::run),
+        "powercut" if file_system == Journaled::Xfs => (300, 5, &power_cut::run),
+        "powercut" => (1_000, 5, &power_cut::run),
+        "processes" => (1, 1, &processes::run),
+        "source" => (300, 10, &source::run),
         "stopped-writer" => {
             bench.program.needs(&["forget", "prune"])?;
-            run_plan(bench, &plan("stopped-writer", 300, 6, &stopped_writer::run))
+            (300, 6, &stopped_writer::run)
         }
-        "powercut" => power_cut(bench),
         other => return Err(Failure::unfit(format!("there is no suite {other}"))),
-    })
-}
-
-fn power_cut(bench: &Bench) -> bool {
-    let file_system = bench.arguments.file_system;
-    let count = match file_system {
-        Journaled::Ext4 => 300,
-        Journaled::Xfs => 100,
     };
-    run_plan(bench, &Plan { name: format!("powercut {file_system}"), count, series_len: 5, run: &power_cut::run })
+    let name = match suite {
+        "powercut" | "lying-disk" => format!("{suite} {file_system}"),
+        _ => suite.to_owned(),
+    };
+    Ok(run_plan(bench, &Plan { name, count, series_len, run }))
 }

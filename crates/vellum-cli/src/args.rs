@@ -4,12 +4,11 @@
 
 use crate::reference::{SnapshotPath, SnapshotReference};
 use crate::rules::{parse_count, parse_grouping, parse_span};
-use crate::units::{parse_duration, parse_size};
+use crate::units::{parse_seconds, parse_size};
 use clap::builder::TypedValueParser;
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::time::Duration;
 use vellum::format::parity::Parity;
 use vellum::format::snapshot::Timestamp;
 use vellum::retention::{Count, Grouping, Span};
@@ -131,8 +130,8 @@ pub(crate) struct InitArgs {
     /// zstd level, 0 (off) to 22
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(i32).range(0..=22))]
     pub(crate) level: i32,
-    /// Parity in packs: they heal from bad sectors and bit rot, and take a sixteenth more space
-    #[arg(long, value_enum, default_value_t = Switch::On)]
+    /// Parity in packs against bad sectors, a sixteenth more space; this version writes it, a later one heals by it
+    #[arg(long, value_enum, default_value_t = Switch::Off)]
     pub(crate) parity: Switch,
     /// Name of the new slot, for `key list`; default: user@host
     #[arg(long)]
@@ -360,7 +359,10 @@ pub(crate) struct ForgetArgs {
     #[arg(long)]
     pub(crate) prune: bool,
     #[command(flatten)]
-    pub(crate) prune_options: PruneArgs,
+    pub(crate) prune_limits: PruneLimits,
+    /// Only tell what would be done
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
     // Last, because its heading holds for all that follow.
     #[command(flatten)]
     pub(crate) keep: KeepArgs,
@@ -411,23 +413,6 @@ pub(crate) struct KeepArgs {
     pub(crate) keep_tag: Vec<String>,
 }
 
-/// How space is given back.
-#[derive(Debug, Args)]
-pub(crate) struct PruneArgs {
-    /// Unused data that may stay: a share such as 5%, a size such as 10G, or `unlimited`
-    #[arg(long, value_name = "PCT", default_value = "5%", value_parser = parse_max_unused)]
-    pub(crate) max_unused: MaxUnused,
-    /// Data that may be packed anew in this run, such as 20G
-    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
-    pub(crate) max_repack: Option<u64>,
-    /// How long unused packs stay before they are deleted, such as 24h, 7d or 0
-    #[arg(long, value_name = "D", default_value = "24h", value_parser = parse_duration)]
-    pub(crate) grace: Duration,
-    /// Only tell what would be done
-    #[arg(short = 'n', long)]
-    pub(crate) dry_run: bool,
-}
-
 /// `vellum check`
 #[derive(Debug, Args)]
 pub(crate) struct CheckArgs {
@@ -446,6 +431,30 @@ pub(crate) struct CheckArgs {
     /// Take what is wrong with history for how things are; this machine does not tell it again
     #[arg(long, conflicts_with = "no_cache")]
     pub(crate) accept_history: bool,
+}
+
+/// `vellum prune`
+#[derive(Debug, Args)]
+pub(crate) struct PruneArgs {
+    #[command(flatten)]
+    pub(crate) limits: PruneLimits,
+    /// Only tell what would be done
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+}
+
+/// How `prune`, and `forget --prune`, decide.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct PruneLimits {
+    /// How much may stay unused before packs are rewritten: a share such as 5%, a size, or `unlimited`
+    #[arg(long, value_name = "PCT|SIZE", default_value = "5%", value_parser = parse_max_unused)]
+    pub(crate) max_unused: MaxUnused,
+    /// Rewrite packs of at most this size in one run, such as 10G
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) max_repack: Option<u64>,
+    /// How long a condemned pack stays before it is deleted, such as 24h or 7d; 0 deletes at once what may go
+    #[arg(long, value_name = "D", default_value = "24h", value_parser = parse_seconds)]
+    pub(crate) grace: i64,
 }
 
 /// `vellum key`
@@ -578,14 +587,15 @@ fn parse_sample(text: &str) -> Result<ReadData, String> {
 
 /// `5%`, `10G` or `unlimited`.
 fn parse_max_unused(text: &str) -> Result<MaxUnused, String> {
-    let wrong = || "it must be a share such as 5%, a size such as 10G, or `unlimited`".to_owned();
-    match text.strip_suffix('%') {
-        None if text == "unlimited" => Ok(MaxUnused::Unlimited),
-        None => parse_size(text).map(MaxUnused::Bytes).map_err(|_| wrong()),
-        Some(percent) => match percent.parse::<f64>() {
-            Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(MaxUnused::Percent(percent)),
-            _ => Err(wrong()),
-        },
+    let Some(share) = text.strip_suffix('%') else {
+        return match text {
+            "unlimited" => Ok(MaxUnused::Unlimited),
+            size => parse_size(size).map(MaxUnused::Bytes),
+        };
+    };
+    match share.parse() {
+        Ok(percent) if (0.0..=100.0).contains(&percent) => Ok(MaxUnused::Percent(percent)),
+        _ => Err("a share goes from 0% to 100%".to_owned()),
     }
 }
 
@@ -664,7 +674,7 @@ mod tests {
             "vellum forget --keep-last 1 --group-by user",
             "vellum forget --keep-last 1 --grace 7d",
             "vellum forget --keep-last 1 --max-unused 3%",
-            "vellum forget --keep-last 1 --prune --grace 1m",
+            "vellum forget --keep-last 1 --prune --grace 1y",
             "vellum forget --keep-last 1 --prune --max-unused 101%",
             "vellum check --sample 0%",
             "vellum check --sample 101",
@@ -681,21 +691,6 @@ mod tests {
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
-    }
-
-    #[test]
-    fn prune_has_its_defaults() {
-        let options = |line: &str| match parse(line).unwrap().verb {
-            Verb::Forget(args) => args.prune_options,
-            verb => panic!("{verb:?}"),
-        };
-        let defaults = options("vellum forget --keep-last 1");
-        assert_eq!((defaults.max_unused, defaults.max_repack), (MaxUnused::Percent(5.0), None));
-        assert_eq!((defaults.grace, defaults.dry_run), (Duration::from_hours(24), false));
-        let chosen = options("vellum forget --keep-last 1 --prune --max-unused 1G --grace 0");
-        assert_eq!((chosen.max_unused, chosen.grace), (MaxUnused::Bytes(1 << 30), Duration::ZERO));
-        let chosen = options("vellum forget --keep-last 1 --prune --max-unused unlimited --grace 1d12h");
-        assert_eq!((chosen.max_unused, chosen.grace), (MaxUnused::Unlimited, Duration::from_hours(36)));
     }
 
     #[test]

@@ -1,7 +1,6 @@
 //! Retention rules from text.
 
 use crate::args::KeepArgs;
-use crate::units::counted_units;
 use vellum::retention::{Count, Grouping, Policy, Span};
 
 /// A number, or `unlimited`, which is `-1` too.
@@ -15,20 +14,27 @@ pub(crate) fn parse_count(text: &str) -> Result<Count, String> {
     }
 }
 
-/// Years, months, days and hours: `30d`, `1y5m7d2h` or `0`.
+/// Years, months, days and hours, each at most once: `30d`, `1y5m7d2h` or `0`.
 pub(crate) fn parse_span(text: &str) -> Result<Span, String> {
     let wrong = || "it must be years, months, days and hours, such as 30d or 1y5m7d2h".to_owned();
-    let mut span = Span::default();
-    for (count, unit) in counted_units(text).ok_or_else(wrong)? {
-        match unit {
-            'y' => span.years = count,
-            'm' => span.months = count,
-            'd' => span.days = count,
-            'h' => span.hours = count,
+    let [mut years, mut months, mut days, mut hours] = [None; 4];
+    let mut rest = if text == "0" { "0d" } else { text };
+    while !rest.is_empty() {
+        let (number, unit) = rest.split_at(rest.find(|letter: char| !letter.is_ascii_digit()).ok_or_else(wrong)?);
+        let part = match unit.as_bytes()[0] {
+            b'y' => &mut years,
+            b'm' => &mut months,
+            b'd' => &mut days,
+            b'h' => &mut hours,
             _ => return Err(wrong()),
+        };
+        if part.replace(number.parse().map_err(|_| wrong())?).is_some() {
+            return Err(wrong());
         }
+        rest = &unit[1..];
     }
-    Ok(span)
+    let [years, months, days, hours] = [years, months, days, hours].map(Option::unwrap_or_default);
+    if text.is_empty() { Err(wrong()) } else { Ok(Span { years, months, days, hours }) }
 }
 
 /// Labels with commas between. An empty text is one empty label, which stands for having none.
@@ -107,7 +113,7 @@ mod tests {
             assert_eq!(parse_span(text).unwrap().to_string(), text);
         }
         assert_eq!(parse_span("2h7d"), Ok(Span { days: 7, hours: 2, ..Span::default() }));
-        for text in ["", "30", "d", "-3d", "3w", "3D", "1d1d", "5000000000d"] {
+        for text in ["", "30", "d", "-3d", "3w", "3D", "1d1d", "1d2", "1é", " 1d", "5000000000d"] {
             assert!(parse_span(text).is_err(), "{text}");
         }
     }

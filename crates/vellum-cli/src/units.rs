@@ -31,34 +31,21 @@ pub(crate) fn parse_size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// Days and hours: `24h`, `7d`, `1d12h` or `0`.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    const SECONDS: [(char, u64); 2] = [('d', 86_400), ('h', 3600)];
-    let wrong = || "it must be a time such as 24h, 7d, 1d12h or 0".to_owned();
-    let parts = counted_units(text).ok_or_else(wrong)?;
-    let mut seconds = 0u64;
-    for (count, unit) in parts {
-        let (_, of_unit) = SECONDS.iter().find(|(letter, _)| *letter == unit).ok_or_else(wrong)?;
-        let more = u64::from(count).checked_mul(*of_unit);
-        seconds = more.and_then(|more| seconds.checked_add(more)).ok_or_else(wrong)?;
-    }
-    Ok(Duration::from_secs(seconds))
-}
-
-/// Numbers with a letter behind each, each letter once; none of them for `0`.
-pub(crate) fn counted_units(text: &str) -> Option<Vec<(u32, char)>> {
-    if text == "0" {
-        return Some(Vec::new());
-    }
-    let mut parts: Vec<(u32, char)> = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find(|letter: char| !letter.is_ascii_digit()) {
-        let unit = rest[at..].chars().next()?;
-        let is_new = parts.iter().all(|(_, other)| *other != unit);
-        parts.push((rest[..at].parse().ok().filter(|_| is_new)?, unit));
-        rest = &rest[at + unit.len_utf8()..];
-    }
-    (rest.is_empty() && !parts.is_empty()).then_some(parts)
+/// A time span in seconds: a number with `s`, `m`, `h`, `d` or `w`; 0 needs no unit.
+pub(crate) fn parse_seconds(text: &str) -> Result<i64, String> {
+    let wrong = || "it must be a time span such as 0, 90m, 24h, 7d or 2w".to_owned();
+    let digits = text.trim_end_matches(|character: char| character.is_ascii_alphabetic());
+    let number: i64 = digits.parse().map_err(|_| wrong())?;
+    let unit = match &text[digits.len()..] {
+        "" if number == 0 => 1,
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        "w" => 7 * 24 * 60 * 60,
+        _ => return Err(wrong()),
+    };
+    number.checked_mul(unit).filter(|seconds| *seconds >= 0).ok_or_else(wrong)
 }
 
 /// Bytes for people, in powers of 1024.
@@ -113,6 +100,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn time_spans_need_a_unit_unless_they_are_none() {
+        let of = |text| parse_seconds(text).ok();
+        assert_eq!(
+            [of("0"), of("90m"), of("24h"), of("7d"), of("2w"), of("5s")],
+            [0, 5400, 86_400, 604_800, 1_209_600, 5].map(Some)
+        );
+        for wrong in ["", "7", "d", "-1d", "1y", "1.5h", "99999999999999999d"] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
     fn sizes_parse() {
         for (text, bytes) in [
             ("0", 0),
@@ -129,16 +128,6 @@ mod tests {
         }
         for text in ["", "M", "-1", "1X", "1e999", "99999999999T", "NaN", "1 M x"] {
             assert!(parse_size(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn durations_parse() {
-        for (text, hours) in [("0", 0), ("24h", 24), ("7d", 168), ("1d12h", 36), ("12h1d", 36), ("0d", 0)] {
-            assert_eq!(parse_duration(text), Ok(Duration::from_hours(hours)), "{text}");
-        }
-        for text in ["", "1", "d", "-1d", "1d2", "1m", "1d1d", "1.5h", " 1h", "1é", "99999999999h"] {
-            assert!(parse_duration(text).is_err(), "{text}");
         }
     }
 

@@ -105,6 +105,8 @@ pub struct Prune<'repository, 'settings> {
     condemned_before: BTreeSet<ObjectId>,
     condemned_own: BTreeSet<ObjectId>,
     snapshots: Vec<Snapshot>,
+    /// Writers that were fenced before `snapshots` were listed for G6: only for these says an absence anything.
+    fenced: BTreeSet<ObjectId>,
     /// Packs that hold what is needed, by this run's marks.
     relied_on: BTreeSet<ObjectId>,
     /// Packs that catalogs list, that are not there, and that nobody needs.
@@ -129,7 +131,7 @@ impl Repository {
         let busy = self.intents()?.iter().filter(|(id, _)| *id != intent.id()).map(|(id, _)| pack_tag(id)).collect();
         let condemned_before = self.heed_condemnations()?.packs();
         let snapshots = self.readable_snapshots()?;
-        self.refresh()?;
+        self.refresh_for_deletion()?;
         Ok(Prune {
             repository: self,
             settings,
@@ -138,6 +140,7 @@ impl Repository {
             condemned_before,
             condemned_own: BTreeSet::new(),
             snapshots,
+            fenced: BTreeSet::new(),
             relied_on: BTreeSet::new(),
             absent: BTreeSet::new(),
             due: Vec::new(),
@@ -325,8 +328,10 @@ impl<'repository> Prune<'repository, '_> {
     pub fn look_again(&mut self) -> Result<bool, RepositoryError> {
         let repository = self.repository;
         let condemned = repository.condemned_packs();
+        // Before the snapshots: one whose writer is fenced later may have been acknowledged after they were listed.
+        self.fenced = repository.fences()?.raised().copied().collect();
         let snapshots = repository.readable_snapshots()?;
-        repository.refresh()?;
+        repository.refresh_for_deletion()?;
         let stored = repository.names(ObjectKind::Pack)?;
         let before: BTreeSet<ObjectId> = self.snapshots.iter().map(|one| one.id).collect();
         let none_new = snapshots.iter().all(|one| before.contains(&one.id));

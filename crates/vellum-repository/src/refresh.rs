@@ -45,6 +45,16 @@ impl Repository {
         Ok(refreshed)
     }
 
+    /// As [`Repository::refresh`], for whoever deletes: packs are listed even where that is slow, so that none counts
+    /// that is gone.
+    pub(crate) fn refresh_for_deletion(&self) -> Result<(), RepositoryError> {
+        self.refresh()?;
+        if !self.storage().capabilities().cheap_listing {
+            self.mark_absent_packs(&self.names(ObjectKind::Pack)?);
+        }
+        Ok(())
+    }
+
     /// As [`Repository::refresh`], but heals nothing on the way: what no usable catalog lists counts as missing, and
     /// packs are listed even where that is slow.
     ///

@@ -106,6 +106,11 @@ pub trait Disk: Send + Sync {
 
     /// The folder's path, for messages.
     fn location(&self) -> PathBuf;
+
+    /// Whether space is to be set aside on it, because it can be full.
+    fn keeps_reserve(&self) -> bool {
+        false
+    }
 }
 
 /// One name in a folder.
@@ -315,6 +320,10 @@ impl Disk for OsDisk {
 
     fn location(&self) -> PathBuf {
         self.path.clone()
+    }
+
+    fn keeps_reserve(&self) -> bool {
+        true
     }
 }
 

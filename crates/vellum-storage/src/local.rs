@@ -415,6 +415,9 @@ impl<D: Disk> Storage for LocalStorage<D> {
 
     /// Many files rather than one, because a disk can also run out of names. What is in them does not compress.
     fn keep_reserve(&self) {
+        if !self.disk.keeps_reserve() {
+            return;
+        }
         if self.disk.make_folder(RESERVE_FOLDER).is_err_and(|error| error.kind() != io::ErrorKind::AlreadyExists) {
             return;
         }

@@ -6,7 +6,7 @@ use crate::{Context, Error, SnapshotFilter, SnapshotRef};
 use std::collections::BTreeMap;
 use vellum_format::snapshot::Timestamp;
 use vellum_format::{ObjectId, ObjectKind, limits};
-use vellum_repository::{Removal, Repository, RepositoryError, Snapshot, Snapshots};
+use vellum_repository::{History, HistoryFinding, Removal, Repository, RepositoryError, Snapshot, Snapshots};
 
 /// Which snapshots go.
 #[derive(Debug, Clone)]
@@ -136,8 +136,10 @@ pub struct ForgetReport {
     pub plan: ForgetPlan,
     /// The record of the removal; none after a dry run, or when nothing went.
     pub tombstone: Option<ObjectId>,
-    /// Snapshots that cannot be read. They stayed, unless they were named.
+    /// Records that cannot be read. Snapshots among them stayed, unless they were named.
     pub damaged: Vec<RepositoryError>,
+    /// What an honest storage would not show: rules did not count what it withholds.
+    pub findings: Vec<HistoryFinding>,
 }
 
 /// Removes snapshots that are named, or that no rule keeps. What only they needed stays until a prune.
@@ -148,25 +150,23 @@ pub struct ForgetReport {
 /// # Errors
 /// Those of [`plan_forget`], before anything is removed; [`Error::Cancelled`]; [`Error::Repository`].
 pub fn forget(repository: &Repository, options: &ForgetOptions, context: &Context) -> Result<ForgetReport, Error> {
-    let snapshots = repository.snapshots()?;
+    let History { snapshots, damaged, findings, .. } = repository.history()?;
+    let snapshots = Snapshots { snapshots, damaged, ..Snapshots::default() };
     let plan = plan_forget(&snapshots, options)?;
     context.check_cancelled()?;
-    let removed = plan.removed();
-    let tombstone = match options.dry_run || removed.is_empty() {
-        true => None,
-        false => {
-            let removal = Removal {
-                snapshots: removed,
-                time: options.now,
-                host: options.host.clone(),
-                user: options.user.clone(),
-                program: options.program.clone(),
-                reason: options.target.reason(),
-            };
-            Some(freeing_space(repository, || Ok(repository.remove_snapshots(&removal)?))?)
-        }
+    let removal = Removal {
+        snapshots: plan.removed(),
+        time: options.now,
+        host: options.host.clone(),
+        user: options.user.clone(),
+        program: options.program.clone(),
+        reason: options.target.reason(),
     };
-    Ok(ForgetReport { plan, tombstone, damaged: snapshots.damaged })
+    let tombstone = match options.dry_run || removal.snapshots.is_empty() {
+        true => None,
+        false => Some(freeing_space(repository, || Ok(repository.remove_snapshots(&removal)?))?),
+    };
+    Ok(ForgetReport { plan, tombstone, damaged: snapshots.damaged, findings })
 }
 
 /// Decides what goes, and removes nothing.
@@ -273,7 +273,7 @@ mod tests {
             sequence: seconds.unsigned_abs(),
             previous: None,
             seen: vec![],
-            intent: ObjectId::of(b"intent"),
+            intent: id(name),
             time: Timestamp { seconds, nanoseconds: 0 },
             host: Bytes(host.as_bytes().to_vec()),
             user: String::new(),

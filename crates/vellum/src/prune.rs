@@ -5,12 +5,17 @@ use crate::platform::process;
 use crate::tree_reader::{TreeWalk, root_content};
 use crate::{Context, Error};
 use std::collections::HashSet;
+use vellum_format::ObjectId;
 use vellum_format::content::{ChunkKind, Content};
 use vellum_format::snapshot::Timestamp;
 use vellum_format::tree::Node;
+use vellum_repository::storage::StorageError;
 use vellum_repository::{
     FrameCache, LiveSet, MaxUnused, PruneReport, PruneSettings, Repository, RepositoryError, Snapshot, WriterNote,
 };
+
+/// Each time a damaged segment of the index was replaced, or a snapshot was forgotten. More than this is no accident.
+const ATTEMPTS_MAX: usize = 16;
 
 /// How to prune.
 #[derive(Debug, Clone)]
@@ -63,11 +68,45 @@ impl PruneOptions {
 /// # Errors
 /// [`Error::Repository`] when anything that says what is needed cannot be read: then nothing more is deleted.
 pub fn prune(repository: &Repository, options: &PruneOptions, context: &Context) -> Result<PruneReport, Error> {
-    freeing_space(repository, || match try_prune(repository, options, context) {
-        // The index was damaged on this machine, and has been read again since (P13).
-        Err(Error::Repository(RepositoryError::FrameForgotten)) => try_prune(repository, options, context),
-        done => done,
+    freeing_space(repository, || {
+        for _ in 1..ATTEMPTS_MAX {
+            if let Some(report) = attempt(repository, options, context)? {
+                return Ok(report);
+            }
+        }
+        try_prune(repository, options, context, &mut Vec::new())
     })
+}
+
+/// One attempt; nothing when what it went by turned out wrong without anything being wrong with the repository.
+fn attempt(repository: &Repository, options: &PruneOptions, context: &Context) -> Result<Option<PruneReport>, Error> {
+    let mut marked = Vec::new();
+    match try_prune(repository, options, context, &mut marked) {
+        Ok(report) => Ok(Some(report)),
+        // P13: damage of the index on this machine.
+        Err(Error::Repository(RepositoryError::FrameForgotten | RepositoryError::LocalState(_))) => {
+            repository.reload_if_damaged(repository.mend_count())?;
+            Ok(None)
+        }
+        // Nobody waits for a prune: what only a snapshot needs that was forgotten meanwhile may be gone already.
+        Err(Error::Repository(error)) if tells_of_absence(&error) && were_forgotten(repository, &marked)? => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn tells_of_absence(error: &RepositoryError) -> bool {
+    use RepositoryError::{ChunkDamaged, ChunkMissing, Damaged, Storage};
+    match error {
+        ChunkMissing { .. } | ChunkDamaged { .. } | Damaged { .. } => true,
+        Storage(error) => matches!(error, StorageError::NotFound { .. }),
+        _ => false,
+    }
+}
+
+/// Whether some of these snapshots are not there any more.
+fn were_forgotten(repository: &Repository, marked: &[ObjectId]) -> Result<bool, Error> {
+    let there: HashSet<ObjectId> = repository.snapshots()?.snapshots.iter().map(|snapshot| snapshot.id).collect();
+    Ok(marked.iter().any(|id| !there.contains(id)))
 }
 
 /// Runs what frees space; on a full storage once more, with the space that was set aside for that.
@@ -84,7 +123,13 @@ pub(crate) fn freeing_space<T>(repository: &Repository, run: impl Fn() -> Result
     done
 }
 
-fn try_prune(repository: &Repository, options: &PruneOptions, context: &Context) -> Result<PruneReport, Error> {
+/// `marked` gets the snapshots whose needs it goes by.
+fn try_prune(
+    repository: &Repository,
+    options: &PruneOptions,
+    context: &Context,
+    marked: &mut Vec<ObjectId>,
+) -> Result<PruneReport, Error> {
     let settings = PruneSettings {
         note: WriterNote {
             time: options.now,
@@ -103,6 +148,7 @@ fn try_prune(repository: &Repository, options: &PruneOptions, context: &Context)
         repository.finish_removals()?;
     }
     let mut prune = repository.begin_prune(settings)?;
+    *marked = ids(prune.snapshots());
     let mut live = mark(repository, prune.snapshots(), context)?;
     let plan = prune.plan(&live)?;
     if options.dry_run {
@@ -113,6 +159,7 @@ fn try_prune(repository: &Repository, options: &PruneOptions, context: &Context)
     context.check_cancelled()?;
     if prune.outlast()? {
         if prune.look_again()? {
+            *marked = ids(prune.snapshots());
             live = mark(repository, prune.snapshots(), context)?;
         }
         prune.rescue(&live)?;
@@ -120,6 +167,10 @@ fn try_prune(repository: &Repository, options: &PruneOptions, context: &Context)
         prune.sweep()?;
     }
     Ok(prune.report().clone())
+}
+
+fn ids(snapshots: &[Snapshot]) -> Vec<ObjectId> {
+    snapshots.iter().map(|snapshot| snapshot.id).collect()
 }
 
 /// Marks everything that these snapshots need.

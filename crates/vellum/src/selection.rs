@@ -66,10 +66,10 @@ pub fn find_snapshot(
         return Ok(repository.read_snapshot(id)?);
     }
     let Snapshots { snapshots, damaged, void: _ } = repository.snapshots()?;
-    match (reference.among(&snapshots, filter), damaged.into_iter().next()) {
-        // Where no snapshot can be read at all, that is the news.
-        (Err(Error::NoSnapshot { .. }), Some(unreadable)) if snapshots.is_empty() => Err(unreadable.into()),
-        (found, _) => found.cloned(),
+    // Where no snapshot can be read at all, that is the news.
+    match damaged.into_iter().next().filter(|_| snapshots.is_empty()) {
+        Some(unreadable) => Err(unreadable.into()),
+        None => reference.among(&snapshots, filter).cloned(),
     }
 }
 

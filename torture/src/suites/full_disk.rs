@@ -61,6 +61,11 @@ fn copy(
         fs::remove_dir_all(&cache)?;
     }
     copy_folder(&template.join("cache"), &cache)?;
+    // An earlier copy's local state knows snapshots that this one never had.
+    let history = series.folder.join("cache-history");
+    if history.exists() {
+        fs::remove_dir_all(&history)?;
+    }
     let places = Places { repository: point.join("repository"), cache, ..scene.places.clone() };
     let copied = scene.at(places, series.random.next());
     lock(&copied.promises).clone_from(&lock(&scene.promises));
@@ -93,16 +98,27 @@ fn used(mount: &Mount, scarce: Scarce) -> Result<u64, Failure> {
     })
 }
 
-/// A backup on a disk with room for so many steps; then with room again.
+/// A backup on a disk with room for so many steps; what is on the disk when something fails is kept beside it.
 fn one(
     series: &mut Series<'_>,
     scene: &Scene,
     template: &Path,
-    (scarce, step): (Scarce, u64),
+    scarce: (Scarce, u64),
     has_cache_there: bool,
 ) -> Result<(), Failure> {
     let (mount, mut copied) = copy(series, scene, template, has_cache_there)?;
-    let limit = used(&mount, scarce)? + step;
+    let done = fill(series, &mut copied, &mount, scarce);
+    if done.is_err() {
+        copy_folder(&mount.point, &series.folder.join("disk"))?;
+    }
+    drop(copied);
+    mount.unmount()?;
+    done
+}
+
+/// A backup on a disk with room for so many steps; then with room again.
+fn fill(series: &Series<'_>, copied: &mut Scene, mount: &Mount, (scarce, step): (Scarce, u64)) -> Result<(), Failure> {
+    let limit = used(mount, scarce)? + step;
     mount.change(&match scarce {
         Scarce::Blocks => format!("size={}", limit * BLOCK_LEN_BYTES),
         Scarce::Inodes => format!("nr_inodes={limit}"),
@@ -118,13 +134,11 @@ fn one(
     // What is there can be read, whatever the disk is.
     copied.check()?;
     copied.verify_promises()?;
-    if scene.program.has("forget") && scene.program.has("prune") && scarce == Scarce::Blocks {
-        make_room(series, &mut copied, &mount)?;
+    if copied.program.has("forget") && copied.program.has("prune") && scarce == Scarce::Blocks {
+        make_room(series, copied, mount)?;
     }
     mount.change("size=64m,nr_inodes=10000")?;
-    copied.verify()?;
-    drop(copied);
-    mount.unmount()
+    copied.verify()
 }
 
 /// A backup succeeds, or exits 1 and says what is used up.
@@ -145,7 +159,7 @@ fn make_room(series: &Series<'_>, scene: &mut Scene, mount: &Mount) -> Result<()
     let full = used(mount, Scarce::Blocks)?;
     let listed = scene.listed()?;
     scene.release(&listed[..listed.len() - 1]);
-    let rule = ["--keep-last", "1", "--prune", "--grace", "0", "--max-unused", "0"];
+    let rule = ["--across-devices", "--keep-last", "1", "--prune", "--grace", "0", "--max-unused", "0"];
     let ran = scene.run(scene.call("forget").args(rule))?;
     ran.expect_code(0, Harm::Stuck)?;
     if listed.len() > 1 && used(mount, Scarce::Blocks)? >= full {

@@ -8,12 +8,13 @@ use crate::program::{Call, Ran};
 use crate::scene::{End, Places, Scene};
 use crate::suite::Series;
 use rustix::process::Signal;
+use std::fs;
 use vellum_testkit::trees::TreeOptions;
 
 /// One series: a repository whose clients are killed again and again.
 pub(crate) fn run(series: &mut Series<'_>) -> Result<(), Failure> {
     let mut scene = Scene::new(series, Places::below(&series.folder))?;
-    scene.build(tree_of(series))?;
+    scene.build(TreeOptions { file_count: 20, len_bytes_max: 100_000 })?;
     scene.verify()?;
     let actions = Action::weighted(&scene.program);
     let mut moments = Moments::default();
@@ -22,6 +23,10 @@ pub(crate) fn run(series: &mut Series<'_>) -> Result<(), Failure> {
             break;
         }
         scene.mutate(12);
+        if has_packs(series) {
+            // More than one pack, and nothing of it known.
+            fs::write(scene.places.source.join("large"), series.random.bytes(40 << 20))?;
+        }
         let action = *series.random.pick(&actions);
         let mut prepared = Prepared::new(&mut scene, action)?;
         let (call, how) = (prepared.call(), series.below(10));
@@ -51,12 +56,9 @@ pub(crate) fn run(series: &mut Series<'_>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// One series in eight has more than one pack of data.
-fn tree_of(series: &Series<'_>) -> TreeOptions {
-    match series.number % 8 {
-        7 => TreeOptions { file_count: 30, len_bytes_max: 3_333_333 },
-        _ => TreeOptions { file_count: 20, len_bytes_max: 100_000 },
-    }
+/// Whether a series is one of those whose backups fill packs.
+const fn has_packs(series: &Series<'_>) -> bool {
+    series.number % 25 == 24
 }
 
 fn kill_at_call(series: &mut Series<'_>, moments: &mut Moments, action: Action, call: Call) -> Result<Ran, Failure> {

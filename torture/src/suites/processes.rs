@@ -130,6 +130,9 @@ impl Crowd<'_> {
     fn read(&self, scene: &mut Scene) -> Result<(), Failure> {
         pause(&mut scene.random, 200);
         scene.disturb()?;
+        if scene.random.one_in(4) {
+            return self.check(scene);
+        }
         let Some((writer, id)) = self.draw(&mut scene.random) else { return Ok(()) };
         let Some(promise) = lock(&writer.promises).get(&id).cloned() else { return Ok(()) };
         scene.places.source.clone_from(&writer.source);
@@ -149,6 +152,15 @@ impl Crowd<'_> {
             Err(failure) if is_owed || failure.harm != Harm::Lost => return Err(failure),
             _ => self.bench.tally.add("forgotten while read"),
         }
+        Ok(())
+    }
+
+    /// What others write, forget and delete meanwhile is no damage.
+    fn check(&self, scene: &mut Scene) -> Result<(), Failure> {
+        let call = scene.call("check");
+        let call = if scene.random.one_in(2) { call.arg("--read-data") } else { call };
+        self.run(scene, call)?.expect_code(0, Harm::Damaged)?;
+        self.bench.tally.add("checked meanwhile");
         Ok(())
     }
 

@@ -1,6 +1,7 @@
-//! Clients that sleep at any moment while others forget, prune and write, and then go on as if nothing had been.
+//! Clients that sleep at any moment while others forget, prune and write, and then go on as if nothing had been; and
+//! an `init` that sleeps while another one makes a repository in the same place.
 
-use crate::actions::{Action, Prepared};
+use crate::actions::{Action, Prepared, another};
 use crate::failure::{Failure, Harm};
 use crate::inject::{CHANGING, Injection};
 use crate::moments::Moments;
@@ -26,7 +27,11 @@ pub(crate) fn run(series: &mut Series<'_>) -> Result<(), Failure> {
         // Data that only old snapshots need, and which the sleeper meets again.
         scene.verify()?;
         scene.mutate(10);
-        let action = if series.random.one_in(4) { Action::Prune } else { Action::Backup };
+        let action = match series.below(8) {
+            0 => Action::Init,
+            1 | 2 => Action::Prune,
+            _ => Action::Backup,
+        };
         let mut prepared = Prepared::new(&mut scene, action)?;
         scene.disturb()?;
         let ran = sleep_through(series, &mut scene, &mut other, (action, prepared.call()), &mut moments)?;
@@ -69,13 +74,19 @@ fn sleep_through(
     if falls_asleep(&mut running)? {
         scene.note("it sleeps")?;
         other.disturb()?;
-        act_meanwhile(series, other)?;
+        match action {
+            Action::Init => rival_init(other)?,
+            _ => act_meanwhile(series, other)?,
+        }
         let process = running.report().process.and_then(Pid::from_raw);
         let process = process.ok_or_else(|| Failure::unfit("no process id in the report"))?;
         kill_process(process, Signal::CONT).map_err(|errno| Failure::unfit(errno.to_string()))?;
     }
     let ran = running.wait()?;
     moments.learn(action, &ran);
+    if ran.code == Some(0) && action == Action::Init {
+        expect_no_rival(scene, other, &ran)?;
+    }
     Ok(ran)
 }
 
@@ -112,4 +123,24 @@ fn act_meanwhile(series: &mut Series<'_>, other: &mut Scene) -> Result<(), Failu
         }
     }
     Ok(())
+}
+
+/// Another client makes a repository in the place where one sleeps that began with it.
+fn rival_init(other: &Scene) -> Result<(), Failure> {
+    let ran = other.run(other.call("init").variable("VELLUM_REPOSITORY", another(other)))?;
+    ran.expect_clean_end()?;
+    let won = ran.lines_of("initialized").pop().and_then(|line| line["id"].as_str().map(str::to_owned));
+    Ok(fs::write(other.places.work.join("won"), won.unwrap_or_default())?)
+}
+
+/// Of two who were told that they made a repository, one has lost it.
+fn expect_no_rival(scene: &Scene, other: &Scene, ran: &Ran) -> Result<(), Failure> {
+    let won = other.places.work.join("won");
+    let rival = fs::read_to_string(&won).unwrap_or_default();
+    drop(fs::remove_file(won));
+    let own = ran.lines_of("initialized").pop().and_then(|line| line["id"].as_str().map(str::to_owned));
+    match rival.is_empty() || Some(rival) == own {
+        true => Ok(()),
+        false => Err(ran.failure(Harm::Lost, &format!("{} was made twice", another(scene).display()))),
+    }
 }

@@ -1,7 +1,7 @@
 //! `vellum forget`
 
+use super::prune;
 use crate::args::ForgetArgs;
-use crate::commands::prune;
 use crate::exit_code::ExitCode;
 use crate::invocation::Invocation;
 use crate::output::Output;
@@ -23,6 +23,7 @@ pub(super) fn run(invocation: &Invocation, args: &ForgetArgs) -> Result<ExitCode
     let output = &invocation.output;
     let report = vellum::forget(&repository, &options, &context).map_err(|error| as_typed(error, args))?;
     selection::warn_of_damaged(&report.damaged, output);
+    crate::history::warn_of(&report.findings, output);
     tell(output, &report.plan, args, &zone);
     let dry_run = options.dry_run;
     match output.is_json {
@@ -30,10 +31,10 @@ pub(super) fn run(invocation: &Invocation, args: &ForgetArgs) -> Result<ExitCode
         false => output.summary(&render::summary(&report.plan, dry_run)),
     }
     if args.prune {
-        match dry_run {
-            true => output.note("what a prune would free is told once the snapshots are forgotten"),
-            false => prune::prune(invocation, &repository, &context, &args.prune_options)?,
+        if dry_run && !report.plan.removed().is_empty() {
+            output.note("note: what a prune would do is told as if nothing had been forgotten");
         }
+        prune::prune(invocation, &repository, &context, &args.prune_limits, dry_run)?;
     }
     Ok(if report.damaged.is_empty() { ExitCode::Complete } else { ExitCode::Damage })
 }
@@ -67,7 +68,7 @@ fn options(invocation: &Invocation, args: &ForgetArgs, zone: &TimeZone) -> Resul
     };
     let mut options = ForgetOptions::new(target, time::now());
     options.filter = selection::filter(&args.filter)?;
-    options.dry_run = args.prune_options.dry_run;
+    options.dry_run = args.dry_run;
     options.host = invocation.settings.host.clone();
     options.user = invocation.settings.user.clone();
     Ok(options)

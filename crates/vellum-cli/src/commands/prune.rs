@@ -1,6 +1,6 @@
 //! `vellum prune`
 
-use crate::args::PruneArgs;
+use crate::args::{PruneArgs, PruneLimits};
 use crate::exit_code::ExitCode;
 use crate::invocation::Invocation;
 use crate::render::human;
@@ -14,7 +14,7 @@ use vellum::{Context, PruneOptions, Repository};
 /// Deletes what no snapshot needs.
 pub(super) fn run(invocation: &Invocation, args: &PruneArgs) -> Result<ExitCode, Failure> {
     let (repository, context) = invocation.open_for_operation()?;
-    prune(invocation, &repository, &context, args)?;
+    prune(invocation, &repository, &context, &args.limits, args.dry_run)?;
     Ok(ExitCode::Complete)
 }
 
@@ -23,16 +23,17 @@ pub(super) fn prune(
     invocation: &Invocation,
     repository: &Repository,
     context: &Context,
-    args: &PruneArgs,
+    limits: &PruneLimits,
+    dry_run: bool,
 ) -> Result<(), Failure> {
     let output = &invocation.output;
     let mut options = PruneOptions::new(now());
     options.host = invocation.settings.host.clone();
     options.user = invocation.settings.user.clone();
-    options.max_unused = args.max_unused;
-    options.max_repack_bytes = args.max_repack.unwrap_or(u64::MAX);
-    options.grace_seconds = i64::try_from(args.grace.as_secs()).unwrap_or(i64::MAX);
-    options.dry_run = args.dry_run;
+    options.max_unused = limits.max_unused;
+    options.max_repack_bytes = limits.max_repack.unwrap_or(u64::MAX);
+    options.grace_seconds = limits.grace;
+    options.dry_run = dry_run;
     let start = Instant::now();
     let progress = ProgressDisplay::start(output, &context.progress, "pruning", "pack", None);
     let result = vellum::prune(repository, &options, context);
@@ -42,8 +43,8 @@ pub(super) fn prune(
         output.warn(&format!("left alone, because it is damaged: {damaged}; run `vellum check --read-data`"));
     }
     match output.is_json {
-        true => output.json(&Line::Prune(PruneLine::new(&report, start.elapsed(), args.dry_run))),
-        false => output.summary(&human::prune(&report, start.elapsed(), args.dry_run)),
+        true => output.json(&Line::Prune(PruneLine::new(&report, start.elapsed(), dry_run))),
+        false => output.summary(&human::prune(&report, start.elapsed(), dry_run)),
     }
     Ok(())
 }

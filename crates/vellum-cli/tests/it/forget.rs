@@ -132,6 +132,7 @@ fn rules_that_can_only_be_a_mistake_are_refused() {
     refused(&["--keep-tag", "release", "--group-by", "host,paths,tags"], 1, "host h");
     refused(&["--keep-last", "many"], 2, "many");
     refused(&["--keep-last", "1", "--timezone", "Middle/Earth"], 2, "Middle/Earth");
+    refused(&["--keep-last", "1", "--grace", "0"], 2, "required");
     let warned = forget(&scene, &["--keep-tag", "relaese", "--keep-last", "1", "-n"]).expect_code(0);
     assert!(warned.stderr.contains("relaese"), "{}", warned.stderr);
     let json = forget(&scene, &["--keep-tag", "relaese", "--json"]).expect_code(1).json();
@@ -178,7 +179,7 @@ fn forged_times_push_no_genuine_snapshot_out() {
     let scene = scene_at(&WEEK);
     let rules = ["--keep-daily", "5", "--keep-last", "2"];
     let genuine = ["03", "04", "05", "06", "07"];
-    // The same device, dated back to the end of each genuine day and into the future.
+    // The same device, dated back to each genuine day and into the future.
     for day in 1..8 {
         back_up(&scene, &format!("2026-06-0{day}T09:59:00Z"), &[]);
         back_up(&scene, &format!("206{day}-01-01T00:00:00Z"), &[]);
@@ -190,6 +191,29 @@ fn forged_times_push_no_genuine_snapshot_out() {
         assert!(left.iter().any(|time| time == day), "the {day}th of {left:?}");
     }
     assert_eq!(left.iter().filter(|time| time.starts_with("206")).count(), 7);
+}
+
+#[test]
+fn the_space_of_what_is_forgotten_comes_back_with_prune() {
+    let scene = scene_at(&[]);
+    for (number, time) in (0..).zip(&WEEK[..3]) {
+        std::fs::write(scene.source().join("large"), vellum_testkit::Random::new(number).bytes(500_000))
+            .expect("a file");
+        back_up(&scene, time, &[]);
+    }
+    let stored = || scene.objects("packs").iter().map(|pack| pack.metadata().expect("a pack").len()).sum::<u64>();
+    let before = stored();
+    let dry_run = forget(&scene, &["--keep-last", "1", "--prune", "--grace", "0", "--dry-run"]).expect_code(0);
+    assert!(dry_run.stderr.contains("as if nothing had been forgotten"), "{}", dry_run.stderr);
+    assert_eq!((stored(), left(&scene).len()), (before, 3));
+    let done = forget(&scene, &["--keep-last", "1", "--prune", "--grace", "0", "--json"]).expect_code(0).json();
+    let types: Vec<&Value> = done.iter().map(|line| &line["type"]).collect();
+    assert_eq!(types, ["group", "summary", "summary"]);
+    assert!(stored() < before / 2, "{} of {before}", stored());
+    scene.run(["check", "--read-data"]).expect_code(0);
+    let (restored, target) = scene.restore("latest", "target");
+    restored.expect_code(0);
+    vellum_testkit::trees::assert_same_tree(&scene.source(), &target);
 }
 
 #[test]

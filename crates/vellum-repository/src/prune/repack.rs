@@ -55,7 +55,7 @@ impl Prune<'_, '_> {
         }
         self.report.packs_condemned += condemned.len() as u64;
         self.relied_on = &self.relied_on - &condemned;
-        self.relied_on.extend(durable.iter().flat_map(Durable::written));
+        self.relied_on.extend(durable.iter().flat_map(|durable| durable.written()));
         self.condemned_own = condemned;
         Ok(())
     }
@@ -73,7 +73,7 @@ impl Prune<'_, '_> {
                     read_back(self.repository, &durable)?;
                     self.report.packs_repacked += packs.len() as u64;
                     self.report.bytes_written += durable.stored().bytes_stored;
-                    Ok(Moved::All { packs, durable })
+                    Ok(Moved::All { packs, durable: Box::new(durable) })
                 }
                 Err(RepositoryError::Storage(error)) if error.is_no_space() => {
                     Ok(Moved::NoSpace { left_over: BTreeSet::new() })
@@ -152,7 +152,7 @@ impl Prune<'_, '_> {
 enum Moved<'r> {
     All {
         packs: BTreeSet<ObjectId>,
-        durable: Durable<'r>,
+        durable: Box<Durable<'r>>,
     },
     /// New packs that were stored before the space ended: nobody needs them.
     NoSpace {

@@ -29,7 +29,7 @@ impl Prune<'_, '_> {
             repository.condemned_packs().iter().filter(|pack| !stored.contains_key(pack)).copied().collect();
         self.close_fences()?;
         repository.storage().sync()?; // what was adopted and what was seen of fenced writers, before anything goes
-        drop_from_catalogs(repository, &(&(&packs | &self.absent) | &gone))?;
+        relist(repository, &(&(&packs | &self.absent) | &gone))?;
         for pack in &packs {
             repository.storage().delete(&ObjectName::new(ObjectKind::Pack, *pack))?;
             if let Some(len_bytes) = stored.get(pack) {
@@ -70,7 +70,7 @@ impl Prune<'_, '_> {
     fn close_fences(&self) -> Result<(), RepositoryError> {
         let repository = self.repository;
         let fences = repository.fences()?;
-        for intent in fences.raised() {
+        for intent in &self.fenced {
             let own = self.snapshots.iter().filter(|snapshot| snapshot.manifest.intent == *intent);
             let seen: BTreeSet<ObjectId> = own.map(|snapshot| snapshot.id).collect();
             if !fences.is_closed_with(intent, &seen) {
@@ -83,9 +83,11 @@ impl Prune<'_, '_> {
     }
 }
 
-/// Replaces every catalog that lists one of these packs by catalogs that list the others.
-fn drop_from_catalogs(repository: &Repository, packs: &BTreeSet<ObjectId>) -> Result<(), RepositoryError> {
-    let mut kept: BTreeMap<ObjectId, CatalogedPack> = BTreeMap::new();
+/// Replaces every catalog that lists one of these packs by catalogs that list the others, and lists packs that no
+/// catalog did: what this prune has counted on must not need anybody's luck to be found. (I4)
+fn relist(repository: &Repository, packs: &BTreeSet<ObjectId>) -> Result<(), RepositoryError> {
+    let recovered = repository.take_recovered().into_iter().filter(|pack| !packs.contains(&pack.pack));
+    let mut kept: BTreeMap<ObjectId, CatalogedPack> = recovered.map(|pack| (pack.pack, pack)).collect();
     let mut replaced = Vec::new();
     for id in repository.index().catalogs_that_may_list(packs) {
         let catalog = match repository.read_catalog(id) {
@@ -100,7 +102,7 @@ fn drop_from_catalogs(repository: &Repository, packs: &BTreeSet<ObjectId>) -> Re
             kept.extend(others.map(|pack| (pack.pack, pack)));
         }
     }
-    if replaced.is_empty() {
+    if replaced.is_empty() && kept.is_empty() {
         return Ok(());
     }
     for catalog in split_into_catalogs(kept.into_values().collect()) {

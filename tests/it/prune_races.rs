@@ -1,0 +1,213 @@
+//! Moments in which a prune could take what is needed, each of which the model of the protocol found.
+
+use crate::support::{NOW, Versions, assert_holds, backup, check, create, open, remove};
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use vellum::format::{ObjectId, ObjectKind, ObjectName};
+use vellum::storage::{Capabilities, MemoryStorage, ObjectSummary, Put, Storage, StorageError};
+use vellum::{Context, KeyFile, LocalState, PruneOptions};
+
+/// Forwards; `hook` hears of every listing and put, `keeps_intents` does as if it deleted intents.
+struct Spy<F> {
+    inner: Arc<MemoryStorage>,
+    keeps_intents: bool,
+    is_cheap: bool,
+    hook: F,
+}
+impl<F: Fn(&str, ObjectKind) + Send + Sync> Storage for Spy<F> {
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
+        (self.hook)("put", name.kind);
+        self.inner.put(name, bytes)
+    }
+    fn adopt(&self, name: &ObjectName) {
+        self.inner.adopt(name);
+    }
+    fn sync(&self) -> Result<(), StorageError> {
+        self.inner.sync()
+    }
+    fn get(&self, name: &ObjectName, max: u64) -> Result<Vec<u8>, StorageError> {
+        self.inner.get(name, max)
+    }
+    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
+        self.inner.get_range(name, range)
+    }
+    fn len(&self, name: &ObjectName) -> Result<u64, StorageError> {
+        self.inner.len(name)
+    }
+    fn list(&self, kind: ObjectKind, visit: &mut dyn FnMut(ObjectSummary)) -> Result<(), StorageError> {
+        (self.hook)("list", kind);
+        self.inner.list(kind, visit)
+    }
+    fn delete(&self, name: &ObjectName) -> Result<(), StorageError> {
+        match self.keeps_intents && name.kind == ObjectKind::Intent {
+            true => Ok(()),
+            false => self.inner.delete(name),
+        }
+    }
+    fn release_reserve(&self) -> Result<bool, StorageError> {
+        self.inner.release_reserve()
+    }
+    fn keep_reserve(&self) {
+        self.inner.keep_reserve();
+    }
+    fn location(&self) -> String {
+        self.inner.location()
+    }
+    fn capabilities(&self) -> Capabilities {
+        let mut capabilities = self.inner.capabilities();
+        capabilities.cheap_listing = self.is_cheap;
+        capabilities
+    }
+}
+
+fn at_once() -> PruneOptions {
+    let mut options = PruneOptions::new(NOW);
+    options.grace_seconds = 0;
+    options
+}
+
+#[test]
+fn a_fence_that_comes_while_a_prune_copies_does_not_void_what_was_acknowledged() {
+    let versions = Versions::of_files(&[&[("a", 700_000, 1)], &[("b", 700_000, 2)], &[("c", 700_000, 3)]]);
+    let storage = Arc::new(MemoryStorage::new());
+    let key: &'static KeyFile = Box::leak(Box::new(KeyFile::generate().expect("memory")));
+    let repository = create(storage.clone(), key, &LocalState::None);
+    let first = backup(&repository, versions.path(0)).snapshot.expect("memory");
+    backup(&repository, versions.path(1));
+    remove(&repository, first).expect("memory");
+
+    // 0: before G3, 1: after G3, 2: after G6 has listed snapshots, 3: the rest has happened.
+    let moment = Mutex::new(0);
+    let acknowledged: Arc<Mutex<Option<ObjectId>>> = Arc::default();
+    let (late, paths, secret) = (acknowledged.clone(), versions.path(2).to_owned(), key);
+    let inner = storage.clone();
+    let hook = move |what: &str, kind: ObjectKind| {
+        {
+            let mut moment = moment.lock().expect("memory");
+            *moment = match (*moment, what, kind) {
+                (0, "put", ObjectKind::Condemned) => 1,
+                (1, "list", ObjectKind::Snapshot) => 2,
+                (2, "list", ObjectKind::Catalog) => 3,
+                _ => return,
+            };
+            if *moment != 3 {
+                return;
+            }
+        }
+        // A backup begins, ends and is acknowledged; its process is killed before it deletes its intent.
+        let killed = Spy { inner: inner.clone(), keeps_intents: true, is_cheap: true, hook: |_: &str, _| {} };
+        let writer = open(Arc::new(killed), secret, &LocalState::None);
+        *late.lock().expect("memory") = backup(&writer, &paths).snapshot;
+        // Two other prunes: one records that it waits for it, the next gives it up.
+        let other = open(inner.clone(), secret, &LocalState::None);
+        vellum::prune(&other, &at_once(), &Context::default()).expect("a prune");
+        let mut later = at_once();
+        later.now.seconds += 8 * 86_400;
+        drop(vellum::prune(&other, &later, &Context::default()).expect("memory"));
+    };
+    let pruner = open(
+        Arc::new(Spy { inner: storage.clone(), keeps_intents: false, is_cheap: true, hook }),
+        key,
+        &LocalState::None,
+    );
+    drop(vellum::prune(&pruner, &at_once(), &Context::default()).expect("memory"));
+
+    let id = acknowledged.lock().expect("memory").expect("the backup was acknowledged");
+    let fresh = open(storage.clone(), key, &LocalState::None);
+    let found = fresh.snapshots().expect("memory");
+    assert!(found.void.is_empty(), "void: {:?}", found.void.iter().map(|one| one.id).collect::<Vec<_>>());
+    assert_holds(&fresh, id, versions.path(2), versions.manifest(2));
+}
+
+#[test]
+fn what_only_an_unlisted_pack_holds_is_listed_after_a_prune() {
+    let versions = Versions::of_files(&[&[("a", 700_000, 1)], &[("b", 700_000, 2)]]);
+    let storage = Arc::new(MemoryStorage::new());
+    let key: &'static KeyFile = Box::leak(Box::new(KeyFile::generate().expect("memory")));
+    drop(create(storage.clone(), key, &LocalState::None));
+    // The same is backed up twice at once; the second backup is killed before it stores its catalog.
+    let killed = Arc::new(storage.as_ref().clone());
+    backup(&open(killed.clone(), key, &LocalState::None), versions.path(0));
+    let repository = open(storage.clone(), key, &LocalState::None);
+    let id = backup(&repository, versions.path(0)).snapshot.expect("memory");
+    let mut left = Vec::new();
+    killed.list(ObjectKind::Pack, &mut |object| left.push(object.name)).expect("memory");
+    for name in left {
+        storage.put(&name, &killed.get(&name, u64::MAX).expect("memory")).expect("memory");
+    }
+    let pruner = open(storage.clone(), key, &LocalState::None);
+    drop(vellum::prune(&pruner, &at_once(), &Context::default()).expect("memory"));
+    let fresh = open(storage.clone(), key, &LocalState::None);
+    let reader = open(storage.clone(), key, &LocalState::None);
+    assert_holds(&reader, id, versions.path(0), versions.manifest(0));
+    assert_eq!(check(&fresh).findings, []);
+}
+
+#[test]
+fn a_prune_counts_on_no_pack_that_is_gone_where_listing_is_slow() {
+    let versions = Versions::of_files(&[&[("a", 700_000, 1)]]);
+    let storage = Arc::new(MemoryStorage::new());
+    let key: &'static KeyFile = Box::leak(Box::new(KeyFile::generate().expect("memory")));
+    drop(create(storage.clone(), key, &LocalState::None));
+    let other = Arc::new(storage.as_ref().clone());
+    let id = backup(&open(storage.clone(), key, &LocalState::None), versions.path(0)).snapshot.expect("memory");
+    backup(&open(other.clone(), key, &LocalState::None), versions.path(0));
+    // The catalogs of the other backup are there, its packs are lost.
+    for kind in [ObjectKind::Catalog, ObjectKind::CatalogMirror] {
+        let mut names = Vec::new();
+        other.list(kind, &mut |object| names.push(object.name)).expect("memory");
+        for name in names {
+            storage.put(&name, &other.get(&name, u64::MAX).expect("memory")).expect("memory");
+        }
+    }
+    let slow = Spy { inner: storage.clone(), keeps_intents: false, is_cheap: false, hook: |_: &str, _| {} };
+    let pruner = open(Arc::new(slow), key, &LocalState::None);
+    vellum::prune(&pruner, &at_once(), &Context::default()).expect("a prune");
+    let fresh = open(storage.clone(), key, &LocalState::None);
+    assert_holds(&fresh, id, versions.path(0), versions.manifest(0));
+}
+
+/// Nobody waits for a prune, because it publishes nothing: between its look at the snapshots and its look at what they
+/// need, one of them may be forgotten and another prune may delete what only that one needed.
+#[test]
+fn a_snapshot_that_is_forgotten_while_a_prune_marks_is_no_damage() {
+    let versions = Versions::of_files(&[&[("a", 700_000, 1)], &[("b", 700_000, 2)]]);
+    let storage = Arc::new(MemoryStorage::new());
+    let key: &'static KeyFile = Box::leak(Box::new(KeyFile::generate().expect("memory")));
+    let repository = create(storage.clone(), key, &LocalState::None);
+    let first = backup(&repository, versions.path(0)).snapshot.expect("memory");
+    let second = backup(&repository, versions.path(1)).snapshot.expect("memory");
+
+    // 0: before the snapshots are listed, 1: condemnations are, 2: snapshots are, 3: the rest has happened.
+    let (moment, attempts) = (Mutex::new(0), Arc::new(AtomicUsize::new(0)));
+    let (inner, counted) = (storage.clone(), attempts.clone());
+    let hook = move |what: &str, kind: ObjectKind| {
+        if (what, kind) == ("put", ObjectKind::Intent) {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+        {
+            let mut moment = moment.lock().expect("memory");
+            *moment = match (*moment, what, kind) {
+                (0 | 1, "list", ObjectKind::Condemned) => 1,
+                (1, "list", ObjectKind::Snapshot) => 2,
+                (2, "list", ObjectKind::Catalog | ObjectKind::Pack) => 3,
+                _ => return,
+            };
+            if *moment != 3 {
+                return;
+            }
+        }
+        let other = open(inner.clone(), key, &LocalState::None);
+        remove(&other, first).expect("memory");
+        let done = vellum::prune(&other, &at_once(), &Context::default()).expect("a prune");
+        assert!(done.packs_deleted > 0, "{done:?}");
+    };
+    let spy = Spy { inner: storage.clone(), keeps_intents: false, is_cheap: true, hook };
+    let pruner = open(Arc::new(spy), key, &LocalState::None);
+    drop(vellum::prune(&pruner, &at_once(), &Context::default()).expect("a prune, whatever is forgotten meanwhile"));
+    assert_eq!(attempts.load(Ordering::SeqCst), 2, "the first attempt went by a snapshot that was gone");
+    let fresh = open(storage.clone(), key, &LocalState::None);
+    assert_holds(&fresh, second, versions.path(1), versions.manifest(1));
+    assert!(check(&fresh).findings.is_empty());
+}
