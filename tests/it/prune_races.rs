@@ -211,3 +211,36 @@ fn a_snapshot_that_is_forgotten_while_a_prune_marks_is_no_damage() {
     assert_holds(&fresh, second, versions.path(1), versions.manifest(1));
     assert!(check(&fresh).findings.is_empty());
 }
+
+/// At each listing that a check makes, another process forgets a snapshot and prunes what only that one needed.
+#[test]
+fn what_others_delete_while_a_check_looks_is_no_damage() {
+    let versions = Versions::of_files(&[&[("a", 700_000, 1)], &[("b", 700_000, 2)]]);
+    let key: &'static KeyFile = Box::leak(Box::new(KeyFile::generate().expect("memory")));
+    let mut moments = 0;
+    for moment in 0.. {
+        let storage = Arc::new(MemoryStorage::new());
+        let repository = create(storage.clone(), key, &LocalState::None);
+        let first = backup(&repository, versions.path(0)).snapshot.expect("memory");
+        backup(&repository, versions.path(1));
+        let (listings, inner) = (Arc::new(AtomicUsize::new(0)), storage.clone());
+        let counted = listings.clone();
+        let hook = move |what: &str, _: ObjectKind| {
+            if what == "list" && counted.fetch_add(1, Ordering::SeqCst) == moment {
+                let other = open(inner.clone(), key, &LocalState::None);
+                remove(&other, first).expect("memory");
+                let done = vellum::prune(&other, &at_once(), &Context::default()).expect("a prune");
+                assert!(done.packs_deleted > 0, "{done:?}");
+            }
+        };
+        let spy = Spy { inner: storage.clone(), keeps_intents: false, is_cheap: true, hook };
+        let checker = open(Arc::new(spy), key, &LocalState::None);
+        let report = check(&checker);
+        if listings.load(Ordering::SeqCst) <= moment {
+            break;
+        }
+        moments += 1;
+        assert_eq!(report.findings, [], "at listing {moment}");
+    }
+    assert!(moments > 10, "a check lists more than {moments} times");
+}

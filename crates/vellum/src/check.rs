@@ -5,7 +5,7 @@ use crate::content::ChunkIter;
 use crate::tree_reader::{TreeWalk, root_content};
 use crate::{Context, Error};
 use rayon::prelude::*;
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
@@ -19,6 +19,9 @@ use vellum_repository::{
 
 /// Findings that are kept; further ones are only counted.
 const FINDINGS_KEPT_MAX: usize = 10_000;
+
+/// How often what was found is looked for again, as long as some of it is not found any more.
+const SECOND_LOOKS_MAX: usize = 8;
 
 /// How deep to look.
 #[derive(Debug, Clone, Default)]
@@ -97,23 +100,30 @@ pub struct CheckReport {
 /// [`Error::Repository`] when the storage cannot be read at all, or history does not reach to the given head; damage
 /// is not an error but a finding.
 pub fn check(repository: &Repository, options: &CheckOptions, context: &Context) -> Result<CheckReport, Error> {
-    let report = CheckReport::default();
-    let mut checker =
-        Checker { repository, context, report, seen: HashSet::new(), lost: HashSet::new(), needed: Needed::default() };
-    let copies = repository.verify_copies()?;
-    for damage in copies.damage {
-        checker.damage(damage);
+    let mut checker = Checker {
+        repository,
+        context,
+        report: CheckReport::default(),
+        seen: HashSet::new(),
+        lost: HashSet::new(),
+        needed: Needed::default(),
+        read: BTreeMap::new(),
+        tested: Vec::new(),
+    };
+    checker.look(options)?;
+    for _ in 0..SECOND_LOOKS_MAX {
+        // What others forgot and pruned meanwhile is no damage. What is wrong is found again.
+        let found = std::mem::take(&mut checker.report.findings);
+        if found.is_empty() {
+            break;
+        }
+        checker.look_again(options)?;
+        checker.report.findings.retain(|finding| found.contains(finding));
+        if checker.report.findings.len() == found.len() {
+            break;
+        }
+        checker.report.finding_count = checker.report.findings.len() as u64;
     }
-    repository.refresh_for_check()?;
-    for damage in repository.verify_catalogs()? {
-        checker.damage(damage);
-    }
-    for damage in repository.verify_tombstones()? {
-        checker.damage(damage);
-    }
-    checker.check_packs(options)?;
-    checker.check_snapshots(options)?;
-    checker.judge_missing_copies(&copies.missing)?;
     Ok(checker.report)
 }
 
@@ -129,6 +139,10 @@ struct Checker<'a> {
     /// Frames that were found not to open.
     lost: HashSet<FrameId>,
     needed: Needed,
+    /// Packs that were read, with what is wrong with them.
+    read: BTreeMap<ObjectId, Finding>,
+    /// What reading files as a restore would found.
+    tested: Vec<Finding>,
 }
 
 /// What snapshots were found to need.
@@ -144,6 +158,59 @@ struct Needed {
 }
 
 impl Checker<'_> {
+    /// Looks at everything.
+    fn look(&mut self, options: &CheckOptions) -> Result<(), Error> {
+        let missing = self.check_small_objects()?;
+        self.check_packs(options)?;
+        let snapshots = self.check_history(options)?;
+        self.check_snapshots(&snapshots)?;
+        self.test_files(&snapshots, options.restore_test)?;
+        self.judge_missing_copies(&missing)
+    }
+
+    /// Looks at everything but what was read byte by byte, which is wrong as long as it is there.
+    fn look_again(&mut self, options: &CheckOptions) -> Result<(), Error> {
+        self.report = CheckReport {
+            packs_read: self.report.packs_read,
+            bytes_read: self.report.bytes_read,
+            files_tested: self.report.files_tested,
+            accepted: std::mem::take(&mut self.report.accepted),
+            ..CheckReport::default()
+        };
+        (self.seen, self.needed) = (HashSet::new(), Needed::default());
+        let missing = self.check_small_objects()?;
+        let (_, stored) = self.count_packs()?;
+        self.read.retain(|pack, _| stored.contains_key(pack));
+        self.blame_packs()?;
+        let snapshots = self.check_history(&CheckOptions { accept_history: false, ..options.clone() })?;
+        self.check_snapshots(&snapshots)?;
+        let there: BTreeSet<ObjectId> = snapshots.iter().map(|snapshot| snapshot.id).collect();
+        let is_there = |finding: &Finding| finding.path.as_ref().is_some_and(|(snapshot, _)| there.contains(snapshot));
+        for finding in std::mem::take(&mut self.tested) {
+            if is_there(&finding) {
+                self.find(finding.clone());
+                self.tested.push(finding);
+            }
+        }
+        self.judge_missing_copies(&missing)
+    }
+
+    /// Config, keys, catalogs, tombstones, and which of the copies are missing.
+    fn check_small_objects(&mut self) -> Result<Vec<ObjectName>, Error> {
+        let copies = self.repository.verify_copies()?;
+        for damage in copies.damage {
+            self.damage(damage);
+        }
+        self.repository.refresh_for_check()?;
+        for damage in self.repository.verify_catalogs()? {
+            self.damage(damage);
+        }
+        for damage in self.repository.verify_tombstones()? {
+            self.damage(damage);
+        }
+        Ok(copies.missing)
+    }
+
     fn find(&mut self, finding: Finding) {
         self.report.finding_count += 1;
         if self.report.findings.len() < FINDINGS_KEPT_MAX && !self.report.findings.contains(&finding) {
@@ -157,39 +224,41 @@ impl Checker<'_> {
 
     /// A repository error that concerns one object or chunk becomes a finding; any other ends the check.
     fn finding(&mut self, error: RepositoryError, path: Option<(ObjectId, Vec<u8>)>) -> Result<(), Error> {
-        let finding = match error {
-            RepositoryError::Damaged { object, reason } => Finding { object: Some(object), path, reason },
-            RepositoryError::Storage(_) | RepositoryError::LocalState(_) => return Err(error.into()),
-            other => Finding { object: None, path, reason: other.to_string() },
-        };
-        self.find(finding);
+        self.find(as_finding(error, path)?);
         Ok(())
     }
 
-    fn check_packs(&mut self, options: &CheckOptions) -> Result<(), Error> {
+    /// The packs that catalogs list, and those that are there with their lengths.
+    fn count_packs(&mut self) -> Result<(BTreeSet<ObjectId>, BTreeMap<ObjectId, u64>), Error> {
         let listed: BTreeSet<ObjectId> = self.repository.catalogued_packs().into_iter().map(|(pack, _)| pack).collect();
         let stored = self.repository.names(ObjectKind::Pack)?;
         self.report.packs = listed.len() as u64;
         self.report.packs_unlisted = stored.keys().filter(|pack| !listed.contains(pack)).count() as u64;
+        Ok((listed, stored))
+    }
+
+    fn check_packs(&mut self, options: &CheckOptions) -> Result<(), Error> {
+        let (listed, stored) = self.count_packs()?;
         let chosen: Vec<(ObjectId, u64)> = choose(stored.into_iter().collect(), options.read_data)?;
         self.context.progress.add_total(chosen.len() as u64, chosen.iter().map(|(_, len)| len).sum());
         self.context.progress.scan_finished.store(true, Ordering::Relaxed);
-        let verdicts = self.read_packs(&chosen)?;
-        let mut bad = BTreeSet::new();
-        for (id, verdict) in verdicts {
+        for (id, verdict) in self.read_packs(&chosen)? {
             match verdict {
                 Ok(verdict) => {
                     self.report.packs_read += 1;
                     self.report.bytes_read += verdict.len_bytes;
                 }
                 Err(_) if !listed.contains(&id) => {} // an interrupted backup's; nothing refers to it
-                Err(error) => {
-                    bad.insert(id);
-                    self.finding(error, None)?;
-                }
+                Err(error) => drop(self.read.insert(id, as_finding(error, None)?)),
             }
         }
-        self.lost.extend(self.repository.lost_frames(&bad)?);
+        self.blame_packs()
+    }
+
+    /// Finds what reading packs found, and the frames that this costs.
+    fn blame_packs(&mut self) -> Result<(), Error> {
+        self.read.values().cloned().collect::<Vec<_>>().into_iter().for_each(|finding| self.find(finding));
+        self.lost = self.repository.lost_frames(&self.read.keys().copied().collect())?.into_iter().collect();
         Ok(())
     }
 
@@ -242,17 +311,13 @@ impl Checker<'_> {
         Ok(verdicts)
     }
 
-    fn check_snapshots(&mut self, options: &CheckOptions) -> Result<(), Error> {
-        let snapshots = self.check_history(options)?;
-        for snapshot in &snapshots {
+    fn check_snapshots(&mut self, snapshots: &[Snapshot]) -> Result<(), Error> {
+        for snapshot in snapshots {
             self.report.snapshots += 1;
             match root_content(snapshot) {
                 Ok(root) => self.check_tree(snapshot, &root)?,
                 Err(error) => self.finding(error, None)?,
             }
-        }
-        if options.restore_test > 0 && !snapshots.is_empty() {
-            self.test_files(&snapshots, options.restore_test)?;
         }
         Ok(())
     }
@@ -386,6 +451,9 @@ impl Checker<'_> {
 
     /// Reads files chosen at random through the code that restores.
     fn test_files(&mut self, snapshots: &[Snapshot], count: usize) -> Result<(), Error> {
+        if count == 0 {
+            return Ok(());
+        }
         let repository = self.repository;
         let cache = FrameCache::strict(16);
         let mut random = Random::new()?;
@@ -409,10 +477,21 @@ impl Checker<'_> {
             self.context.check_cancelled()?;
             self.report.files_tested += 1;
             if let Err(Error::Repository(error)) = crate::read_stream(repository, &content, &mut std::io::sink()) {
-                self.finding(error, Some((snapshot, path)))?;
+                let finding = as_finding(error, Some((snapshot, path)))?;
+                self.find(finding.clone());
+                self.tested.push(finding);
             }
         }
         Ok(())
+    }
+}
+
+/// An error that concerns one object or chunk, as a finding.
+fn as_finding(error: RepositoryError, path: Option<(ObjectId, Vec<u8>)>) -> Result<Finding, Error> {
+    match error {
+        RepositoryError::Damaged { object, reason } => Ok(Finding { object: Some(object), path, reason }),
+        RepositoryError::Storage(_) | RepositoryError::LocalState(_) => Err(error.into()),
+        other => Ok(Finding { object: None, path, reason: other.to_string() }),
     }
 }
 

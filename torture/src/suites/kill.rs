@@ -25,7 +25,8 @@ pub(crate) fn run(series: &mut Series<'_>) -> Result<(), Failure> {
         scene.mutate(12);
         if has_packs(series) {
             // More than one pack, and nothing of it known.
-            fs::write(scene.places.source.join("large"), series.random.bytes(40 << 20))?;
+            let name = format!("large-{:08x}", series.below(1 << 32));
+            fs::write(scene.places.source.join(name), series.random.bytes(40 << 20))?;
         }
         let action = *series.random.pick(&actions);
         let mut prepared = Prepared::new(&mut scene, action)?;
