@@ -244,3 +244,43 @@ fn what_others_delete_while_a_check_looks_is_no_damage() {
     }
     assert!(moments > 10, "a check lists more than {moments} times");
 }
+
+/// While a backup reads history, another process removes the snapshot that this device made last: at some moment only
+/// one copy of it is there, and then none.
+#[test]
+fn a_snapshot_that_vanishes_before_a_backup_names_it_is_no_reason_to_refuse() {
+    let versions = Versions::of_files(&[&[("a", 70_000, 1)], &[("b", 70_000, 2)]]);
+    let key: &'static KeyFile = Box::leak(Box::new(KeyFile::generate().expect("memory")));
+    let mut moments = 0;
+    for moment in 0.. {
+        let storage = Arc::new(MemoryStorage::new());
+        let folder = tempfile::tempdir().expect("a scratch folder");
+        let state = LocalState::At(folder.path().join("state"));
+        let repository = create(storage.clone(), key, &state);
+        let first = backup(&repository, versions.path(0)).snapshot.expect("memory");
+        drop(repository);
+        let (listings, inner) = (Arc::new(AtomicUsize::new(0)), storage.clone());
+        let counted = listings.clone();
+        let hook = move |what: &str, kind: ObjectKind| {
+            let delete = |kind| inner.delete(&ObjectName::new(kind, first)).expect("memory");
+            match (what, kind) {
+                ("list", ObjectKind::Snapshot) if counted.fetch_add(1, Ordering::SeqCst) == moment => {
+                    delete(ObjectKind::Snapshot);
+                }
+                ("list", ObjectKind::TombstoneMirror) if counted.load(Ordering::SeqCst) == moment + 1 => {
+                    delete(ObjectKind::SnapshotMirror);
+                }
+                _ => {}
+            }
+        };
+        let spy = Spy { inner: storage.clone(), keeps_intents: false, is_cheap: true, hook };
+        let writer = open(Arc::new(spy), key, &state);
+        let id = backup(&writer, versions.path(1)).snapshot.expect("a backup, whatever vanishes");
+        if listings.load(Ordering::SeqCst) <= moment {
+            break;
+        }
+        moments += 1;
+        assert_holds(&open(storage.clone(), key, &LocalState::None), id, versions.path(1), versions.manifest(1));
+    }
+    assert!(moments > 1, "a backup reads history more than {moments} times");
+}

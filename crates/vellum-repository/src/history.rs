@@ -5,7 +5,7 @@
 
 use crate::RepositoryError;
 use crate::forks::forks;
-use crate::objects::{adopt_both, put_twice};
+use crate::objects::{adopt_both, is_missing, put_twice};
 use crate::open::Repository;
 use crate::remembered::{Remembered, Seen};
 use crate::snapshots::Snapshot;
@@ -415,6 +415,21 @@ impl Repository {
         if self.storage().sync().is_ok() {
             self.remember(next);
         }
+    }
+
+    /// The position of this device's next record, with what it names made durable. What vanished since the records were
+    /// read was removed by somebody else: they are read again.
+    pub(crate) fn settled_position(&self, mut records: Records, device: DeviceId) -> Result<Position, RepositoryError> {
+        for _ in 1..ATTEMPTS {
+            let position = records.position(device, &BTreeSet::new());
+            match self.settle(&records, &position) {
+                Err(error) if is_missing(&error) => records = self.read_records()?,
+                settled => return settled.map(|()| position),
+            }
+        }
+        let position = records.position(device, &BTreeSet::new());
+        self.settle(&records, &position)?;
+        Ok(position)
     }
 
     /// Makes what a new record names durable: others may have put it, and been killed before their sync.

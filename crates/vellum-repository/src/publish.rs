@@ -347,8 +347,7 @@ impl Durable<'_> {
         let repository = self.repository;
         let device = repository.device()?;
         let records = self.records.take().map_or_else(|| repository.read_records(), Ok)?;
-        let position = records.position(device.id(), &BTreeSet::new());
-        repository.settle(&records, &position)?;
+        let position = repository.settled_position(records, device.id())?;
         let sequence = position.sequence;
         let manifest = self.manifest(draft, device.id(), position);
         let bytes = seal_readable(repository, &device, &manifest)?;
