@@ -231,10 +231,15 @@ fn each_storage_call_of_a_check_may_fail() {
             Err(error) => assert!(tells_of_storage(&error), "{case}: the storage's error is told, not {error}"),
             Ok(report) if storage.inner().failed_count() > 0 => {
                 let failed = storage.calls()[usize::try_from(first).expect("a small number") - 1];
-                // Where a copy was read instead, the check reads this one once more and judges it by that.
+                // Where a copy was read instead, the check reads this one once more and judges it by that; a frame of
+                // a tree is read twice before its pack is suspected.
                 let has_copy = failed.kind.is_some_and(|kind| kind.mirror().is_some());
+                let is_read_again = failed.operation == Operation::GetRange;
                 let is_told = report.finding_count > 0;
-                assert!(is_told || has_copy, "{case}: what could not be read is called whole: {failed:?}");
+                assert!(
+                    is_told || has_copy || is_read_again,
+                    "{case}: what could not be read is called whole: {failed:?}"
+                );
             }
             Ok(report) => {
                 assert_eq!(report.findings, [], "without a fault nothing is found");
@@ -298,7 +303,8 @@ fn a_failing_call_does_not_hide_damage() {
         .expect("memory");
     let (_, name) = largest.expect("the pack with the data");
     let mut bytes = base.get(&name, u64::MAX).expect("it was listed");
-    bytes[1_000] ^= 1;
+    // More than parity makes good.
+    (0..8).for_each(|shard| bytes[1_000 + shard * 4096] ^= 1);
     base.delete(&name).expect("memory");
     base.put(&name, &bytes).expect("memory");
     for first in 1.. {

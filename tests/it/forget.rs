@@ -158,6 +158,9 @@ impl Storage for Full {
             false => self.storage.put(name, bytes),
         }
     }
+    fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
+        self.storage.replace_damaged(name, bytes)
+    }
     fn adopt(&self, name: &ObjectName) {
         self.storage.adopt(name);
     }

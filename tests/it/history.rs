@@ -620,6 +620,9 @@ impl Storage for Meddling {
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
         self.inner.put(name, bytes)
     }
+    fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
+        self.inner.replace_damaged(name, bytes)
+    }
     fn adopt(&self, name: &ObjectName) {
         self.inner.adopt(name);
     }

@@ -20,6 +20,9 @@ impl Storage for KnowsEveryPack {
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
         if name.kind == ObjectKind::Pack { Ok(Put::AlreadyThere) } else { self.0.put(name, bytes) }
     }
+    fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
+        self.0.replace_damaged(name, bytes)
+    }
     fn adopt(&self, name: &ObjectName) {
         self.0.adopt(name);
     }

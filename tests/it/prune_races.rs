@@ -20,6 +20,9 @@ impl<F: Fn(&str, ObjectKind) + Send + Sync> Storage for Spy<F> {
         (self.hook)("put", name.kind);
         self.inner.put(name, bytes)
     }
+    fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
+        self.inner.replace_damaged(name, bytes)
+    }
     fn adopt(&self, name: &ObjectName) {
         self.inner.adopt(name);
     }

@@ -167,6 +167,10 @@ impl Storage for Door {
         self.through(|| self.inner.put(name, bytes))
     }
 
+    fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
+        self.through(|| self.inner.replace_damaged(name, bytes))
+    }
+
     fn adopt(&self, name: &ObjectName) {
         self.inner.adopt(name);
     }

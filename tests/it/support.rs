@@ -32,8 +32,18 @@ pub(crate) fn small_packs() -> CreateOptions {
 
 /// A new repository that `key` unlocks; no key derivation, so it takes milliseconds.
 pub(crate) fn create(storage: Arc<dyn Storage>, key: &KeyFile, state: &LocalState) -> Repository {
+    create_with(storage, key, state, &small_packs())
+}
+
+/// The same with other options.
+pub(crate) fn create_with(
+    storage: Arc<dyn Storage>,
+    key: &KeyFile,
+    state: &LocalState,
+    options: &CreateOptions,
+) -> Repository {
     let slot = NewSlot { credential: Credential::KeyFile(key), label: "test", argon2id: None, now: NOW };
-    Repository::create(storage, &small_packs(), &[slot], state).expect("a new repository").repository
+    Repository::create(storage, options, &[slot], state).expect("a new repository").repository
 }
 
 /// Opens an existing repository.

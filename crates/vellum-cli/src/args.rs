@@ -96,6 +96,9 @@ pub(crate) enum Verb {
     Forget(Box<ForgetArgs>),
     /// Look for damage
     Check(CheckArgs),
+    /// Store what is damaged anew; nothing is deleted, and what is undamaged stays as it is
+    #[command(subcommand)]
+    Repair(RepairVerb),
     /// Delete what no snapshot needs
     Prune(PruneArgs),
     /// Manage the ways to unlock the repository
@@ -130,8 +133,8 @@ pub(crate) struct InitArgs {
     /// zstd level, 0 (off) to 22
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(i32).range(0..=22))]
     pub(crate) level: i32,
-    /// Parity in packs against bad sectors, a sixteenth more space; this version writes it, a later one heals by it
-    #[arg(long, value_enum, default_value_t = Switch::Off)]
+    /// Parity in packs against bad sectors, a sixteenth more space
+    #[arg(long, value_enum, default_value_t = Switch::On)]
     pub(crate) parity: Switch,
     /// Name of the new slot, for `key list`; default: user@host
     #[arg(long)]
@@ -433,6 +436,17 @@ pub(crate) struct CheckArgs {
     pub(crate) accept_history: bool,
 }
 
+/// `vellum repair`
+#[derive(Debug, Subcommand)]
+pub(crate) enum RepairVerb {
+    /// Second copies of small objects, and catalogs of packs that none lists
+    Index,
+    /// Packs, by their parity; reads every pack
+    Packs,
+    /// Make a new snapshot of what is left of each that has lost something; reads every pack
+    Snapshots,
+}
+
 /// `vellum prune`
 #[derive(Debug, Args)]
 pub(crate) struct PruneArgs {
@@ -624,6 +638,9 @@ mod tests {
             "vellum backup --files-from - --class /a=private --dry-run --force --skip-if-unchanged",
             "vellum backup --stdin --stdin-filename dump.sql",
             "vellum backup --stdin-filename x --from-command -- pg_dump --all",
+            "vellum repair index",
+            "vellum repair packs --json",
+            "vellum repair snapshots",
             "vellum snapshots --host H --tag T --path P --latest 3 --json",
             "vellum ls latest:/etc -l --recursive",
             "vellum restore latest~2:/home target --include a --exclude b --overwrite if-changed --delete --verify",

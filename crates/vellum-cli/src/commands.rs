@@ -10,6 +10,7 @@ mod key;
 mod ls;
 mod prune;
 mod recovery;
+mod repair;
 mod restore;
 mod snapshots;
 mod stats;
@@ -31,6 +32,7 @@ pub(crate) fn run(invocation: &Invocation, verb: &Verb) -> Result<ExitCode, Fail
         Verb::Ls(args) => ls::run(invocation, args),
         Verb::Forget(args) => forget::run(invocation, args),
         Verb::Check(args) => check::run(invocation, args),
+        Verb::Repair(verb) => repair::run(invocation, verb),
         Verb::Prune(args) => prune::run(invocation, args),
         Verb::Key(verb) => key::run(invocation, verb),
         Verb::Recovery(verb) => recovery::run(invocation, verb),

@@ -66,6 +66,13 @@ pub(crate) fn warn_of_damaged(damaged: &[RepositoryError], output: &Output) {
     }
 }
 
+/// Names damaged packs of which something was read by their parity: nothing is lost, and nothing is repaired yet.
+pub(crate) fn warn_of_healed(repository: &Repository, output: &Output) {
+    for pack in repository.healed_packs() {
+        output.warn(&format!("{pack} is damaged and was read by its parity; `vellum repair packs` stores it anew"));
+    }
+}
+
 /// The entry list of a snapshot's root.
 pub(crate) fn root_content(snapshot: &Snapshot) -> Result<Content, Failure> {
     let object = ObjectName::new(ObjectKind::Snapshot, snapshot.id);

@@ -3,7 +3,7 @@
 use crate::key::SegmentId;
 use crate::segment::{Draft, Segment, Source};
 use crate::{Index, IndexError};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use vellum_format::ObjectId;
@@ -74,6 +74,12 @@ impl Index {
     /// ([`Index::lookup_reliable`]). It replaces what was stated before.
     pub fn set_condemned_packs(&self, packs: BTreeSet<ObjectId>) {
         self.known_mut().condemned_packs = packs.into_iter().collect();
+    }
+
+    /// States which frames, by pack and offset, are known to be damaged: readers still find their chunks, writers may
+    /// not rely on them. It replaces what was stated before.
+    pub fn set_damaged_frames(&self, frames: BTreeMap<ObjectId, BTreeSet<u32>>) {
+        self.known_mut().damaged_frames = frames;
     }
 
     /// Catalogs among which are all loaded ones that list any of these packs.

@@ -38,7 +38,7 @@ use folder::{Folder, Found};
 use key::LocalKey;
 use segment::Segment;
 use state::Failure;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -88,12 +88,7 @@ struct Known {
     segments: Vec<Arc<Segment>>,
     absent_packs: HashSet<ObjectId>,
     condemned_packs: HashSet<ObjectId>,
-}
-
-impl Known {
-    fn is_there(&self, pack: &ObjectId) -> bool {
-        !self.absent_packs.contains(pack)
-    }
+    damaged_frames: BTreeMap<ObjectId, BTreeSet<u32>>,
 }
 
 impl Index {

@@ -65,10 +65,18 @@ impl Index {
         self.newest_copy(id, Known::is_there)
     }
 
-    /// The newest copy of a chunk that a writer may rely on: its pack is neither known to be absent nor condemned.
+    /// The newest copy of a chunk that a writer may rely on: its pack is neither known to be absent nor condemned, and
+    /// its frame is not known to be damaged.
     #[must_use]
     pub fn lookup_reliable(&self, id: &ChunkId) -> Option<Location> {
-        self.newest_copy(id, |known, pack| known.is_there(pack) && !known.condemned_packs.contains(pack))
+        self.newest_copy(id, |known, segment, copy| known.stays(segment, copy) && !known.is_damaged(segment, copy))
+    }
+
+    /// The newest copy of a chunk whose pack is neither known to be absent nor condemned, in whatever state: what may
+    /// not be deleted when there is no better one.
+    #[must_use]
+    pub fn lookup_staying(&self, id: &ChunkId) -> Option<Location> {
+        self.newest_copy(id, Known::stays)
     }
 
     /// Whether [`Index::lookup`] finds the chunk.
@@ -80,8 +88,18 @@ impl Index {
     /// Every copy of a chunk whose pack is not known to be absent, the newest first.
     #[must_use]
     pub fn all_locations(&self, id: &ChunkId) -> Vec<Location> {
+        self.copies(id, Known::is_there)
+    }
+
+    /// Every copy of a chunk, also in packs that are known to be absent or of another length, the newest first.
+    #[must_use]
+    pub fn locations_anywhere(&self, id: &ChunkId) -> Vec<Location> {
+        self.copies(id, |_, _, _| true)
+    }
+
+    fn copies(&self, id: &ChunkId, counts: impl Fn(&Known, &Segment, &Location) -> bool) -> Vec<Location> {
         let mut locations: Vec<Location> = Vec::new();
-        self.visit_copies(id, Known::is_there, |location| {
+        self.visit_copies(id, counts, |location| {
             // A pack that several segments know is told once, by the newest of them.
             let told = |other: &Location| other.pack == location.pack && other.frame.segment != location.frame.segment;
             if !locations.iter().any(told) {
@@ -158,7 +176,7 @@ impl Index {
         })
     }
 
-    fn newest_copy(&self, id: &ChunkId, counts: impl Fn(&Known, &ObjectId) -> bool) -> Option<Location> {
+    fn newest_copy(&self, id: &ChunkId, counts: impl Fn(&Known, &Segment, &Location) -> bool) -> Option<Location> {
         let mut newest = None;
         self.visit_copies(id, counts, |location| {
             newest = Some(location);
@@ -167,17 +185,17 @@ impl Index {
         newest
     }
 
-    /// Shows usable copies of a chunk in packs that count, the newest first, as long as `visit` wants more. // N4
+    /// Shows usable copies of a chunk that count, the newest first, as long as `visit` wants more. // N4
     fn visit_copies(
         &self,
         id: &ChunkId,
-        counts: impl Fn(&Known, &ObjectId) -> bool,
+        counts: impl Fn(&Known, &Segment, &Location) -> bool,
         mut visit: impl FnMut(Location) -> bool,
     ) {
         let known = self.known();
         for segment in known.segments.iter().filter(|segment| segment.is_usable()) {
             let found = segment.find(id, |number, record| match location(segment, number, record) {
-                Ok(location) => counts(&known, &location.pack) && !visit(location),
+                Ok(location) => counts(&known, segment, &location) && !visit(location),
                 Err(_) => false,
             });
             // A damaged segment has marked itself; what it would have known counts as not stored. // N3
@@ -204,6 +222,24 @@ impl Index {
     /// The usable segments of this moment, the newest first.
     fn segments(&self) -> Vec<Arc<Segment>> {
         self.known().segments.iter().filter(|segment| segment.is_usable()).cloned().collect()
+    }
+}
+
+impl Known {
+    fn is_there(&self, _: &Segment, copy: &Location) -> bool {
+        !self.absent_packs.contains(&copy.pack)
+    }
+
+    fn stays(&self, segment: &Segment, copy: &Location) -> bool {
+        self.is_there(segment, copy) && !self.condemned_packs.contains(&copy.pack)
+    }
+
+    /// What cannot be told counts as damaged.
+    fn is_damaged(&self, segment: &Segment, copy: &Location) -> bool {
+        self.damaged_frames.get(&copy.pack).is_some_and(|offsets| {
+            let frame = segment.frame(copy.frame.number).ok().flatten();
+            frame.is_none_or(|frame| offsets.contains(&frame.offset))
+        })
     }
 }
 

@@ -2,6 +2,8 @@
 
 use crate::RepositoryError;
 use crate::class::{Class, PRIVATE};
+use crate::damaged::DamagedFrames;
+use crate::heal::Healing;
 use crate::local_state::LocalState;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -38,6 +40,9 @@ pub struct Repository {
     has_absent_packs: AtomicBool,
     condemned: Mutex<Arc<BTreeSet<ObjectId>>>,
     mending: Mutex<Mending>,
+    pub(crate) healing: Mutex<Healing>,
+    pub(crate) damaged_frames: Mutex<DamagedFrames>,
+    pub(crate) has_damaged_frames: AtomicBool,
 }
 
 /// What was done about an index that did not know enough.
@@ -103,7 +108,7 @@ impl Locked {
         let state_folder = local_state.folder(config.repository);
         let index_folder = state_folder.clone().map_or(StateFolder::None, StateFolder::At);
         let index = Index::open(&index_folder, unlocked.ring.local_key("index").expose())?;
-        Ok(Repository {
+        let repository = Repository {
             storage,
             config,
             config_id,
@@ -117,7 +122,12 @@ impl Locked {
             has_absent_packs: AtomicBool::new(false),
             condemned: Mutex::default(),
             mending: Mutex::default(),
-        })
+            healing: Mutex::default(),
+            damaged_frames: Mutex::default(),
+            has_damaged_frames: AtomicBool::new(false),
+        };
+        repository.recall_damaged_frames();
+        Ok(repository)
     }
 }
 
@@ -169,7 +179,7 @@ impl Repository {
     pub fn holds_all(&self, catalogs: impl IntoIterator<Item = ObjectId>) -> bool {
         let loaded: BTreeSet<ObjectId> = self.index.loaded_catalogs().into_iter().collect();
         let is_known = self.storage.capabilities().cheap_listing || self.condemned_packs().is_empty();
-        let all_count = is_known && !self.has_absent_packs.load(Ordering::Relaxed);
+        let all_count = is_known && !self.has_absent_packs.load(Ordering::Relaxed) && !self.has_damaged_frames(); // I20
         all_count && catalogs.into_iter().all(|id| loaded.contains(&id))
     }
 

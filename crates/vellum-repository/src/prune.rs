@@ -162,11 +162,13 @@ impl Repository {
     pub fn mark(&self, live: &mut LiveSet, kind: ChunkKind, chunk: &ChunkRef) -> Result<(), RepositoryError> {
         let id = self.chunk_id(chunk);
         let seen = self.mend_count();
-        if let Some(location) = self.index().lookup_reliable(&id) {
+        let index = self.index();
+        // Of copies that stay one that is not known to be damaged.
+        if let Some(location) = index.lookup_reliable(&id).or_else(|| index.lookup_staying(&id)) {
             live.copies.insert(&location);
             return Ok(());
         }
-        if self.index().contains(&id) {
+        if index.contains(&id) {
             if live.stranded_ids.insert(id) {
                 live.stranded.push((kind, *chunk));
             }

@@ -16,7 +16,6 @@ use crate::pack_writer::{FrameKey, OpenPack, PackShape, SealedFrame, random};
 use crate::pending::Pending;
 use crate::put::FrameWriter;
 use crate::upload::Uploader;
-use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vellum_crypto::EpochKeys;

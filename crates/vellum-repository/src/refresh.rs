@@ -1,13 +1,12 @@
 //! Bringing the index up to what the storage holds: the index may claim less than the storage, never more (I4).
 
 use crate::RepositoryError;
-use crate::objects::adopt_both;
+use crate::objects::{adopt_both, unreadable};
 use crate::open::Repository;
 use crate::pack_reader::open_pack_by_ranges;
 use std::collections::{BTreeMap, BTreeSet};
 use vellum_format::catalog::{self, Catalog, CatalogedPack};
 use vellum_format::{ObjectId, ObjectKind, ObjectName, SealedHeader, limits};
-use vellum_storage::StorageError;
 
 /// Catalogs that are opened before they become one segment.
 const BATCH: usize = 64;
@@ -40,6 +39,7 @@ impl Repository {
             let stored = self.names(ObjectKind::Pack)?;
             refreshed.packs_recovered = self.adopt_unlisted(&stored)?;
             refreshed.packs_absent = self.mark_absent_packs(&stored);
+            self.retain_damaged(&stored);
         }
         Ok(refreshed)
     }
@@ -149,6 +149,14 @@ impl Repository {
         Ok(mending.count != seen)
     }
 
+    /// Adopts the packs that no loaded catalog lists, also where listing packs is slow; see [`Repository::refresh`].
+    ///
+    /// # Errors
+    /// [`RepositoryError::Storage`].
+    pub fn adopt_all(&self) -> Result<usize, RepositoryError> {
+        self.adopt_unlisted(&self.names(ObjectKind::Pack)?)
+    }
+
     /// Reads the directories of packs that no loaded catalog lists, left by a killed backup or a lost catalog, so that
     /// their chunks are found. The next session lists them in its catalog, so they become part of its sync.
     fn adopt_unlisted(&self, stored: &BTreeMap<ObjectId, u64>) -> Result<usize, RepositoryError> {
@@ -174,8 +182,12 @@ impl Repository {
         let read = |range| self.storage().get_range(name, range);
         match open_pack_by_ranges(len_bytes, self.class(), self.id(), read) {
             Ok(Ok(directory)) => Ok(Some(CatalogedPack { pack: name.id, len_bytes, directory })),
-            Ok(Err(_)) | Err(StorageError::NotFound { .. } | StorageError::ShortRead { .. }) => Ok(None),
-            Err(error) => Err(error.into()),
+            Ok(Err(_)) => Ok(None),
+            // A bad sector in a pack that nobody has asked for keeps nobody from working.
+            Err(error) => match unreadable(*name, error) {
+                RepositoryError::Damaged { .. } => Ok(None),
+                error => Err(error),
+            },
         }
     }
 

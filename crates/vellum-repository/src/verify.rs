@@ -198,6 +198,7 @@ impl Repository {
         if !has_right_parity(&bytes) {
             return Err(damaged("its parity is not that of its body, and could not heal it".to_owned()));
         }
+        self.mark_whole(&id);
         Ok(PackVerdict { len_bytes: bytes.len() as u64, chunks: directory.chunk_count() as u64 })
     }
 

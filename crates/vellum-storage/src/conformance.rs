@@ -11,7 +11,7 @@ use vellum_format::{ObjectKind, ObjectName};
 /// # Panics
 /// With the broken sentence, when the storage breaks the contract.
 pub fn run(make: &dyn Fn() -> Box<dyn Storage>) {
-    let tests: [fn(&dyn Storage); 12] = [
+    let tests: [fn(&dyn Storage); 14] = [
         what_was_put_is_read_back_whole,
         an_existing_object_is_never_replaced,
         put_and_sync_and_put_again,
@@ -22,6 +22,8 @@ pub fn run(make: &dyn Fn() -> Box<dyn Storage>) {
         kinds_are_apart,
         deleting_an_absent_object_succeeds,
         a_deleted_object_is_gone_and_can_come_back,
+        a_damaged_object_gives_way_to_what_its_name_stands_for,
+        nothing_else_replaces_an_object,
         readers_see_a_whole_object_or_none,
         concurrent_puts_of_one_object_store_it_once,
     ];
@@ -146,6 +148,36 @@ fn a_deleted_object_is_gone_and_can_come_back(storage: &dyn Storage) {
         ok("second delete", storage.delete(&name));
         ok("sync", storage.sync());
     }
+}
+
+fn a_damaged_object_gives_way_to_what_its_name_stands_for(storage: &dyn Storage) {
+    let bytes = content(5_000);
+    for kind in [ObjectKind::Pack, ObjectKind::Snapshot] {
+        let name = ObjectName::of(kind, &bytes);
+        for damaged in [&content(4_999)[..], &content(6_000), b""] {
+            ok("put", storage.put(&name, damaged));
+            ok("replace", storage.replace_damaged(&name, &bytes));
+            assert!(ok("get", storage.get(&name, 5_000)) == bytes, "the name's own bytes are there");
+            ok("sync", storage.sync());
+            assert_eq!(listing(storage, kind).len(), 1, "and nothing else");
+            ok("delete", storage.delete(&name));
+        }
+        ok("replacing what is not there", storage.replace_damaged(&name, &bytes));
+        ok("replacing the same", storage.replace_damaged(&name, &bytes));
+        assert_eq!(ok("put", storage.put(&name, &bytes)), Put::AlreadyThere, "what was replaced is there");
+    }
+}
+
+fn nothing_else_replaces_an_object(storage: &dyn Storage) {
+    let name = ObjectName::of(ObjectKind::Pack, b"first");
+    ok("put", storage.put(&name, b"first"));
+    for bytes in [&b"other"[..], b"longer than it was", b""] {
+        match storage.replace_damaged(&name, bytes) {
+            Err(StorageError::OtherBytes { name: refused }) => assert_eq!(refused, name),
+            other => panic!("bytes that do not hash to the name must be OtherBytes, but gave {other:?}"),
+        }
+    }
+    assert_eq!(ok("get", storage.get(&name, 5)), b"first", "the object stays");
 }
 
 fn readers_see_a_whole_object_or_none(storage: &dyn Storage) {

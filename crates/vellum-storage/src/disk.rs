@@ -54,6 +54,12 @@ pub trait Disk: Send + Sync {
     /// `AlreadyExists` when the name is taken.
     fn rename_no_replace(&self, from: &str, to: &str) -> io::Result<()>;
 
+    /// Moves a file to a name, in the place of the file that has it: whoever opens the name finds one of the two.
+    ///
+    /// # Errors
+    /// What the system says; the name has its old file then.
+    fn rename_replace(&self, from: &str, to: &str) -> io::Result<()>;
+
     /// Makes the names in a folder durable: those that came, and the absence of those that went.
     ///
     /// # Errors
@@ -227,6 +233,12 @@ impl Disk for OsDisk {
         }
     }
 
+    fn rename_replace(&self, from: &str, to: &str) -> io::Result<()> {
+        let (from_parent, from) = self.parent_and_name(from)?;
+        let (to_parent, to) = self.parent_and_name(to)?;
+        Ok(rustix::fs::renameat(from_parent, from, to_parent, to)?)
+    }
+
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
         sync_folder_fd(self.folder(folder)?)
     }
@@ -393,6 +405,18 @@ mod tests {
         disk.rename_no_replace("c", "d").unwrap();
         assert_eq!(disk.read_range("d", 0..1).unwrap(), b"a");
         assert_eq!(disk.file_len("a").unwrap_err().kind(), io::ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn a_replacing_rename_leaves_one_file() {
+        let (_guard, disk) = disk();
+        write(&disk, "a", b"new");
+        write(&disk, "b", b"older");
+        disk.rename_replace("a", "b").unwrap();
+        assert_eq!(disk.read_range("b", 0..3).unwrap(), b"new");
+        assert_eq!((disk.file_len("b").unwrap(), disk.file_len("a").is_err()), (3, true));
+        assert_eq!(disk.rename_replace("a", "b").unwrap_err().kind(), io::ErrorKind::NotFound);
+        assert_eq!(disk.file_len("b").unwrap(), 3);
     }
 
     #[test]

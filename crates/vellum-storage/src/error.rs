@@ -25,6 +25,12 @@ pub enum StorageError {
         /// Length of the bytes to be put.
         len_bytes_put: u64,
     },
+    /// The bytes that were to replace an object are not those that its name stands for; nothing was changed.
+    #[error("what was to replace {name} does not hash to its name")]
+    OtherBytes {
+        /// The object.
+        name: ObjectName,
+    },
     /// The object is longer than the caller allows; nothing was read.
     #[error("{name} has {len_bytes} bytes, more than the {len_bytes_max} allowed")]
     TooLarge {

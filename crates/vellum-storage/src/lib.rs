@@ -37,11 +37,20 @@ pub trait Storage: Send + Sync {
     /// [`StorageError::NameTaken`] when the existing object has another length, which means damage.
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError>;
 
+    /// Puts an undamaged object in the place of a damaged one, or stores it when there is none: a reader sees one of the
+    /// two, whole. It is durable only after [`Storage::sync`]; what a crash leaves before that is either, whole.
+    ///
+    /// Only the bytes that a name stands for replace what has it, so that an undamaged object cannot be lost by this.
+    ///
+    /// # Errors
+    /// [`StorageError::OtherBytes`], before anything is changed, when the bytes do not hash to the name.
+    fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError>;
+
     /// Makes an object that a listing has shown part of the next [`Storage::sync`], as if it had been put here:
     /// whoever put it may have been killed before his own.
     fn adopt(&self, name: &ObjectName);
 
-    /// Makes every put, adoption and delete that returned before this call began durable.
+    /// Makes every put, replacement, adoption and delete that returned before this call began durable.
     ///
     /// # Errors
     /// After an error nothing is known about what is durable, and the storage may refuse to write from then on
@@ -126,6 +135,14 @@ pub struct ObjectSummary {
     pub len_bytes: u64,
 }
 
+/// Refuses bytes that a name does not stand for.
+fn refuse_other_bytes(name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
+    match ObjectName::of(name.kind, bytes) == *name {
+        true => Ok(()),
+        false => Err(StorageError::OtherBytes { name: *name }),
+    }
+}
+
 /// What callers may assume about the cost of a storage; nothing, by default.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
@@ -143,6 +160,9 @@ macro_rules! forward_storage {
         impl<S: Storage + ?Sized> Storage for $pointer {
             fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
                 (**self).put(name, bytes)
+            }
+            fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
+                (**self).replace_damaged(name, bytes)
             }
             fn adopt(&self, name: &ObjectName) {
                 (**self).adopt(name);

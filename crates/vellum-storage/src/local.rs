@@ -2,12 +2,14 @@
 //!
 //! What a crash may leave, whatever was being done:
 //! L1. A name under a final path has its whole content, durably: the content is synced before it gets the name.
-//! L2. A name is never taken from one content and given to another: names come by a rename that does not replace.
+//! L2. A name never changes its content: names come by a rename that does not replace. Only a damaged object gives
+//!     way to the bytes that its name stands for, by a rename that does.
 //! L3. What `sync` promised stays: it syncs every folder that got or lost a name, and the folders above new folders.
 //! L4. Anything else is junk in `tmp/`, which a later `open` removes.
 
 use crate::{
     Capabilities, Disk, DiskEntry, DiskEntryKind, ObjectSummary, OsDisk, Put, Storage, StorageError, WriterId, lock,
+    refuse_other_bytes,
 };
 use std::collections::BTreeSet;
 use std::io;
@@ -312,6 +314,19 @@ impl<D: Disk> Storage for LocalStorage<D> {
         self.ensure_folders(name)?;
         lock(&self.folders).unsynced.insert(folder_of(name));
         Ok(put)
+    }
+
+    fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
+        self.refuse_when_poisoned()?;
+        refuse_other_bytes(name, bytes)?; // L2
+        self.ensure_folders(name)?;
+        let temporary = self.write_temporary(bytes)?;
+        if let Err(error) = self.disk.rename_replace(&temporary, &name.path()) {
+            drop(self.disk.remove_file(&temporary));
+            return Err(self.failed("name", &name.path(), error));
+        }
+        lock(&self.folders).unsynced.insert(folder_of(name));
+        Ok(())
     }
 
     fn adopt(&self, name: &ObjectName) {

@@ -30,7 +30,7 @@ pub enum FaultMoment {
     Before,
     /// It is done and then fails, as when the answer of a server is lost.
     After,
-    /// A put, sync or delete is reported as done but is not; other operations are not affected.
+    /// A put, replacement, sync or delete is reported as done but is not; other operations are not affected.
     SilentlyNot,
 }
 
@@ -160,6 +160,10 @@ impl<S: Storage> FaultyStorage<S> {
 impl<S: Storage> Storage for FaultyStorage<S> {
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
         self.call(Operation::Put, || Some(Put::Stored), || self.inner.put(name, bytes))
+    }
+
+    fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
+        self.call(Operation::Replace, || Some(()), || self.inner.replace_damaged(name, bytes))
     }
 
     fn adopt(&self, name: &ObjectName) {

@@ -7,6 +7,7 @@
 
 #![forbid(unsafe_code)]
 
+mod bad_sectors;
 mod faulty_storage;
 mod operation;
 mod oracle;
@@ -15,6 +16,7 @@ mod recording_storage;
 mod sim_disk;
 pub mod trees;
 
+pub use bad_sectors::BadSectors;
 pub use faulty_storage::{Fault, FaultKind, FaultMoment, FaultyStorage};
 pub use operation::Operation;
 pub use oracle::Oracle;

@@ -17,15 +17,18 @@ pub enum Operation {
     List,
     /// `delete`
     Delete,
+    /// `replace_damaged`
+    Replace,
 }
 
 impl Operation {
     /// Every operation.
-    pub const ALL: [Self; 7] = [Self::Put, Self::Sync, Self::Get, Self::GetRange, Self::Len, Self::List, Self::Delete];
+    pub const ALL: [Self; 8] =
+        [Self::Put, Self::Sync, Self::Get, Self::GetRange, Self::Len, Self::List, Self::Delete, Self::Replace];
 
     /// Whether it may change what is stored.
     #[must_use]
     pub const fn is_write(self) -> bool {
-        matches!(self, Self::Put | Self::Sync | Self::Delete)
+        matches!(self, Self::Put | Self::Sync | Self::Delete | Self::Replace)
     }
 }

@@ -79,6 +79,12 @@ impl<S: Storage> Storage for RecordingStorage<S> {
         put
     }
 
+    fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
+        let replaced = self.inner.replace_damaged(name, bytes);
+        self.record(Operation::Replace, name, bytes.len() as u64);
+        replaced
+    }
+
     fn adopt(&self, name: &ObjectName) {
         self.inner.adopt(name);
     }
@@ -161,11 +167,12 @@ mod tests {
         storage.get_range(&name, 1..3).unwrap();
         storage.len(&name).unwrap();
         storage.list(ObjectKind::Pack, &mut |_| ()).unwrap();
+        storage.replace_damaged(&name, b"12345").unwrap();
         storage.delete(&name).unwrap();
         let counts = Operation::ALL.map(|operation| storage.count(operation));
-        assert_eq!(counts, [1, 1, 2, 1, 1, 1, 1]);
+        assert_eq!(counts, [1, 1, 2, 1, 1, 1, 1, 1]);
         let sums = Operation::ALL.map(|operation| storage.len_sum(operation));
-        assert_eq!(sums, [5, 0, 5, 2, 0, 1, 0]);
+        assert_eq!(sums, [5, 0, 5, 2, 0, 1, 0, 5]);
         assert_eq!(storage.count_of(Operation::Get, ObjectKind::Pack), 2);
         assert_eq!(storage.count_of(Operation::Get, ObjectKind::Key), 0);
         let first = Call { operation: Operation::Put, kind: Some(ObjectKind::Pack), name: Some(name), len: 5 };

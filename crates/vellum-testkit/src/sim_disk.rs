@@ -576,6 +576,22 @@ impl Disk for SimDisk {
         })
     }
 
+    fn rename_replace(&self, from: &str, to: &str) -> io::Result<()> {
+        self.apply(DiskOperation::Rename, &format!("{from} {to}"), |state, manner| {
+            if manner == Manner::Failing {
+                return Ok(());
+            }
+            let node = state.find(from)?;
+            let (to_parent, to_name) = to.rsplit_once('/').unwrap_or(("", to));
+            let to_parent = state.folder(to_parent)?;
+            let (from_parent, from_name) = from.rsplit_once('/').unwrap_or(("", from));
+            let from_parent = state.folder(from_parent)?;
+            state.folder_mut(to_parent).set(to_name, Some(node));
+            state.folder_mut(from_parent).set(from_name, None);
+            Ok(())
+        })
+    }
+
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
         self.apply(DiskOperation::SyncFolder, folder, |state, manner| {
             let at = state.folder(folder)?;

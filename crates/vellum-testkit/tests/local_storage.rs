@@ -131,6 +131,39 @@ fn a_sync_waits_for_another_that_took_its_folders() {
     });
 }
 
+/// L2 and I18: at no moment is the name gone, or its content neither the old nor what it stands for.
+#[test]
+fn a_power_cut_at_any_change_of_a_replacement_leaves_the_damaged_object_or_the_healed_one() {
+    let (name, bytes) = object(ObjectKind::Pack, 9_000);
+    let mut damaged = bytes.clone();
+    damaged.truncate(7_000);
+    damaged[100] ^= 1;
+    let mut seen = BTreeSet::new();
+    for nth_change in 1.. {
+        let disk = created();
+        let storage = LocalStorage::open_on(disk.clone()).unwrap();
+        storage.put(&name, &damaged).unwrap();
+        storage.sync().unwrap();
+        disk.crash_at(nth_change);
+        let done = storage.replace_damaged(&name, &bytes).and_then(|()| storage.sync());
+        for state in (0..20).map(|seed| disk.crash(seed)).chain(disk.crash_states()) {
+            let storage = LocalStorage::open_on(state.clone()).unwrap();
+            let found = storage.get(&name, u64::MAX).expect("the name is never gone");
+            assert!(found == bytes || found == damaged, "change {nth_change}: neither the one nor the other");
+            assert!(done.is_err() || found == bytes, "what was synced stays");
+            seen.insert(found == bytes);
+            // And it can be done again.
+            storage.replace_damaged(&name, &bytes).unwrap();
+            storage.sync().unwrap();
+            assert!(storage.get(&name, u64::MAX).unwrap() == bytes);
+        }
+        if done.is_ok() {
+            break;
+        }
+    }
+    assert_eq!(seen, [false, true].into(), "both happen");
+}
+
 #[test]
 fn a_deletion_is_durable_after_a_sync() {
     let (name, bytes) = object(ObjectKind::Pack, 100);

@@ -1,20 +1,17 @@
 //! Checking a repository: small objects with their copies, catalogs and packs, on request every byte, then every tree and file of
 //! every snapshot, so that damage is told by what it costs.
 
-use crate::content::ChunkIter;
+use crate::losses::{Losses, folder_hash, look_at_packs};
 use crate::tree_reader::{TreeWalk, root_content};
 use crate::{Context, Error};
-use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
-use std::io;
 use std::sync::atomic::Ordering;
-use std::sync::{Mutex, PoisonError};
-use vellum_format::content::{ChunkKind, ChunkRef, Content};
+use vellum_format::content::Content;
 use vellum_format::tree::Node;
 use vellum_format::{ObjectId, ObjectKind, ObjectName};
 use vellum_repository::{
-    Damage, FrameCache, FrameId, FrameReader, HeadCode, HistoryFinding, KnownBy, PackVerdict, Place, Repository,
-    RepositoryError, Snapshot,
+    Damage, FrameCache, FrameId, FrameReader, HeadCode, HistoryFinding, KnownBy, Place, Repository, RepositoryError,
+    Snapshot,
 };
 
 /// Findings that are kept; further ones are only counted.
@@ -79,6 +76,8 @@ pub struct CheckReport {
     pub packs_read: u64,
     /// Bytes of them.
     pub bytes_read: u64,
+    /// Damaged packs that can be healed by their parity. What lies in them is no loss.
+    pub packs_healable: u64,
     /// Packs that no catalog lists: left by an interrupted backup or a running one. Harmless.
     pub packs_unlisted: u64,
     /// Catalogs and snapshots of which only one copy is there and that no acknowledged snapshot is known to need: left
@@ -100,16 +99,7 @@ pub struct CheckReport {
 /// [`Error::Repository`] when the storage cannot be read at all, or history does not reach to the given head; damage
 /// is not an error but a finding.
 pub fn check(repository: &Repository, options: &CheckOptions, context: &Context) -> Result<CheckReport, Error> {
-    let mut checker = Checker {
-        repository,
-        context,
-        report: CheckReport::default(),
-        seen: HashSet::new(),
-        lost: HashSet::new(),
-        needed: Needed::default(),
-        read: BTreeMap::new(),
-        tested: Vec::new(),
-    };
+    let mut checker = Checker::new(repository, context);
     checker.look(options)?;
     for _ in 0..SECOND_LOOKS_MAX {
         // What others forgot and pruned meanwhile is no damage. What is wrong is found again.
@@ -127,20 +117,16 @@ pub fn check(repository: &Repository, options: &CheckOptions, context: &Context)
     Ok(checker.report)
 }
 
-/// A pack and what reading it found.
-type Verdict = (ObjectId, Result<PackVerdict, RepositoryError>);
-
 struct Checker<'a> {
     repository: &'a Repository,
     context: &'a Context,
     report: CheckReport,
     /// Trees that were walked, by the hash of their content.
     seen: HashSet<[u8; 16]>,
-    /// Frames that were found not to open.
-    lost: HashSet<FrameId>,
+    losses: Losses<'a>,
     needed: Needed,
     /// Packs that were read, with what is wrong with them.
-    read: BTreeMap<ObjectId, Finding>,
+    read: BTreeMap<ObjectId, Damage>,
     /// What reading files as a restore would found.
     tested: Vec<Finding>,
 }
@@ -153,11 +139,34 @@ struct Needed {
     last_frame: Option<FrameId>,
     /// Snapshots that later history names, or that this device knows to have published.
     snapshots: BTreeSet<ObjectId>,
-    /// What the frame asked for last holds; neighbours ask for the same.
-    last_kind: Option<(FrameId, ChunkKind)>,
 }
 
-impl Checker<'_> {
+impl Needed {
+    /// Notes the pack of a chunk that lies nowhere else; neighbours lie in the same.
+    fn chunk(&mut self, repository: &Repository, places: &[Place]) {
+        if let [only] = places
+            && self.last_frame != Some(only.frame)
+        {
+            self.packs.extend(repository.pack_of(only.frame).map(|pack| pack.id));
+            self.last_frame = Some(only.frame);
+        }
+    }
+}
+
+impl<'a> Checker<'a> {
+    fn new(repository: &'a Repository, context: &'a Context) -> Self {
+        Self {
+            repository,
+            context,
+            report: CheckReport::default(),
+            seen: HashSet::new(),
+            losses: Losses::new(repository),
+            needed: Needed::default(),
+            read: BTreeMap::new(),
+            tested: Vec::new(),
+        }
+    }
+
     /// Looks at everything.
     fn look(&mut self, options: &CheckOptions) -> Result<(), Error> {
         let missing = self.check_small_objects()?;
@@ -165,7 +174,8 @@ impl Checker<'_> {
         let snapshots = self.check_history(options)?;
         self.check_snapshots(&snapshots)?;
         self.test_files(&snapshots, options.restore_test)?;
-        self.judge_missing_copies(&missing)
+        self.judge_missing_copies(&missing)?;
+        self.tell_healed()
     }
 
     /// Looks at everything but what was read byte by byte, which is wrong as long as it is there.
@@ -181,6 +191,7 @@ impl Checker<'_> {
         let missing = self.check_small_objects()?;
         let (_, stored) = self.count_packs()?;
         self.read.retain(|pack, _| stored.contains_key(pack));
+        self.losses.retain_packs(|pack| stored.contains_key(pack));
         self.blame_packs()?;
         let snapshots = self.check_history(&CheckOptions { accept_history: false, ..options.clone() })?;
         self.check_snapshots(&snapshots)?;
@@ -192,7 +203,8 @@ impl Checker<'_> {
                 self.tested.push(finding);
             }
         }
-        self.judge_missing_copies(&missing)
+        self.judge_missing_copies(&missing)?;
+        self.tell_healed()
     }
 
     /// Config, keys, catalogs, tombstones, and which of the copies are missing.
@@ -203,7 +215,10 @@ impl Checker<'_> {
         }
         self.repository.refresh_for_check()?;
         for damage in self.repository.verify_catalogs()? {
-            self.damage(damage);
+            match damage.object.kind {
+                ObjectKind::Pack => self.damaged_pack(damage)?,
+                _ => self.damage(damage),
+            }
         }
         for damage in self.repository.verify_tombstones()? {
             self.damage(damage);
@@ -220,6 +235,23 @@ impl Checker<'_> {
 
     fn damage(&mut self, Damage { object, reason }: Damage) {
         self.find(Finding { object: Some(object), path: None, reason });
+    }
+
+    fn damaged_pack(&mut self, damage: Damage) -> Result<(), Error> {
+        let damage = self.losses.add_pack(damage)?;
+        self.damage(damage);
+        Ok(())
+    }
+
+    /// Packs of which something was healed on the way: nothing heals without being told.
+    fn tell_healed(&mut self) -> Result<(), Error> {
+        for object in self.repository.healed_packs() {
+            if !self.losses.knows_pack(&object.id) {
+                self.damaged_pack(Damage { object, reason: "what it holds does not open".to_owned() })?;
+            }
+        }
+        self.report.packs_healable = self.losses.healable_count();
+        Ok(())
     }
 
     /// A repository error that concerns one object or chunk becomes a finding; any other ends the check.
@@ -242,14 +274,18 @@ impl Checker<'_> {
         let chosen: Vec<(ObjectId, u64)> = choose(stored.into_iter().collect(), options.read_data)?;
         self.context.progress.add_total(chosen.len() as u64, chosen.iter().map(|(_, len)| len).sum());
         self.context.progress.scan_finished.store(true, Ordering::Relaxed);
-        for (id, verdict) in self.read_packs(&chosen)? {
+        let verify = |reader: &mut FrameReader, id| self.repository.verify_pack(reader, id);
+        for (id, verdict) in look_at_packs(&chosen, self.context, verify)? {
             match verdict {
                 Ok(verdict) => {
                     self.report.packs_read += 1;
                     self.report.bytes_read += verdict.len_bytes;
                 }
                 Err(_) if !listed.contains(&id) => {} // an interrupted backup's; nothing refers to it
-                Err(error) => drop(self.read.insert(id, as_finding(error, None)?)),
+                Err(RepositoryError::Damaged { object, reason }) => {
+                    self.read.insert(id, self.losses.add_pack(Damage { object, reason })?);
+                }
+                Err(error) => return Err(error.into()),
             }
         }
         self.blame_packs()
@@ -257,58 +293,10 @@ impl Checker<'_> {
 
     /// Finds what reading packs found, and the frames that this costs.
     fn blame_packs(&mut self) -> Result<(), Error> {
-        self.read.values().cloned().collect::<Vec<_>>().into_iter().for_each(|finding| self.find(finding));
-        self.lost = self.repository.lost_frames(&self.read.keys().copied().collect())?.into_iter().collect();
-        Ok(())
-    }
-
-    /// Every chunk of a file is listed by a catalog, in a pack that is there, in a frame that opens, and they add up
-    /// to its length.
-    fn check_file(&mut self, cache: &FrameCache, content: &Content, len_bytes: u64) -> Result<(), RepositoryError> {
-        let repository = self.repository;
-        let mut sum = 0;
-        for chunk in ChunkIter::new(repository, cache, content) {
-            let chunk = chunk?;
-            let seen = repository.mend_count();
-            let checked = self.check_chunk(&chunk);
-            if checked.is_err() {
-                // A segment of the index that turned out damaged looks like a missing chunk until it is read again.
-                match repository.reload_if_damaged(seen)? {
-                    true => self.check_chunk(&chunk)?,
-                    false => checked?,
-                }
-            }
-            sum += u64::from(chunk.len_bytes);
+        for damage in self.read.values().cloned().collect::<Vec<_>>() {
+            self.damage(damage);
         }
-        match sum == len_bytes {
-            true => Ok(()),
-            false => {
-                Err(RepositoryError::TreeDamaged { reason: "a file's chunks do not add up to its length".to_owned() })
-            }
-        }
-    }
-
-    fn read_packs(&self, chosen: &[(ObjectId, u64)]) -> Result<Vec<Verdict>, Error> {
-        let pool = rayon::ThreadPoolBuilder::new()
-            .num_threads(self.context.worker_count())
-            .build()
-            .map_err(|error| RepositoryError::NoThread(io::Error::other(error)))?;
-        let verdicts = Mutex::new(Vec::with_capacity(chosen.len()));
-        let (repository, context) = (self.repository, self.context);
-        pool.install(|| {
-            chosen.par_iter().with_max_len(1).for_each_init(FrameReader::new, |reader, (id, len)| {
-                if context.cancel.is_cancelled() {
-                    return;
-                }
-                let verdict = repository.verify_pack(reader, *id);
-                context.progress.add_done(1, *len);
-                verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((*id, verdict));
-            });
-        });
-        self.context.check_cancelled()?;
-        let mut verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);
-        verdicts.sort_by_key(|(id, _)| *id);
-        Ok(verdicts)
+        Ok(self.losses.look_into_packs()?)
     }
 
     fn check_snapshots(&mut self, snapshots: &[Snapshot]) -> Result<(), Error> {
@@ -386,7 +374,7 @@ impl Checker<'_> {
             };
             match &step.entry.node {
                 Node::Folder { content } => {
-                    if self.seen.insert(hash(content)) {
+                    if self.seen.insert(folder_hash(content)) {
                         self.report.folders += 1;
                         self.need_folder(content);
                     } else {
@@ -394,7 +382,9 @@ impl Checker<'_> {
                     }
                 }
                 Node::File { content, len_bytes, .. } => {
-                    if let Err(error) = self.check_file(&cache, content, *len_bytes) {
+                    let needed = &mut self.needed;
+                    let places = |places: &[Place]| needed.chunk(repository, places);
+                    if let Err(error) = self.losses.check_file(&cache, content, *len_bytes, places) {
                         self.finding(error, Some((snapshot.id, step.path)))?;
                     }
                 }
@@ -404,48 +394,10 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn check_chunk(&mut self, chunk: &ChunkRef) -> Result<(), RepositoryError> {
-        let id = self.repository.chunk_id(chunk);
-        let places = self.repository.places(chunk);
-        let first = places.first().ok_or(RepositoryError::ChunkMissing { id })?;
-        self.need_chunk(&places);
-        if first.len_bytes != chunk.len_bytes || self.kind_of(first.frame) != Some(ChunkKind::Data) {
-            return Err(RepositoryError::ChunkDamaged { id });
-        }
-        if !places.iter().all(|place| self.lost.contains(&place.frame)) {
-            return Ok(());
-        }
-        let object = self.repository.pack_of(first.frame);
-        let damaged = |object| RepositoryError::Damaged { object, reason: "it holds this, damaged".to_owned() };
-        Err(object.map_or(RepositoryError::ChunkDamaged { id }, damaged))
-    }
-
-    fn kind_of(&mut self, frame: FrameId) -> Option<ChunkKind> {
-        if let Some((last, kind)) = self.needed.last_kind
-            && last == frame
-        {
-            return Some(kind);
-        }
-        let kind = self.repository.kind_of(frame)?;
-        self.needed.last_kind = Some((frame, kind));
-        Some(kind)
-    }
-
     /// Notes the packs that hold the start of a folder's entry list, or its lists.
     fn need_folder(&mut self, folder: &Content) {
         for chunk in &folder.chunks {
-            let places = self.repository.places(chunk);
-            self.need_chunk(&places);
-        }
-    }
-
-    /// Notes the pack of a chunk that lies nowhere else; neighbours lie in the same.
-    fn need_chunk(&mut self, places: &[Place]) {
-        if let [only] = places
-            && self.needed.last_frame != Some(only.frame)
-        {
-            self.needed.packs.extend(self.repository.pack_of(only.frame).map(|pack| pack.id));
-            self.needed.last_frame = Some(only.frame);
+            self.needed.chunk(self.repository, &self.repository.places(chunk));
         }
     }
 
@@ -504,12 +456,6 @@ fn reason(finding: &HistoryFinding) -> String {
         HistoryFinding::Shortened { .. } => "it is missing, although later history knows it".to_owned(),
         other => other.to_string(),
     }
-}
-
-fn hash(content: &Content) -> [u8; 16] {
-    let mut bytes = vec![ChunkKind::Tree.code()];
-    content.encode_into(&mut bytes);
-    *blake3::hash(&bytes).as_bytes().first_chunk().expect("a hash is longer than 16 bytes")
 }
 
 fn choose(packs: Vec<(ObjectId, u64)>, which: ReadData) -> Result<Vec<(ObjectId, u64)>, Error> {

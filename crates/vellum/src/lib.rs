@@ -33,8 +33,10 @@ mod context;
 mod error;
 mod filter;
 mod forget;
+mod losses;
 mod platform;
 mod prune;
+mod repair;
 mod restore;
 pub mod retention;
 mod selection;
@@ -49,6 +51,9 @@ pub use error::Error;
 pub use filter::{Filter, FilterError};
 pub use forget::{ForgetOptions, ForgetPlan, ForgetReport, ForgetTarget, PlannedGroup, Rules, forget, plan_forget};
 pub use prune::{PruneOptions, prune};
+pub use repair::{
+    REPAIRED_TAG, RepairOptions, RepairReport, RepairedSnapshot, repair_index, repair_packs, repair_snapshots,
+};
 pub use restore::{Overwrite, RestoreOptions, RestoreReport, restore};
 pub use selection::{SnapshotFilter, SnapshotRef, find_snapshot};
 pub use stats::{RepositoryStats, stats};

@@ -20,6 +20,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use vellum_format::ObjectName;
 use vellum_format::content::Content;
 use vellum_format::limits::TREE_DEPTH_MAX;
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
@@ -87,6 +88,8 @@ pub struct RestoreReport {
     pub problems: Vec<Problem>,
     /// Metadata that this system did not take, such as an owner or an attribute; contents are right.
     pub metadata_problems: Vec<Problem>,
+    /// Damaged packs of which something was restored by their parity. What is stored of them is as damaged as before.
+    pub healed: Vec<ObjectName>,
 }
 
 /// What the threads of one restore share.
@@ -177,6 +180,7 @@ pub fn restore(
         deleted,
         problems: run.problems.into_inner().unwrap_or_else(PoisonError::into_inner),
         metadata_problems: run.metadata_problems.into_inner().unwrap_or_else(PoisonError::into_inner),
+        healed: repository.healed_packs(),
     })
 }
 

@@ -43,6 +43,7 @@ pub(super) fn run(invocation: &Invocation, verb: &CatVerb) -> Result<ExitCode, F
         }
         CatVerb::Tree { snapshot } => tree(invocation, &repository, snapshot)?,
     };
+    selection::warn_of_healed(&repository, &invocation.output);
     let output = &invocation.output;
     match output.is_json {
         true => output.json(&Line::Value(&value)),

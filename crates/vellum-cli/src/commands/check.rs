@@ -8,7 +8,7 @@ use crate::render::json::{CheckLine, FindingLine, Line};
 use crate::render::progress::ProgressDisplay;
 use crate::report::Failure;
 use std::time::Instant;
-use vellum::{CheckOptions, Finding, HistoryFinding, ReadData};
+use vellum::{CheckOptions, HistoryFinding, ReadData};
 
 /// Looks for damage and names what it costs.
 pub(super) fn run(invocation: &Invocation, args: &CheckArgs) -> Result<ExitCode, Failure> {
@@ -29,7 +29,7 @@ pub(super) fn run(invocation: &Invocation, args: &CheckArgs) -> Result<ExitCode,
     drop(progress);
     let report = result?;
     for finding in &report.findings {
-        let path = absolute_path(finding);
+        let path = human::absolute_path(finding);
         match output.is_json {
             true => output.json(&Line::Finding(FindingLine::new(finding, path.as_deref()))),
             false => output.result(&human::finding(finding, path.as_deref())),
@@ -57,9 +57,4 @@ pub(super) fn run(invocation: &Invocation, args: &CheckArgs) -> Result<ExitCode,
         false => output.summary(&human::check(&report, start.elapsed())),
     }
     Ok(if report.finding_count == 0 { ExitCode::Complete } else { ExitCode::Damage })
-}
-
-/// The path that a finding costs, as it was backed up.
-fn absolute_path(finding: &Finding) -> Option<Vec<u8>> {
-    finding.path.as_ref().map(|(_, path)| [b"/", path.strip_prefix(b"/").unwrap_or(path)].concat())
 }

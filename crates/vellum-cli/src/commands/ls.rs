@@ -50,6 +50,7 @@ pub(super) fn run(invocation: &Invocation, args: &LsArgs) -> Result<ExitCode, Fa
             }
         }
     }
+    selection::warn_of_healed(&repository, output);
     Ok(exit_code)
 }
 

@@ -36,6 +36,7 @@ pub(super) fn run(invocation: &Invocation, args: &RestoreArgs) -> Result<ExitCod
     let result = vellum::restore(&repository, &reference, &target, &options, &context);
     drop(progress);
     let report = result?;
+    selection::warn_of_healed(&repository, output);
     tell(output, &report.problems, PROBLEMS_TOLD_MAX, Line::Problem);
     tell(output, &report.metadata_problems, METADATA_PROBLEMS_TOLD_MAX, Line::MetadataProblem);
     match output.is_json {

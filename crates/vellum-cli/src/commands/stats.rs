@@ -34,6 +34,7 @@ pub(super) fn run(invocation: &Invocation, args: &StatsArgs) -> Result<ExitCode,
         }
     }
     let stats = vellum::stats(&repository, &snapshots, &context)?;
+    selection::warn_of_healed(&repository, output);
     match output.is_json {
         true => output.json(&Line::Stats(StatsLine::new(&stats))),
         false => output.result(&human::stats(&stats)),

@@ -7,8 +7,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 use vellum::format::tree::{Entry, Node};
 use vellum::{
-    BackupReport, CheckReport, Finding, HeadCode, HistoryFinding, Problem, PruneReport, Repository, RepositoryStats,
-    RestoreReport, SlotSummary, Snapshot,
+    BackupReport, CheckReport, Finding, HeadCode, HistoryFinding, Problem, PruneReport, RepairReport, RepairedSnapshot,
+    Repository, RepositoryStats, RestoreReport, SlotSummary, Snapshot,
 };
 
 /// Rows with their columns aligned; the last column is not padded.
@@ -190,6 +190,11 @@ fn mode(node: &Node, mode: u32) -> String {
     text
 }
 
+/// The path that a finding costs, as it was backed up.
+pub(crate) fn absolute_path(finding: &Finding) -> Option<Vec<u8>> {
+    finding.path.as_ref().map(|(_, path)| [b"/", path.strip_prefix(b"/").unwrap_or(path)].concat())
+}
+
 /// One thing that is wrong, in one line; `path` is absolute.
 pub(crate) fn finding(finding: &Finding, path: Option<&[u8]>) -> String {
     let object = finding.object.map(|object| format!("{object}: ")).unwrap_or_default();
@@ -234,11 +239,50 @@ pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
         let objects = count(report.copies_missing, "small object");
         put(&mut text, format_args!("{objects} of interrupted or running backups, stored once; harmless\n"));
     }
+    if report.packs_healable > 0 {
+        let packs = count(report.packs_healable, "damaged pack");
+        put(&mut text, format_args!("{packs} can be healed by parity: run `vellum repair packs`\n"));
+    }
     match report.finding_count {
         0 => text.push_str("no damage was found\n"),
         findings => put(&mut text, format_args!("damage was found: {}\n", count(findings, "finding"))),
     }
     text
+}
+
+/// What a repair did.
+pub(crate) fn repair(report: &RepairReport, took: Duration) -> String {
+    let mut text = String::new();
+    if report.packs_read > 0 {
+        let (packs, bytes) = (count(report.packs_read, "undamaged pack"), size(report.bytes_read));
+        put(&mut text, format_args!("read {packs}, {bytes}, in {}\n", duration(took)));
+    }
+    if !report.mended.is_empty() {
+        put(&mut text, format_args!("stored anew: {}\n", count(report.mended.len() as u64, "object")));
+    }
+    if report.packs_listed > 0 {
+        let packs = count(report.packs_listed, "pack");
+        put(&mut text, format_args!("listed anew: {packs} that no catalog listed\n"));
+    }
+    match report.findings.len() as u64 {
+        0 if report.mended.is_empty() && report.packs_listed == 0 => text.push_str("there is nothing to repair\n"),
+        0 => text.push_str("all of it is repaired\n"),
+        findings => put(&mut text, format_args!("damage that stays: {}\n", count(findings, "finding"))),
+    }
+    text
+}
+
+/// A snapshot that has lost something, and what is left of it.
+pub(crate) fn repaired_snapshot(snapshot: &RepairedSnapshot) -> String {
+    let RepairedSnapshot { id, repaired, was_there, lost } = snapshot;
+    let lost = count(*lost, "entry");
+    match repaired {
+        Some(new) if *was_there => {
+            format!("snapshot {}: {lost} lost; the rest is in {} already", id.short(), new.short())
+        }
+        Some(new) => format!("snapshot {}: {lost} lost; the rest is saved as {}", id.short(), new.short()),
+        None => format!("snapshot {}: nothing of it can be read", id.short()),
+    }
 }
 
 /// What a prune did, or would do, and what it waits for.

@@ -13,8 +13,8 @@ use std::time::Duration;
 use vellum::format::snapshot::Summary;
 use vellum::format::tree::{Entry, Node};
 use vellum::{
-    BackupReport, CheckReport, FileChange, Finding, HeadCode, HistoryFinding, Problem, PruneReport, RepositoryStats,
-    RestoreReport, SlotSummary, Snapshot,
+    BackupReport, CheckReport, FileChange, Finding, HeadCode, HistoryFinding, Problem, PruneReport, RepairReport,
+    RepairedSnapshot, RepositoryStats, RestoreReport, SlotSummary, Snapshot,
 };
 
 /// One line.
@@ -60,6 +60,13 @@ pub(crate) enum Line<'a> {
     /// `prune`
     #[serde(rename = "summary")]
     Prune(PruneLine<'a>),
+    /// `repair`
+    #[serde(rename = "summary")]
+    Repair(RepairLine),
+    /// `repair`, an object that was stored anew
+    Mended { object: String, kind: &'static str },
+    /// `repair snapshots`, a snapshot that has lost something
+    RepairedSnapshot { id: String, repaired: Option<String>, was_there: bool, lost: u64 },
     /// `try`
     #[serde(rename = "summary")]
     Try(TryLine<'a>),
@@ -69,7 +76,7 @@ pub(crate) enum Line<'a> {
     Snapshot(SnapshotLine<'a>),
     /// `ls`
     Entry(EntryLine<'a>),
-    /// `check`: one thing that is wrong
+    /// `check`, `repair`: one thing that is wrong
     Finding(FindingLine<'a>),
     /// `check --accept-history`: one thing that was wrong with history and is told no more
     Accepted { object: String, kind: &'static str, reason: &'a str },
@@ -130,6 +137,16 @@ impl<'a> Line<'a> {
     /// A problem with an entry.
     pub(crate) fn problem(problem: &'a Problem) -> Self {
         Self::Problem(ProblemLine::new(problem))
+    }
+
+    /// A snapshot that has lost something.
+    pub(crate) fn repaired(snapshot: &RepairedSnapshot) -> Self {
+        Self::RepairedSnapshot {
+            id: snapshot.id.to_string(),
+            repaired: snapshot.repaired.map(|id| id.to_string()),
+            was_there: snapshot.was_there,
+            lost: snapshot.lost,
+        }
     }
 
     /// A file that a backup took.
@@ -260,6 +277,7 @@ pub(crate) struct RestoreLine {
     deleted: u64,
     errors: usize,
     metadata_problems: usize,
+    packs_healed: usize,
     total_duration: f64,
 }
 
@@ -276,6 +294,7 @@ impl RestoreLine {
             deleted: report.deleted,
             errors: report.problems.len(),
             metadata_problems: report.metadata_problems.len(),
+            packs_healed: report.healed.len(),
             total_duration: took.as_secs_f64(),
         }
     }
@@ -289,6 +308,7 @@ pub(crate) struct CheckLine {
     folders: u64,
     packs: u64,
     packs_read: u64,
+    packs_healable: u64,
     packs_unlisted: u64,
     copies_missing: u64,
     bytes_read: u64,
@@ -307,6 +327,7 @@ impl CheckLine {
             folders: report.folders,
             packs: report.packs,
             packs_read: report.packs_read,
+            packs_healable: report.packs_healable,
             packs_unlisted: report.packs_unlisted,
             copies_missing: report.copies_missing,
             bytes_read: report.bytes_read,
@@ -376,6 +397,33 @@ impl<'a> PruneLine<'a> {
             writers_fenced: report.writers_fenced,
             damaged: &report.damaged,
             storage_full: report.is_full,
+            total_duration: took.as_secs_f64(),
+        }
+    }
+}
+
+/// What a repair did.
+#[derive(Serialize)]
+pub(crate) struct RepairLine {
+    num_errors: usize,
+    mended: usize,
+    packs_listed: u64,
+    packs_read: u64,
+    bytes_read: u64,
+    snapshots: usize,
+    total_duration: f64,
+}
+
+impl RepairLine {
+    /// A report's fields.
+    pub(crate) fn new(report: &RepairReport, took: Duration) -> Self {
+        Self {
+            num_errors: report.findings.len(),
+            mended: report.mended.len(),
+            packs_listed: report.packs_listed,
+            packs_read: report.packs_read,
+            bytes_read: report.bytes_read,
+            snapshots: report.snapshots.len(),
             total_duration: took.as_secs_f64(),
         }
     }

@@ -21,9 +21,7 @@ fn a_damaged_pack_is_named_and_costs_only_the_files_in_it() {
     std::fs::write(scene.source().join("second"), vec![2; 100_000]).expect("a file");
     scene.backup().expect_code(0);
     let data: Vec<_> = scene.objects("packs").into_iter().filter(|pack| !before.contains(pack)).collect();
-    for pack in &data {
-        flip(pack, 100);
-    }
+    data.iter().for_each(|pack| ruin(pack));
     let checked = scene.run(["check", "--read-data"]).expect_code(4);
     let name = data[0].file_name().expect("a name").to_string_lossy().into_owned();
     let said = [checked.stdout, checked.stderr].concat();
@@ -34,6 +32,68 @@ fn a_damaged_pack_is_named_and_costs_only_the_files_in_it() {
     let (restored, _) = scene.restore("latest", "new");
     let restored = restored.expect_code(4);
     assert!(!restored.stderr.is_empty());
+}
+
+/// More than parity makes good, and something in each frame.
+fn ruin(path: &Path) {
+    let bytes = std::fs::read(path).expect("our own object");
+    std::fs::write(path, bytes.iter().map(|byte| byte ^ 1).collect::<Vec<_>>()).expect("our own object");
+}
+
+#[test]
+fn parity_heals_on_read_and_repair_stores_packs_anew() {
+    let scene = Scene::with_source(23);
+    scene.backup().expect_code(0);
+    let contents = || -> Vec<Vec<u8>> {
+        scene.objects("packs").iter().map(|pack| std::fs::read(pack).expect("our own pack")).collect()
+    };
+    let before = contents();
+    scene.objects("packs").iter().for_each(|pack| flip(pack, 200));
+    let checked = scene.run(["check", "--read-data"]).expect_code(4);
+    let said = [checked.stdout, checked.stderr].concat();
+    assert!(said.contains("vellum repair packs"), "what to do is said:\n{said}");
+    assert!(!said.contains("it costs"), "it costs nothing:\n{said}");
+    let (restored, target) = scene.restore("latest", "target");
+    let restored = restored.expect_code(0);
+    vellum_testkit::trees::assert_same_tree(&scene.source(), &target);
+    assert!(restored.stderr.contains("vellum repair packs"), "healing is told:\n{}", restored.stderr);
+    let repaired = scene.run(["repair", "packs"]).expect_code(0);
+    assert_eq!(repaired.stdout.matches("stored anew: packs/").count(), before.len(), "{}", repaired.stdout);
+    assert!(contents() == before, "bit for bit");
+    scene.run(["check", "--read-data"]).expect_code(0);
+    for what in ["index", "packs", "snapshots"] {
+        let ran = scene.run(["repair", what]).expect_code(0);
+        assert!(ran.stdout.contains("nothing to repair"), "{}", ran.stdout);
+    }
+}
+
+#[test]
+fn repair_names_what_is_lost_and_saves_the_rest() {
+    let scene = Scene::with_repository();
+    std::fs::create_dir(scene.source()).expect("a source");
+    std::fs::write(scene.source().join("first"), vec![1; 100_000]).expect("a file");
+    scene.backup().expect_code(0);
+    let before = scene.objects("packs");
+    // What does not compress makes the pack of data the longer one.
+    std::fs::write(scene.source().join("second"), vellum_testkit::Random::new(5).bytes(100_000)).expect("a file");
+    scene.backup().expect_code(0);
+    let new = scene.objects("packs").into_iter().filter(|pack| !before.contains(pack));
+    // Of data and trees, the trees are read for the listing.
+    let listed = scene.run(["--json", "ls", "--recursive", "latest"]).expect_code(0);
+    assert!(listed.stdout.contains("second"));
+    let data = new.max_by_key(|pack| std::fs::metadata(pack).expect("our own pack").len()).expect("a pack");
+    ruin(&data);
+    scene.run(["ls", "latest"]).expect_code(0);
+    let ran = scene.run(["--json", "repair", "snapshots"]).expect_code(4);
+    let lines = ran.json();
+    let of_type = |kind: &str| lines.iter().filter(|line| line["type"] == kind).collect::<Vec<_>>();
+    let paths: Vec<_> = of_type("finding").iter().filter_map(|line| line["path"].as_str()).map(str::to_owned).collect();
+    assert_eq!(paths, [scene.source().join("second").display().to_string()]);
+    assert_eq!(of_type("repaired_snapshot").len(), 1);
+    let (restored, target) = scene.restore("latest", "target");
+    restored.expect_code(0);
+    assert_eq!(std::fs::read(target.join("first")).expect("the file"), vec![1; 100_000]);
+    assert!(!target.join("second").exists());
 }
 
 #[test]

@@ -4,7 +4,7 @@ use crate::support::{Model, Shape, assert_agrees, catalog, open, quick_folder};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use vellum_format::{ChunkId, ObjectId};
-use vellum_index::{Index, StateFolder};
+use vellum_index::{Index, Location, StateFolder};
 
 const SHAPE: Shape = Shape { packs: 4, frames: 4, chunks: 40, ids: 400 };
 
@@ -149,6 +149,33 @@ fn a_hundred_thousand_entries_agree() {
     let index = open(folder.path());
     assert!(index.chunk_count() > 90_000, "{}", index.chunk_count());
     assert_agrees(&index, &model, shape.ids + 40_000);
+}
+
+/// Frames that are known to be damaged are not relied on, and still found by whoever reads.
+#[test]
+fn what_is_damaged_is_read_from_and_not_relied_on() {
+    let (name, catalog) = catalog(7, SHAPE);
+    let index = Index::open(&StateFolder::None, &[1; 32]).expect("nothing to make");
+    index.add(vec![(name, catalog.clone())]).expect("a good catalog");
+    let damaged = &catalog.packs[1];
+    let (bad, good) = (&damaged.directory.frames[1], &damaged.directory.frames[0]);
+    index.set_damaged_frames([(damaged.pack, [bad.offset].into())].into());
+    let (mut hidden, mut checked) = (0, 0);
+    for chunk in bad.chunks.iter().chain(&good.chunks) {
+        let all = index.all_locations(&chunk.id);
+        let is_bad = |place: &Location| {
+            let info = index.frame(place.frame).expect("an undamaged segment");
+            (info.pack, info.offset) == (damaged.pack, bad.offset)
+        };
+        assert_eq!(index.lookup_reliable(&chunk.id), all.iter().find(|place| !is_bad(place)).copied());
+        assert_eq!(index.lookup_staying(&chunk.id), all.first().copied());
+        assert_eq!(index.lookup(&chunk.id), all.first().copied());
+        hidden += usize::from(all.iter().all(is_bad));
+        checked += 1;
+    }
+    assert!(hidden > 0 && hidden < checked, "some chunks are nowhere else, some are");
+    index.set_absent_packs([damaged.pack].into());
+    assert!(bad.chunks.iter().all(|chunk| !index.locations_anywhere(&chunk.id).is_empty()), "also of absent packs");
 }
 
 #[test]

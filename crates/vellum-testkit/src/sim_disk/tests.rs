@@ -58,6 +58,21 @@ fn a_rename_is_two_names_with_a_fate_each() {
 }
 
 #[test]
+fn a_replaced_name_holds_one_of_the_two_and_is_never_gone() {
+    let disk = SimDisk::new();
+    for (path, content) in [("a", b"old"), ("b", b"new")] {
+        let file = write(&disk, path, content);
+        disk.sync_file(&file).unwrap();
+    }
+    disk.sync_folder("").unwrap();
+    disk.rename_replace("b", "a").unwrap();
+    assert_eq!(outcomes(&disk, "a"), [Some(b"old".to_vec()), Some(b"new".to_vec())].into());
+    disk.sync_folder("").unwrap();
+    assert_eq!(outcomes(&disk, "a"), [Some(b"new".to_vec())].into());
+    assert_eq!(outcomes(&disk, "b"), [None].into());
+}
+
+#[test]
 fn a_removed_name_may_come_back_and_every_earlier_meaning_too() {
     let disk = SimDisk::new();
     for content in [b"1", b"2", b"3"] {

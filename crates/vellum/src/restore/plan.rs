@@ -224,10 +224,13 @@ impl<'a> Planner<'a> {
         if let Some(place) = self.run.repository.locate(chunk) {
             return Ok(Some(place));
         }
-        match self.run.repository.recover(seen)? {
-            false => Ok(None),
-            true => Ok(self.run.repository.locate(chunk)),
+        if self.run.repository.recover(seen)?
+            && let Some(place) = self.run.repository.locate(chunk)
+        {
+            return Ok(Some(place));
         }
+        // In a pack that has lost its length: what is left of it may be enough.
+        Ok(self.run.repository.places_anywhere(chunk).first().copied())
     }
 
     /// A folder gets its metadata when everything planned so far, and so everything in it, is done.
@@ -293,6 +296,8 @@ fn restore_frame(
         Err(RepositoryError::Damaged { .. } | RepositoryError::FrameForgotten) => None,
         Err(error) => return Err(error.into()),
     };
+    // One frame: what was healed for the first chunk serves its neighbours.
+    let cache = FrameCache::new(1);
     for one in planned {
         let file = &files[one.file as usize];
         if file.has_failed() {
@@ -303,7 +308,7 @@ fn restore_frame(
         match bytes {
             Some(bytes) => file.write(run, one.offset, bytes),
             // A bad copy: any other copy will do, and if there is none, only this file is lost.
-            None => match run.repository.read_chunk(&FrameCache::new(1), ChunkKind::Data, &one.chunk) {
+            None => match run.repository.read_chunk(&cache, ChunkKind::Data, &one.chunk) {
                 Ok(bytes) => file.write(run, one.offset, &bytes),
                 Err(error @ RepositoryError::Storage(_)) => return Err(error.into()),
                 Err(error) => file.fail(run, "read", &error),
