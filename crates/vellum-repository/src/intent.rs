@@ -52,7 +52,7 @@ impl<'repository> OwnIntent<'repository> {
             process: note.process.clone(),
             program: note.program.clone(),
         };
-        let id = repository.put_record(ObjectKind::Intent, RecordKind::Intent, intent.encode())?;
+        let id = repository.put_record(ObjectKind::Intent, RecordKind::Intent, &intent.encode())?;
         Ok(Self { repository, id })
     }
 

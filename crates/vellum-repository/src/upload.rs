@@ -1,11 +1,12 @@
 //! Storing finished packs on threads of its own, so that no worker waits for a disk.
 
 use crate::RepositoryError;
-use crate::pack_writer::FinishedPack;
+use crate::pack_writer::{CatalogMark, FinishedPack};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use vellum_format::ObjectId;
 use vellum_format::catalog::CatalogedPack;
 use vellum_storage::{Put, Storage};
 
@@ -19,9 +20,22 @@ pub(crate) struct Uploader {
     shared: Arc<Shared>,
 }
 
+/// A pack that the storage has accepted.
+pub(crate) struct StoredPack {
+    pub(crate) pack: CatalogedPack,
+    pub(crate) mark: CatalogMark,
+}
+
+impl StoredPack {
+    /// One that somebody else has stored, whose directory was just read.
+    pub(crate) fn recovered(pack: CatalogedPack) -> Self {
+        Self { mark: CatalogMark::of(&pack), pack }
+    }
+}
+
 struct Shared {
     storage: Arc<dyn Storage>,
-    stored: Mutex<Vec<CatalogedPack>>,
+    stored: Mutex<Vec<StoredPack>>,
     failure: Mutex<Option<RepositoryError>>,
     bytes: AtomicU64,
 }
@@ -61,7 +75,7 @@ impl Uploader {
     }
 
     /// Packs that the storage has accepted and no catalog lists yet.
-    pub(crate) fn stored(&self) -> MutexGuard<'_, Vec<CatalogedPack>> {
+    pub(crate) fn stored(&self) -> MutexGuard<'_, Vec<StoredPack>> {
         lock(&self.shared.stored)
     }
 
@@ -96,7 +110,12 @@ impl Shared {
     }
 
     fn store(&self, pack: FinishedPack) -> Result<(), RepositoryError> {
-        let FinishedPack { name, bytes, directory } = pack;
+        let FinishedPack { name, bytes, directory, mark } = pack;
+        // I2: it may have waited for long since it was verified.
+        if ObjectId::of(&bytes) != name.id {
+            let reason = "it changed while it waited to be stored".to_owned();
+            return Err(RepositoryError::WriteVerification { reason });
+        }
         match self.storage.put(&name, &bytes)? {
             Put::Stored => {}
             // I3: pack names never repeat, every pack holds fresh random bytes.
@@ -107,7 +126,7 @@ impl Shared {
         }
         let len_bytes = bytes.len() as u64;
         self.bytes.fetch_add(len_bytes, Ordering::Relaxed);
-        lock(&self.stored).push(CatalogedPack { pack: name.id, len_bytes, directory });
+        lock(&self.stored).push(StoredPack { pack: CatalogedPack { pack: name.id, len_bytes, directory }, mark });
         Ok(())
     }
 }

@@ -5,6 +5,7 @@ mod contract;
 mod damage;
 mod forget;
 mod history;
+mod hostile;
 mod keys;
 mod kill;
 mod scene;
