@@ -102,17 +102,21 @@ pub fn check(repository: &Repository, options: &CheckOptions, context: &Context)
     let mut checker = Checker::new(repository, context);
     checker.look(options)?;
     for _ in 0..SECOND_LOOKS_MAX {
-        // What others forgot and pruned meanwhile is no damage. What is wrong is found again.
-        let found = std::mem::take(&mut checker.report.findings);
+        // What others forgot and pruned meanwhile is no damage. What is wrong is found again, and what could not be
+        // read once is told as long as it is there.
+        let mut found = std::mem::take(&mut checker.report.findings);
         if found.is_empty() {
             break;
         }
+        let count = found.len();
         checker.look_again(options)?;
-        checker.report.findings.retain(|finding| found.contains(finding));
-        if checker.report.findings.len() == found.len() {
+        found.retain(|finding| checker.report.findings.contains(finding) || checker.is_still_there(finding));
+        let counted = if found.len() < FINDINGS_KEPT_MAX { 0 } else { checker.report.finding_count };
+        checker.report.finding_count = counted.max(found.len() as u64);
+        checker.report.findings = found;
+        if checker.report.findings.len() == count {
             break;
         }
-        checker.report.finding_count = checker.report.findings.len() as u64;
     }
     Ok(checker.report)
 }
@@ -125,7 +129,7 @@ struct Checker<'a> {
     seen: HashSet<[u8; 16]>,
     losses: Losses<'a>,
     needed: Needed,
-    /// Packs that were read, with what is wrong with them.
+    /// Packs of which something was read, with what is wrong with them.
     read: BTreeMap<ObjectId, Damage>,
     /// What reading files as a restore would found.
     tested: Vec<Finding>,
@@ -226,6 +230,10 @@ impl<'a> Checker<'a> {
         Ok(copies.missing)
     }
 
+    fn is_still_there(&self, finding: &Finding) -> bool {
+        finding.object.is_some_and(|object| self.repository.storage().len(&object).is_ok())
+    }
+
     fn find(&mut self, finding: Finding) {
         self.report.finding_count += 1;
         if self.report.findings.len() < FINDINGS_KEPT_MAX && !self.report.findings.contains(&finding) {
@@ -247,7 +255,10 @@ impl<'a> Checker<'a> {
     fn tell_healed(&mut self) -> Result<(), Error> {
         for object in self.repository.healed_packs() {
             if !self.losses.knows_pack(&object.id) {
-                self.damaged_pack(Damage { object, reason: "what it holds does not open".to_owned() })?;
+                let reason = "what it holds does not open".to_owned();
+                let told = self.losses.add_pack(Damage { object, reason })?;
+                self.read.insert(object.id, told.clone());
+                self.damage(told);
             }
         }
         self.report.packs_healable = self.losses.healable_count();
