@@ -20,6 +20,9 @@ const FINDINGS_KEPT_MAX: usize = 10_000;
 /// How often what was found is looked for again, as long as some of it is not found any more.
 const SECOND_LOOKS_MAX: usize = 8;
 
+/// How the reason of a finding begins that is about an absence.
+const MISSING: &str = "it is missing";
+
 /// How deep to look.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -230,8 +233,10 @@ impl<'a> Checker<'a> {
         Ok(copies.missing)
     }
 
+    /// Whether this is about the bytes of an object that is there, and not about its absence.
     fn is_still_there(&self, finding: &Finding) -> bool {
-        finding.object.is_some_and(|object| self.repository.storage().len(&object).is_ok())
+        let is_there = |object| self.repository.storage().len(&object).is_ok();
+        !finding.reason.starts_with(MISSING) && finding.object.is_some_and(is_there)
     }
 
     fn find(&mut self, finding: Finding) {
@@ -362,7 +367,7 @@ impl<'a> Checker<'a> {
                 },
             };
             match is_needed {
-                true => self.find(Finding { object: Some(*name), path: None, reason: "it is missing".to_owned() }),
+                true => self.find(Finding { object: Some(*name), path: None, reason: MISSING.to_owned() }),
                 false => self.report.copies_missing += 1,
             }
         }
@@ -462,9 +467,9 @@ fn as_finding(error: RepositoryError, path: Option<(ObjectId, Vec<u8>)>) -> Resu
 fn reason(finding: &HistoryFinding) -> String {
     match finding {
         HistoryFinding::Shortened { known_by: KnownBy::ThisMachine, .. } => {
-            "it is missing, although this machine has seen it".to_owned()
+            format!("{MISSING}, although this machine has seen it")
         }
-        HistoryFinding::Shortened { .. } => "it is missing, although later history knows it".to_owned(),
+        HistoryFinding::Shortened { .. } => format!("{MISSING}, although later history knows it"),
         other => other.to_string(),
     }
 }
