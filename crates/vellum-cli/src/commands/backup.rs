@@ -141,8 +141,8 @@ fn options(invocation: &Invocation, args: &BackupArgs, paths: Vec<PathBuf>) -> R
 pub(super) fn look_over(args: &BackupArgs) -> Result<(), Failure> {
     refuse_other_classes(args)?;
     let mut patterns = Filter::default();
-    let all = args.excludes.exclude.iter().chain(&args.excludes.iexclude);
-    all.map(|pattern| patterns.add(pattern, false)).collect::<Result<(), _>>().map_err(|error| pattern_failure(&error))
+    let mut all = args.excludes.exclude.iter().chain(&args.excludes.iexclude);
+    all.try_for_each(|pattern| patterns.add(pattern, false)).map_err(|error| pattern_failure(&error))
 }
 
 fn exclude(options: &mut BackupOptions, args: &ExcludeArgs) -> Result<(), Failure> {
