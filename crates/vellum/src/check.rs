@@ -1,21 +1,33 @@
 //! Checking a repository: small objects with their copies, catalogs and packs, on request every byte, then every tree and file of
 //! every snapshot, so that damage is told by what it costs.
 
+mod parity;
+mod sample;
+
 use crate::losses::{Losses, folder_hash, look_at_packs};
 use crate::tree_reader::{TreeWalk, root_content};
 use crate::{Context, Error};
+use sample::choose;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::Ordering;
 use vellum_format::content::Content;
+use vellum_format::snapshot::Timestamp;
 use vellum_format::tree::Node;
+use vellum_format::verification::{CheckRun, Reach};
 use vellum_format::{ObjectId, ObjectKind, ObjectName};
 use vellum_repository::{
     Damage, FrameCache, FrameId, FrameReader, HeadCode, HistoryFinding, KnownBy, Place, Repository, RepositoryError,
-    Snapshot,
+    Snapshot, Verifications,
 };
+
+pub use parity::ParityCover;
+pub use sample::{Coverage, coverage};
 
 /// Findings that are kept; further ones are only counted.
 const FINDINGS_KEPT_MAX: usize = 10_000;
+
+/// Nothing counts as recorded before it.
+const LONG_AGO: Timestamp = Timestamp { seconds: i64::MIN, nanoseconds: 0 };
 
 /// How often what was found is looked for again, as long as some of it is not found any more.
 const SECOND_LOOKS_MAX: usize = 8;
@@ -24,6 +36,8 @@ const SECOND_LOOKS_MAX: usize = 8;
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct CheckOptions {
+    /// The time: the library reads no clock. Without it nothing of earlier checks counts, and nothing is recorded.
+    pub now: Option<Timestamp>,
     /// Which packs are read and verified byte by byte.
     pub read_data: ReadData,
     /// How many files, chosen at random, are read as a restore would.
@@ -42,8 +56,10 @@ pub enum ReadData {
     None,
     /// Every one.
     All,
-    /// This share, chosen at random, in percent.
+    /// This share of all bytes, in percent: the packs that were read longest ago, those that never were first.
     Percent(f64),
+    /// At least so many bytes, of the same packs.
+    Bytes(u64),
     /// The n-th of m parts, counted from 1; m runs with the same m read everything.
     Part(u32, u32),
 }
@@ -91,9 +107,18 @@ pub struct CheckReport {
     pub is_first_sight: bool,
     /// What was wrong with history and was accepted.
     pub accepted: Vec<HistoryFinding>,
+    /// When packs were verified, by this check and earlier ones.
+    pub coverage: Coverage,
+    /// What damage packs outlast.
+    pub parity: ParityCover,
+    /// Whether the repository remembers what this check read.
+    pub is_recorded: bool,
+    /// Why the repository could not remember what this check read, if it could not. Nothing depends on it.
+    pub not_recorded: Option<String>,
 }
 
-/// Checks a repository. It changes nothing there.
+/// Checks a repository. When it reads packs or restores files, and is told the time, it leaves a record of that and
+/// removes earlier ones; it changes nothing else.
 ///
 /// # Errors
 /// [`Error::Repository`] when the storage cannot be read at all, or history does not reach to the given head; damage
@@ -114,6 +139,7 @@ pub fn check(repository: &Repository, options: &CheckOptions, context: &Context)
         }
         checker.report.finding_count = checker.report.findings.len() as u64;
     }
+    checker.remember(options)?;
     Ok(checker.report)
 }
 
@@ -129,6 +155,13 @@ struct Checker<'a> {
     read: BTreeMap<ObjectId, Damage>,
     /// What reading files as a restore would found.
     tested: Vec<Finding>,
+    /// Packs that catalogs list, and packs that are there with their lengths.
+    listed: BTreeSet<ObjectId>,
+    stored: BTreeMap<ObjectId, u64>,
+    /// What earlier checks left.
+    known: Verifications,
+    /// Packs that this one read, each with whether it was undamaged.
+    readings: BTreeMap<ObjectId, bool>,
 }
 
 /// What snapshots were found to need.
@@ -164,12 +197,16 @@ impl<'a> Checker<'a> {
             needed: Needed::default(),
             read: BTreeMap::new(),
             tested: Vec::new(),
+            listed: BTreeSet::new(),
+            stored: BTreeMap::new(),
+            known: Verifications::default(),
+            readings: BTreeMap::new(),
         }
     }
 
     /// Looks at everything.
     fn look(&mut self, options: &CheckOptions) -> Result<(), Error> {
-        let missing = self.check_small_objects()?;
+        let missing = self.check_small_objects(options)?;
         self.check_packs(options)?;
         let snapshots = self.check_history(options)?;
         self.check_snapshots(&snapshots)?;
@@ -188,10 +225,10 @@ impl<'a> Checker<'a> {
             ..CheckReport::default()
         };
         (self.seen, self.needed) = (HashSet::new(), Needed::default());
-        let missing = self.check_small_objects()?;
-        let (_, stored) = self.count_packs()?;
-        self.read.retain(|pack, _| stored.contains_key(pack));
-        self.losses.retain_packs(|pack| stored.contains_key(pack));
+        let missing = self.check_small_objects(options)?;
+        self.count_packs()?;
+        self.read.retain(|pack, _| self.stored.contains_key(pack));
+        self.losses.retain_packs(|pack| self.stored.contains_key(pack));
         self.blame_packs()?;
         let snapshots = self.check_history(&CheckOptions { accept_history: false, ..options.clone() })?;
         self.check_snapshots(&snapshots)?;
@@ -207,8 +244,8 @@ impl<'a> Checker<'a> {
         self.tell_healed()
     }
 
-    /// Config, keys, catalogs, tombstones, and which of the copies are missing.
-    fn check_small_objects(&mut self) -> Result<Vec<ObjectName>, Error> {
+    /// Config, keys, catalogs, tombstones, what earlier checks left, and which of the copies are missing.
+    fn check_small_objects(&mut self, options: &CheckOptions) -> Result<Vec<ObjectName>, Error> {
         let copies = self.repository.verify_copies()?;
         for damage in copies.damage {
             self.damage(damage);
@@ -221,6 +258,10 @@ impl<'a> Checker<'a> {
             }
         }
         for damage in self.repository.verify_tombstones()? {
+            self.damage(damage);
+        }
+        self.known = self.repository.verifications(options.now.unwrap_or(LONG_AGO))?;
+        for damage in std::mem::take(&mut self.known.damage) {
             self.damage(damage);
         }
         Ok(copies.missing)
@@ -261,27 +302,33 @@ impl<'a> Checker<'a> {
     }
 
     /// The packs that catalogs list, and those that are there with their lengths.
-    fn count_packs(&mut self) -> Result<(BTreeSet<ObjectId>, BTreeMap<ObjectId, u64>), Error> {
-        let listed: BTreeSet<ObjectId> = self.repository.catalogued_packs().into_iter().map(|(pack, _)| pack).collect();
-        let stored = self.repository.names(ObjectKind::Pack)?;
-        self.report.packs = listed.len() as u64;
-        self.report.packs_unlisted = stored.keys().filter(|pack| !listed.contains(pack)).count() as u64;
-        Ok((listed, stored))
+    fn count_packs(&mut self) -> Result<(), Error> {
+        let listed = self.repository.catalogued_packs();
+        self.stored = self.repository.names(ObjectKind::Pack)?;
+        let there = listed.iter().filter(|(pack, _)| self.stored.contains_key(pack));
+        self.report.parity = ParityCover::of(there.map(|(_, len_bytes)| *len_bytes));
+        self.listed = listed.into_iter().map(|(pack, _)| pack).collect();
+        self.report.packs = self.listed.len() as u64;
+        self.report.packs_unlisted = self.stored.keys().filter(|pack| !self.listed.contains(pack)).count() as u64;
+        Ok(())
     }
 
     fn check_packs(&mut self, options: &CheckOptions) -> Result<(), Error> {
-        let (listed, stored) = self.count_packs()?;
-        let chosen: Vec<(ObjectId, u64)> = choose(stored.into_iter().collect(), options.read_data)?;
+        self.count_packs()?;
+        let chosen = choose(&self.stored, options.read_data, &self.known)?;
         self.context.progress.add_total(chosen.len() as u64, chosen.iter().map(|(_, len)| len).sum());
         self.context.progress.scan_finished.store(true, Ordering::Relaxed);
         let verify = |reader: &mut FrameReader, id| self.repository.verify_pack(reader, id);
         for (id, verdict) in look_at_packs(&chosen, self.context, verify)? {
+            if matches!(&verdict, Ok(_) | Err(RepositoryError::Damaged { .. })) {
+                self.readings.insert(id, verdict.is_ok());
+            }
             match verdict {
                 Ok(verdict) => {
                     self.report.packs_read += 1;
                     self.report.bytes_read += verdict.len_bytes;
                 }
-                Err(_) if !listed.contains(&id) => {} // an interrupted backup's; nothing refers to it
+                Err(_) if !self.listed.contains(&id) => {} // an interrupted backup's; nothing refers to it
                 Err(RepositoryError::Damaged { object, reason }) => {
                     self.read.insert(id, self.losses.add_pack(Damage { object, reason })?);
                 }
@@ -289,6 +336,29 @@ impl<'a> Checker<'a> {
             }
         }
         self.blame_packs()
+    }
+
+    /// Leaves what was read to later checks, and tells what is known by now.
+    fn remember(&mut self, options: &CheckOptions) -> Result<(), Error> {
+        let report = &mut self.report;
+        let Some(time) = options.now else { return Ok(()) };
+        if !self.readings.is_empty() || report.files_tested > 0 {
+            let reach = match options.read_data {
+                ReadData::None => Reach::Structure,
+                ReadData::All => Reach::EveryByte,
+                _ => Reach::Sample,
+            };
+            let (files_restored, findings) = (report.files_tested, report.finding_count);
+            let device = self.repository.device_id()?;
+            let run = CheckRun { time, device, reach, files_restored, findings };
+            self.known.add(run, &self.readings);
+            let recorded = self.repository.record_check(run, &self.readings);
+            report.is_recorded = recorded.is_ok();
+            report.not_recorded = recorded.err().map(|error| error.to_string());
+        }
+        let there = self.stored.keys().filter(|pack| self.listed.contains(pack));
+        report.coverage = Coverage::of(there, &self.known);
+        Ok(())
     }
 
     /// Finds what reading packs found, and the frames that this costs.
@@ -456,30 +526,6 @@ fn reason(finding: &HistoryFinding) -> String {
         HistoryFinding::Shortened { .. } => "it is missing, although later history knows it".to_owned(),
         other => other.to_string(),
     }
-}
-
-fn choose(packs: Vec<(ObjectId, u64)>, which: ReadData) -> Result<Vec<(ObjectId, u64)>, Error> {
-    Ok(match which {
-        ReadData::None => Vec::new(),
-        ReadData::All => packs,
-        ReadData::Part(part, parts) => {
-            let of = |id: &ObjectId| id.as_bytes().first_chunk().map_or(0, |start| u32::from_le_bytes(*start));
-            packs.into_iter().filter(|(id, _)| of(id) % parts.max(1) == part.saturating_sub(1)).collect()
-        }
-        ReadData::Percent(percent) => {
-            let mut random = Random::new()?;
-            let mut keyed: Vec<(u64, (ObjectId, u64))> = packs.into_iter().map(|pack| (random.next(), pack)).collect();
-            keyed.sort_unstable();
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                clippy::cast_precision_loss,
-                reason = "a count of packs, rounded up"
-            )]
-            let count = (keyed.len() as f64 * percent.clamp(0.0, 100.0) / 100.0).ceil() as usize;
-            keyed.into_iter().take(count).map(|(_, pack)| pack).collect()
-        }
-    })
 }
 
 /// Numbers for choosing samples; unpredictable, so that nobody can prepare for them.

@@ -7,6 +7,7 @@ use crate::render::human;
 use crate::render::json::{CheckLine, FindingLine, Line};
 use crate::render::progress::ProgressDisplay;
 use crate::report::Failure;
+use crate::time;
 use std::time::Instant;
 use vellum::{CheckOptions, HistoryFinding, ReadData};
 
@@ -18,6 +19,7 @@ pub(super) fn run(invocation: &Invocation, args: &CheckArgs) -> Result<ExitCode,
         (false, Some(sample)) => sample,
         (false, None) => ReadData::None,
     };
+    options.now = Some(time::now());
     options.restore_test = args.restore_test;
     options.head = args.head;
     options.accept_history = args.accept_history;
@@ -51,6 +53,11 @@ pub(super) fn run(invocation: &Invocation, args: &CheckArgs) -> Result<ExitCode,
             }
             false => output.result(&human::accepted(&report.accepted)),
         }
+    }
+    if let Some(reason) = &report.not_recorded {
+        output.warn(&format!(
+            "which packs were read could not be recorded, so a later sample may read them again: {reason}"
+        ));
     }
     match output.is_json {
         true => output.json(&Line::Check(CheckLine::new(&report, start.elapsed()))),
