@@ -429,7 +429,7 @@ impl World {
     }
 
     fn restore_all(&self, repository: &Repository) {
-        let folder = memory_folder();
+        let folder = support::memory_folder();
         for (number, snapshot) in repository.snapshots().expect("a readable storage").snapshots.iter().enumerate() {
             let source = self.versions.path(self.versions.number_of(snapshot));
             let target = folder.path().join(number.to_string());
@@ -480,11 +480,6 @@ fn try_create(disk: &SimDisk, key: &KeyFile) -> Result<Repository, RepositoryErr
     let slot = NewSlot { credential: Credential::KeyFile(key), label: "test", argon2id: None, now: support::NOW };
     let created = Repository::create(storage, &small_packs(), &[slot], &LocalState::None)?;
     Ok(created.repository)
-}
-
-/// Where files cost no disk, if there is such a place.
-fn memory_folder() -> tempfile::TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a scratch folder")
 }
 
 /// Writes a disk and its key to a folder that stays.

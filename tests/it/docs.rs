@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
+use vellum_faults::Point;
 use vellum_format::catalog;
 use vellum_format::content::{ChunkRef, Content};
 use vellum_format::deletion;
@@ -331,6 +332,15 @@ fn the_constants_of_the_format_are_those_of_the_code() {
     let limits = limits.lines().filter_map(|line| line.strip_prefix("pub const ")?.split_once(':'));
     let missing: Vec<&str> = limits.map(|(name, _)| name).filter(|name| !written.contains_key(name)).collect();
     assert!(missing.is_empty(), "limits that docs/FORMAT.md does not list: {missing:?}");
+}
+
+#[test]
+fn the_fault_points_are_those_of_the_code() {
+    let testing = read("docs/TESTING.md");
+    let table = tables(&testing).remove("| fault point | reached |").expect("there is a table of fault points");
+    let written: Vec<_> = table.iter().map(|row| (row[0].trim_matches('`'), row[1].as_str())).collect();
+    let points: Vec<_> = Point::ALL.iter().map(|point| (point.name(), point.when())).collect();
+    assert_eq!(written, points);
 }
 
 /// The text between quotes in each line of a block of source, from the line that ends with `start` to a line `}`.

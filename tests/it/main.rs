@@ -6,6 +6,7 @@ mod crash;
 mod damage;
 mod docs;
 mod embedding;
+mod fault_points;
 mod faults;
 mod forget;
 mod golden;

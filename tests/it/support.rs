@@ -265,6 +265,11 @@ fn quiet_folder() -> tempfile::TempDir {
     tempfile::tempdir_in(above).expect("a scratch folder")
 }
 
+/// Where files cost no disk, if there is such a place.
+pub(crate) fn memory_folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a scratch folder")
+}
+
 /// Copies a folder with everything in it, hard links and attributes included.
 pub(crate) fn copy(from: &Path, to: &Path) {
     let status = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status().expect("cp can be run");

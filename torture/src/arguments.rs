@@ -20,6 +20,7 @@ const SUITES: [&str; 10] = [
 
 pub(crate) const USAGE: &str = "\
 Usage: vellum-torture SUITE [OPTIONS]
+       vellum-torture fault-points     what tests/it/fault_points.rs goes through
 
 Suites:
   kill            kill -9 at random moments and at random system calls

@@ -28,9 +28,13 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use suite::{Bench, Tally};
+use vellum_faults::Point;
 
 fn main() -> ExitCode {
     let mut words: Vec<String> = std::env::args().skip(1).collect();
+    if words == ["fault-points"] {
+        return list_fault_points();
+    }
     let is_inside = namespace::take_mark(&mut words);
     let arguments = match Arguments::parse(&words) {
         Ok(arguments) => arguments,
@@ -48,6 +52,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// The points between the steps of the code at which the tests of the engine let things happen.
+fn list_fault_points() -> ExitCode {
+    for point in Point::ALL {
+        println!("{:32} {}", point.name(), point.when());
+    }
+    ExitCode::SUCCESS
 }
 
 fn run(arguments: Arguments) -> Result<bool, Failure> {

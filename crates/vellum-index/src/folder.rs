@@ -13,6 +13,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
+use vellum_faults::{Point, reach};
 use vellum_format::ObjectId;
 
 const SEGMENT_SUFFIX: &str = ".segment";
@@ -66,6 +67,7 @@ impl Folder {
     /// Writes and records a segment, and opens what was written.
     pub(crate) fn store(&self, draft: &Draft, id: SegmentId, serial: u64) -> Result<Segment, Failure> {
         let written = self.write_temporary(draft, id).map_err(|_| Failure::Unwritable)?;
+        reach(Point::IndexBeforeRename).map_err(|_| Failure::Unwritable)?;
         let source = self.state.update(|rows| {
             rows.push_segment(id)?;
             // A second attempt, after a damaged database was deleted, finds the file already renamed.
@@ -74,6 +76,7 @@ impl Folder {
             }
             Ok(Source::File(File::open(self.segment_path(id))?))
         })?;
+        reach(Point::IndexRecorded).map_err(|_| Failure::Unwritable)?;
         Segment::open(source, id, serial, &self.key).map_err(|_| Failure::Unwritable)
     }
 

@@ -2,12 +2,14 @@
 
 use crate::RepositoryError;
 use crate::class::PRIVATE;
+use crate::fault::reach;
 use crate::local_state::LocalState;
 use crate::objects::{delete_both, put_twice};
 use crate::open::{Locked, Repository, remove_older_key_manifests};
 use crate::pack_writer::random;
 use std::sync::Arc;
 use vellum_crypto::{Credential, KeyManifestDraft, OwnerRing, RecoveryKey};
+use vellum_faults::Point;
 use vellum_format::key_manifest::Argon2idParameters;
 use vellum_format::parity::Parity;
 use vellum_format::repository_config::{ChunkerConfig, ClassConfig, RepositoryConfig};
@@ -111,12 +113,15 @@ impl Repository {
         let keys = signed.encode();
         let key_name = put_twice(&*storage, ObjectKind::Key, &keys)?;
         storage.sync()?;
+        reach(Point::InitKeysSynced)?;
         put_twice(&*storage, ObjectKind::Config, &config_bytes)?;
         storage.sync()?;
+        reach(Point::InitConfigSynced)?;
         if configs(&*storage)?.iter().any(|other| *other != config_name) {
             // Whoever sees another config steps back: at worst both do, never do both stay.
             delete_both(&*storage, &config_name)?;
             delete_both(&*storage, &key_name)?;
+            storage.sync()?;
             return Err(RepositoryError::AlreadyExists { location: storage.location() });
         }
         // Keys of an earlier `init` that was interrupted unlock nothing any more.

@@ -1,10 +1,12 @@
 //! Fences: the end of waiting for a writer that does not come back, and which of its snapshots count.
 
 use crate::RepositoryError;
+use crate::fault::reach;
 use crate::open::Repository;
 use crate::tombstones::Removal;
 use std::collections::{BTreeMap, BTreeSet};
 use vellum_crypto::RecordKind;
+use vellum_faults::Point;
 use vellum_format::deletion::FenceRecord;
 use vellum_format::snapshot::{SnapshotManifest, Timestamp};
 use vellum_format::{ObjectId, ObjectKind};
@@ -76,7 +78,7 @@ impl Repository {
         let record = FenceRecord::Raised { intent, time };
         self.put_record(ObjectKind::Fence, RecordKind::Fence, record.encode())?;
         self.storage().sync()?;
-        Ok(())
+        reach(Point::PruneFenceRaised)
     }
 
     /// Records which snapshots of a fenced writer were seen before anything is deleted.

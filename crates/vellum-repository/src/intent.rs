@@ -3,8 +3,10 @@
 //! See `docs/PRUNE.md` for the protocol whose steps W1 to W7 are cited here.
 
 use crate::RepositoryError;
+use crate::fault::reach;
 use crate::open::Repository;
 use vellum_crypto::RecordKind;
+use vellum_faults::Point;
 use vellum_format::deletion::{Intent, ProcessMark};
 use vellum_format::snapshot::Timestamp;
 use vellum_format::{Bytes, ObjectId, ObjectKind, ObjectName};
@@ -52,8 +54,11 @@ impl<'repository> OwnIntent<'repository> {
             process: note.process.clone(),
             program: note.program.clone(),
         };
+        reach(Point::IntentBeforePut)?;
         let id = repository.put_record(ObjectKind::Intent, RecordKind::Intent, intent.encode())?;
-        Ok(Self { repository, id })
+        let declared = Self { repository, id };
+        reach(Point::IntentAfterPut)?;
+        Ok(declared)
     }
 
     pub(crate) const fn id(&self) -> ObjectId {
@@ -69,7 +74,11 @@ impl<'repository> OwnIntent<'repository> {
 impl Drop for OwnIntent<'_> {
     /// W7. An intent that cannot be removed delays the next prune, which then sees that its process is gone.
     fn drop(&mut self) {
-        drop(self.repository.storage().delete(&ObjectName::new(ObjectKind::Intent, self.id)));
+        let name = ObjectName::new(ObjectKind::Intent, self.id);
+        let removed = reach(Point::IntentBeforeRemoval)
+            .and_then(|()| Ok(self.repository.storage().delete(&name)?))
+            .and_then(|()| reach(Point::IntentAfterRemoval));
+        drop(removed);
     }
 }
 

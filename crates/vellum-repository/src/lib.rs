@@ -15,6 +15,7 @@ mod create;
 mod damaged;
 mod device;
 mod error;
+mod fault;
 mod fence;
 mod forks;
 mod get;

@@ -4,8 +4,10 @@
 //! undamaged copy is, and gone only when both are.
 
 use crate::RepositoryError;
+use crate::fault::{around_put, reach};
 use crate::open::Repository;
 use std::collections::{BTreeMap, BTreeSet};
+use vellum_faults::Point;
 use vellum_format::{ObjectId, ObjectKind, ObjectName, limits};
 use vellum_storage::{Storage, StorageError};
 
@@ -34,10 +36,14 @@ pub(crate) fn names_of(name: &ObjectName) -> impl Iterator<Item = ObjectName> {
 /// caller's next sync makes both durable. A crash before it leaves both, one or none, each whole.
 pub(crate) fn put_twice(storage: &dyn Storage, kind: ObjectKind, bytes: &[u8]) -> Result<ObjectName, RepositoryError> {
     let name = ObjectName::of(kind, bytes);
+    let at = |point: usize| around_put(kind).map_or(Ok(()), |points| reach(points[point]));
+    at(0)?;
     if let Some(copy) = copy_of(&name) {
         storage.put(&copy, bytes)?;
+        at(1)?;
     }
     storage.put(&name, bytes)?;
+    at(2)?;
     Ok(name)
 }
 
@@ -51,7 +57,14 @@ pub(crate) fn adopt_both(storage: &dyn Storage, name: &ObjectName) {
 /// A crash between the two leaves an object that is still there, and that the next backup stores twice again: whoever
 /// deletes has to know how to go on, and nothing may rely on the deletion before both are gone durably.
 pub(crate) fn delete_both(storage: &dyn Storage, name: &ObjectName) -> Result<(), RepositoryError> {
-    names_of(name).try_for_each(|name| Ok(storage.delete(&name)?))
+    storage.delete(name)?;
+    let Some(copy) = copy_of(name) else { return Ok(()) };
+    match name.kind {
+        ObjectKind::Catalog => reach(Point::CatalogBetweenDeletions)?,
+        ObjectKind::Condemned => reach(Point::CondemnedBetweenDeletions)?,
+        _ => {}
+    }
+    Ok(storage.delete(&copy)?)
 }
 
 /// Every object of a kind with its length, wherever one of its copies lies; of two lengths, that of the first copy.

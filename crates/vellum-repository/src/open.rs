@@ -3,6 +3,7 @@
 use crate::RepositoryError;
 use crate::class::{Class, PRIVATE};
 use crate::damaged::DamagedFrames;
+use crate::fault::reach;
 use crate::heal::Healing;
 use crate::local_state::LocalState;
 use std::collections::BTreeSet;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vellum_chunker::Chunker;
 use vellum_crypto::{Credential, Expected, ManifestError, SlotError, UnlockError, Unlocked, unlock, verify_manifest};
+use vellum_faults::Point;
 use vellum_format::catalog::CatalogedPack;
 use vellum_format::key_manifest::SignedKeyManifest;
 use vellum_format::repository_config::RepositoryConfig;
@@ -305,6 +307,7 @@ pub(crate) fn remove_older_key_manifests(storage: &dyn Storage, keep: ObjectId) 
         let mut old = Vec::new();
         storage.list(kind, &mut |object| old.push(object.name))?;
         for name in old.iter().filter(|name| name.id != keep) {
+            reach(Point::KeyBeforeRemoval)?;
             storage.delete(name)?;
         }
     }

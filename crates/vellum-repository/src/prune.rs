@@ -12,11 +12,13 @@ pub use plan::{MaxUnused, PrunePlan};
 
 use crate::RepositoryError;
 use crate::condemned::Condemnation;
+use crate::fault::reach;
 use crate::intent::{OwnIntent, WriterNote, pack_tag};
 use crate::open::Repository;
 use crate::publish::SessionOptions;
 use crate::snapshots::{Snapshot, Snapshots};
 use std::collections::BTreeSet;
+use vellum_faults::Point;
 use vellum_format::content::{ChunkKind, ChunkRef};
 use vellum_format::deletion::{Intent, ProcessMark};
 use vellum_format::snapshot::Timestamp;
@@ -132,6 +134,7 @@ impl Repository {
         let condemned_before = self.heed_condemnations()?.packs();
         let snapshots = self.readable_snapshots()?;
         self.refresh_for_deletion()?;
+        reach(Point::PruneListed)?;
         Ok(Prune {
             repository: self,
             settings,
@@ -224,6 +227,7 @@ impl<'repository> Prune<'repository, '_> {
         // G3b: after the own condemnation, so that of two prunes that condemn two copies of a chunk one knows both.
         let condemnations = repository.heed_condemnations()?;
         let running = self.running_writers()?; // G4
+        reach(Point::PruneWritersListed)?;
         let stored = repository.names(ObjectKind::Pack)?;
         for (id, one) in condemnations.0 {
             if !one.packs.iter().any(|pack| stored.contains_key(pack)) {
@@ -328,6 +332,7 @@ impl<'repository> Prune<'repository, '_> {
     pub fn look_again(&mut self) -> Result<bool, RepositoryError> {
         let repository = self.repository;
         let condemned = repository.condemned_packs();
+        reach(Point::PruneBeforeSecondLook)?;
         // Before the snapshots: one whose writer is fenced later may have been acknowledged after they were listed.
         self.fenced = repository.fences()?.raised().copied().collect();
         let snapshots = repository.readable_snapshots()?;
@@ -339,6 +344,7 @@ impl<'repository> Prune<'repository, '_> {
             condemned.iter().all(|pack| self.condemned_before.contains(pack) || self.condemned_own.contains(pack));
         let all_there = self.relied_on.iter().all(|pack| stored.contains_key(pack) && !condemned.contains(pack));
         self.snapshots = snapshots;
+        reach(Point::PruneSecondLook)?;
         Ok(!(none_new && same_condemned && all_there))
     }
 }

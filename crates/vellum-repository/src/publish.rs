@@ -8,6 +8,7 @@
 use crate::RepositoryError;
 use crate::class::Class;
 use crate::device::Device;
+use crate::fault::reach;
 use crate::history::{HistoryFinding, Position, Records};
 use crate::intent::{OwnIntent, WriterNote};
 use crate::objects::put_twice;
@@ -19,6 +20,7 @@ use crate::upload::Uploader;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vellum_crypto::EpochKeys;
+use vellum_faults::Point;
 use vellum_format::catalog::{self, Catalog, CatalogedPack};
 use vellum_format::content::{ChunkKind, Content};
 use vellum_format::deletion::Intent;
@@ -268,7 +270,9 @@ impl<'repository> Session<'repository> {
         let storage = self.repository.storage();
         // I1: packs are durable before a catalog lists them; and without new ones, what was adopted is durable before
         // a snapshot relies on it.
+        reach(Point::WriterPacksStored)?;
         storage.sync()?;
+        reach(Point::WriterPacksSynced)?;
         if packs.is_empty() {
             return Ok(());
         }
@@ -280,6 +284,7 @@ impl<'repository> Session<'repository> {
             catalogs.push((name.id, catalog));
         }
         storage.sync()?; // I1: catalogs are durable before a snapshot needs them
+        reach(Point::WriterCatalogsSynced)?;
         let frames = catalogs.iter().flat_map(|(_, catalog)| &catalog.packs).flat_map(|pack| &pack.directory.frames);
         let ids: Vec<ChunkId> = frames.flat_map(|frame| &frame.chunks).map(|chunk| chunk.id).collect();
         self.repository.index().add(catalogs)?;
@@ -347,16 +352,20 @@ impl Durable<'_> {
         let device = repository.device()?;
         let records = self.records.take().map_or_else(|| repository.read_records(), Ok)?;
         let position = repository.settled_position(records, device.id())?;
+        reach(Point::WriterHistorySettled)?;
         let sequence = position.sequence;
         let manifest = self.manifest(draft, device.id(), position);
         let bytes = seal_readable(repository, &device, &manifest)?;
         let name = put_twice(&**repository.storage(), ObjectKind::Snapshot, &bytes)?; // W5
         repository.storage().sync()?;
+        reach(Point::WriterSnapshotSynced)?;
         repository.remember_own(device.id(), sequence, name);
         if !repository.may_acknowledge(&self.intent.id())? {
+            reach(Point::WriterFenceFound)?;
             repository.take_back(name.id, &manifest)?; // W6, I24
             return Err(RepositoryError::Fenced);
         }
+        reach(Point::WriterFencesListed)?;
         Ok(name.id)
     }
 
@@ -423,7 +432,9 @@ impl Repository {
         let intent = OwnIntent::declare(self, purpose, &options.writer)?; // W1, I21
         self.restore_copies()?;
         self.heed_condemnations()?; // W2: before the index, so that what it adds later is no older than this
+        reach(Point::WriterCondemnationsHeeded)?;
         self.refresh()?;
+        reach(Point::WriterIndexLoaded)?;
         Session::begin(self, options, intent)
     }
 

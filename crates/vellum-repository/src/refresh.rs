@@ -1,10 +1,12 @@
 //! Bringing the index up to what the storage holds: the index may claim less than the storage, never more (I4).
 
 use crate::RepositoryError;
+use crate::fault::reach;
 use crate::objects::{adopt_both, unreadable};
 use crate::open::Repository;
 use crate::pack_reader::open_pack_by_ranges;
 use std::collections::{BTreeMap, BTreeSet};
+use vellum_faults::Point;
 use vellum_format::catalog::{self, Catalog, CatalogedPack};
 use vellum_format::{ObjectId, ObjectKind, ObjectName, SealedHeader, limits};
 
@@ -174,6 +176,9 @@ impl Repository {
         // Under the pack's own name, which is no catalog's: the next refresh forgets it again.
         let own_catalogs = packs.into_iter().map(|pack| (pack.pack, Catalog { packs: vec![pack] }));
         self.index().add(own_catalogs.collect())?;
+        if count > 0 {
+            reach(Point::WriterPacksAdopted)?;
+        }
         Ok(count)
     }
 

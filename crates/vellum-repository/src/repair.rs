@@ -2,10 +2,12 @@
 //! stays as it is, to the byte (I19).
 
 use crate::RepositoryError;
+use crate::fault::reach;
 use crate::objects::{is_missing, names_of, read_object};
 use crate::open::Repository;
 use crate::verify::Damage;
 use std::collections::BTreeSet;
+use vellum_faults::Point;
 use vellum_format::{ObjectId, ObjectKind, ObjectName, limits};
 
 /// The kinds that lie under two paths, with the most bytes of an object.
@@ -89,7 +91,9 @@ impl Repository {
         let first = WITH_COPIES.into_iter().find(|(kind, _)| *kind == name.kind || kind.mirror() == Some(name.kind));
         let (kind, len_bytes_max) = first.expect("only kinds with copies have broken ones");
         let bytes = self.read_either(&ObjectName::new(kind, name.id), len_bytes_max)?;
-        Ok(self.storage().replace_damaged(name, &bytes)?) // I18
+        reach(Point::RepairCopyBeforeReplace)?;
+        self.storage().replace_damaged(name, &bytes)?; // I18
+        reach(Point::RepairCopyReplaced)
     }
 
     /// Whether a pack is what its name says, to the last byte; gives its length.
@@ -109,8 +113,11 @@ impl Repository {
     pub fn mend_pack(&self, id: ObjectId) -> Result<(), RepositoryError> {
         let pack = self.healed_pack(id)?;
         let storage = self.storage();
+        reach(Point::RepairPackBeforeReplace)?;
         storage.replace_damaged(&ObjectName::new(ObjectKind::Pack, id), &pack)?; // I17, I18
+        reach(Point::RepairPackReplaced)?;
         storage.sync()?;
+        reach(Point::RepairPackSynced)?;
         self.verify_pack_name(id)?;
         self.forget_healing(&id);
         Ok(())

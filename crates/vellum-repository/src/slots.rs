@@ -2,9 +2,11 @@
 
 use crate::RepositoryError;
 use crate::create::NewSlot;
+use crate::fault::reach;
 use crate::objects::{delete_both, put_twice};
 use crate::open::{Repository, newest_key_manifest, remove_older_key_manifests};
 use vellum_crypto::KeyManifestDraft;
+use vellum_faults::Point;
 use vellum_format::key_manifest::{KeyManifest, SlotHeader};
 use vellum_format::snapshot::Timestamp;
 use vellum_format::{ObjectId, ObjectKind};
@@ -104,6 +106,7 @@ impl Repository {
         let storage = self.storage().clone();
         let name = put_twice(&*storage, ObjectKind::Key, &signed.encode())?;
         storage.sync()?;
+        reach(Point::KeyChangeSynced)?;
         if self.has_rival(generation, name.id)? {
             delete_both(&*storage, &name)?;
             return Err(RepositoryError::ConcurrentKeyChange);

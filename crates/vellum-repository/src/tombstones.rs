@@ -1,10 +1,13 @@
 //! Removing snapshots: a signed tombstone names them, and only then do they go (I13).
 
 use crate::RepositoryError;
+use crate::fault::reach;
 use crate::history::{Position, Records};
+use crate::objects::MISSING;
 use crate::open::Repository;
 use std::collections::BTreeSet;
 use vellum_crypto::EpochKeys;
+use vellum_faults::Point;
 use vellum_format::history::SignedRecord;
 use vellum_format::snapshot::Timestamp;
 use vellum_format::tombstone::{self, TombstoneManifest};
@@ -58,7 +61,7 @@ impl Repository {
         let mut fresh: Vec<ObjectId> = leaving.iter().copied().filter(|id| !records.removed.contains_key(id)).collect();
         if let Some(missing) = fresh.iter().find(|id| !records.snapshot_names.contains(id)) {
             let object = ObjectName::new(ObjectKind::Snapshot, *missing);
-            return Err(RepositoryError::Damaged { object, reason: "it is missing".to_owned() });
+            return Err(RepositoryError::Damaged { object, reason: MISSING.to_owned() });
         }
         let device = self.device()?;
         if let Some(carried) = carried_over(&records, device.id(), fresh.len()) {
@@ -104,7 +107,11 @@ impl Repository {
         }
         self.settle_tombstones(records)?;
         self.storage().sync()?;
-        left.iter().try_for_each(|name| self.storage().delete(name))?;
+        for name in &left {
+            reach(Point::RecordBeforeDeletion)?;
+            self.storage().delete(name)?;
+        }
+        reach(Point::ForgetRemoved)?;
         self.storage().sync()?;
         Ok(left.iter().map(|name| name.id).collect::<BTreeSet<_>>().len())
     }
@@ -163,9 +170,12 @@ impl Repository {
         if bytes.len() as u64 > limits::TOMBSTONE_LEN_BYTES_MAX {
             return Err(refused(format!("it has {} bytes", bytes.len())));
         }
-        for name in [ObjectName::new(ObjectKind::TombstoneMirror, name.id), name] {
+        reach(Point::TombstoneBeforePut)?;
+        let copy = ObjectName::new(ObjectKind::TombstoneMirror, name.id);
+        for (name, after) in [(copy, Point::TombstoneBetweenCopies), (name, Point::TombstoneAfterPut)] {
             self.storage().put(&name, &bytes)?;
             self.storage().sync()?;
+            reach(after)?;
         }
         Ok(name)
     }

@@ -1,11 +1,13 @@
 //! Storing finished packs on threads of its own, so that no worker waits for a disk.
 
 use crate::RepositoryError;
+use crate::fault::reach;
 use crate::pack_writer::FinishedPack;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use vellum_faults::{Point, inherit};
 use vellum_format::catalog::CatalogedPack;
 use vellum_storage::{Put, Storage};
 
@@ -34,7 +36,11 @@ impl Uploader {
             Arc::new(Shared { storage, stored: Mutex::default(), failure: Mutex::default(), bytes: AtomicU64::new(0) });
         let spawn = || {
             let (receiver, shared) = (receiver.clone(), Arc::clone(&shared));
-            std::thread::Builder::new().spawn(move || shared.run(&receiver))
+            let hook = inherit();
+            std::thread::Builder::new().spawn(move || {
+                hook.install();
+                shared.run(&receiver);
+            })
         };
         let first = spawn().map_err(RepositoryError::NoThread)?;
         let threads = std::iter::once(first).chain((1..threads).map_while(|_| spawn().ok())).collect();
@@ -97,6 +103,7 @@ impl Shared {
 
     fn store(&self, pack: FinishedPack) -> Result<(), RepositoryError> {
         let FinishedPack { name, bytes, directory } = pack;
+        reach(Point::PackBeforePut)?;
         match self.storage.put(&name, &bytes)? {
             Put::Stored => {}
             // I3: pack names never repeat, every pack holds fresh random bytes.
@@ -105,6 +112,7 @@ impl Shared {
                 return Err(RepositoryError::Damaged { object: name, reason });
             }
         }
+        reach(Point::PackAfterPut)?;
         let len_bytes = bytes.len() as u64;
         self.bytes.fetch_add(len_bytes, Ordering::Relaxed);
         lock(&self.stored).push(CatalogedPack { pack: name.id, len_bytes, directory });

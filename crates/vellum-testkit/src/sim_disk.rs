@@ -168,6 +168,11 @@ impl SimDisk {
         state.crash_at = Some(state.change_count + nth_change);
     }
 
+    /// Cuts the power now: everything after it fails.
+    pub fn cut_power(&self) {
+        lock(&self.state).is_crashed = true;
+    }
+
     /// Whether the power was cut.
     #[must_use]
     pub fn is_crashed(&self) -> bool {

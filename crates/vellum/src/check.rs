@@ -32,6 +32,9 @@ const LONG_AGO: Timestamp = Timestamp { seconds: i64::MIN, nanoseconds: 0 };
 /// How often what was found is looked for again, as long as some of it is not found any more.
 const SECOND_LOOKS_MAX: usize = 8;
 
+/// How the reason of a finding begins that is about an absence.
+const MISSING: &str = "it is missing";
+
 /// How deep to look.
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
@@ -127,17 +130,21 @@ pub fn check(repository: &Repository, options: &CheckOptions, context: &Context)
     let mut checker = Checker::new(repository, context);
     checker.look(options)?;
     for _ in 0..SECOND_LOOKS_MAX {
-        // What others forgot and pruned meanwhile is no damage. What is wrong is found again.
-        let found = std::mem::take(&mut checker.report.findings);
+        // What others forgot and pruned meanwhile is no damage. What is wrong is found again, and what could not be
+        // read once is told as long as it is there.
+        let mut found = std::mem::take(&mut checker.report.findings);
         if found.is_empty() {
             break;
         }
+        let count = found.len();
         checker.look_again(options)?;
-        checker.report.findings.retain(|finding| found.contains(finding));
-        if checker.report.findings.len() == found.len() {
+        found.retain(|finding| checker.report.findings.contains(finding) || checker.is_still_there(finding));
+        let counted = if found.len() < FINDINGS_KEPT_MAX { 0 } else { checker.report.finding_count };
+        checker.report.finding_count = counted.max(found.len() as u64);
+        checker.report.findings = found;
+        if checker.report.findings.len() == count {
             break;
         }
-        checker.report.finding_count = checker.report.findings.len() as u64;
     }
     checker.remember(options)?;
     Ok(checker.report)
@@ -151,7 +158,7 @@ struct Checker<'a> {
     seen: HashSet<[u8; 16]>,
     losses: Losses<'a>,
     needed: Needed,
-    /// Packs that were read, with what is wrong with them.
+    /// Packs of which something was read, with what is wrong with them.
     read: BTreeMap<ObjectId, Damage>,
     /// What reading files as a restore would found.
     tested: Vec<Finding>,
@@ -267,6 +274,12 @@ impl<'a> Checker<'a> {
         Ok(copies.missing)
     }
 
+    /// Whether this is about the bytes of an object that is there, and not about its absence.
+    fn is_still_there(&self, finding: &Finding) -> bool {
+        let is_there = |object| self.repository.storage().len(&object).is_ok();
+        !finding.reason.starts_with(MISSING) && finding.object.is_some_and(is_there)
+    }
+
     fn find(&mut self, finding: Finding) {
         self.report.finding_count += 1;
         if self.report.findings.len() < FINDINGS_KEPT_MAX && !self.report.findings.contains(&finding) {
@@ -288,7 +301,10 @@ impl<'a> Checker<'a> {
     fn tell_healed(&mut self) -> Result<(), Error> {
         for object in self.repository.healed_packs() {
             if !self.losses.knows_pack(&object.id) {
-                self.damaged_pack(Damage { object, reason: "what it holds does not open".to_owned() })?;
+                let reason = "what it holds does not open".to_owned();
+                let told = self.losses.add_pack(Damage { object, reason })?;
+                self.read.insert(object.id, told.clone());
+                self.damage(told);
             }
         }
         self.report.packs_healable = self.losses.healable_count();
@@ -421,7 +437,7 @@ impl<'a> Checker<'a> {
                 },
             };
             match is_needed {
-                true => self.find(Finding { object: Some(*name), path: None, reason: "it is missing".to_owned() }),
+                true => self.find(Finding { object: Some(*name), path: None, reason: MISSING.to_owned() }),
                 false => self.report.copies_missing += 1,
             }
         }
@@ -521,9 +537,9 @@ fn as_finding(error: RepositoryError, path: Option<(ObjectId, Vec<u8>)>) -> Resu
 fn reason(finding: &HistoryFinding) -> String {
     match finding {
         HistoryFinding::Shortened { known_by: KnownBy::ThisMachine, .. } => {
-            "it is missing, although this machine has seen it".to_owned()
+            format!("{MISSING}, although this machine has seen it")
         }
-        HistoryFinding::Shortened { .. } => "it is missing, although later history knows it".to_owned(),
+        HistoryFinding::Shortened { .. } => format!("{MISSING}, although later history knows it"),
         other => other.to_string(),
     }
 }

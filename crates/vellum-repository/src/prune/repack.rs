@@ -2,6 +2,7 @@
 
 use super::{LiveSet, Prune, PrunePlan, prune_options};
 use crate::RepositoryError;
+use crate::fault::reach;
 use crate::get::FrameCache;
 use crate::intent::OwnIntent;
 use crate::open::Repository;
@@ -11,6 +12,7 @@ use crate::publish::{Durable, Session};
 use crate::put::FrameWriter;
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use vellum_faults::Point;
 use vellum_format::deletion::Intent;
 use vellum_format::pack::{Directory, Frame, PackedChunk};
 use vellum_format::{ObjectId, ObjectKind, ObjectName, limits};
@@ -28,6 +30,7 @@ impl Prune<'_, '_> {
     /// [`RepositoryError`]; what was condemned until then stays so, and harms nobody.
     pub fn condemn(&mut self, plan: &PrunePlan, live: &LiveSet, progress: &dyn Fn(u64)) -> Result<(), RepositoryError> {
         let repository = self.repository;
+        reach(Point::PruneMarked)?;
         let mut condemned = plan.dead.clone();
         let durable = match plan.repack.is_empty() {
             true => None,
@@ -52,6 +55,7 @@ impl Prune<'_, '_> {
         };
         if !condemned.is_empty() {
             repository.condemn(&condemned, self.settings.note.time)?; // G3
+            reach(Point::PruneCondemned)?;
         }
         self.report.packs_condemned += condemned.len() as u64;
         self.relied_on = &self.relied_on - &condemned;
@@ -70,7 +74,9 @@ impl Prune<'_, '_> {
         match self.try_move(&session, plan, live, progress) {
             Ok(packs) => match session.seal() {
                 Ok(durable) => {
+                    reach(Point::PruneRepacked)?;
                     read_back(self.repository, &durable)?;
+                    reach(Point::PruneReadBack)?;
                     self.report.packs_repacked += packs.len() as u64;
                     self.report.bytes_written += durable.stored().bytes_stored;
                     Ok(Moved::All { packs, durable: Box::new(durable) })
@@ -142,7 +148,9 @@ impl Prune<'_, '_> {
         writer.flush()?;
         drop(writer);
         let durable = session.seal()?;
+        reach(Point::PruneRescued)?;
         read_back(repository, &durable)?;
+        reach(Point::PruneRescueReadBack)?;
         self.report.bytes_written += durable.stored().bytes_stored;
         Ok(())
     }

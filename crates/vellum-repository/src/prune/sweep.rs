@@ -3,10 +3,12 @@
 use super::{Prune, packs_of};
 use crate::RepositoryError;
 use crate::condemned::Condemnation;
+use crate::fault::reach;
 use crate::objects::put_twice;
 use crate::open::Repository;
 use crate::publish::split_into_catalogs;
 use std::collections::{BTreeMap, BTreeSet};
+use vellum_faults::Point;
 use vellum_format::catalog::CatalogedPack;
 use vellum_format::{ObjectId, ObjectKind, ObjectName};
 
@@ -28,29 +30,35 @@ impl Prune<'_, '_> {
         let gone: BTreeSet<ObjectId> =
             repository.condemned_packs().iter().filter(|pack| !stored.contains_key(pack)).copied().collect();
         self.close_fences()?;
+        reach(Point::PruneFencesClosed)?;
         repository.storage().sync()?; // what was adopted and what was seen of fenced writers, before anything goes
+        reach(Point::PruneBeforeRelist)?;
         relist(repository, &(&(&packs | &self.absent) | &gone))?;
+        reach(Point::PruneCatalogsDeleted)?;
         for pack in &packs {
+            reach(Point::PackBeforeDeletion)?;
             repository.storage().delete(&ObjectName::new(ObjectKind::Pack, *pack))?;
             if let Some(len_bytes) = stored.get(pack) {
                 self.report.packs_deleted += 1;
                 self.report.bytes_deleted += len_bytes;
             }
         }
+        reach(Point::PrunePacksDeleted)?;
         repository.storage().sync()?;
+        reach(Point::PrunePacksGone)?;
         self.retire_condemnations()?;
         repository.heed_condemnations()?;
-        repository.refresh()?;
         Ok(())
     }
 
     /// Removes condemnations whose packs are gone, unless somebody else is at work: he may have read a catalog with
-    /// these packs before they went, and store one made of it. As long as the condemnation stands nobody relies on
-    /// what that catalog says, and a later prune mends it. (I22)
+    /// these packs before they went, and store one made of it. Nor when somebody has done so until now. As long as the
+    /// condemnation stands nobody relies on what that catalog says, and a later prune mends it. (I22)
     fn retire_condemnations(&mut self) -> Result<(), RepositoryError> {
         let repository = self.repository;
-        let over: Vec<(ObjectId, Condemnation)> = self.due.drain(..).chain(self.finished.drain(..)).collect();
+        let mut over: Vec<(ObjectId, Condemnation)> = self.due.drain(..).chain(self.finished.drain(..)).collect();
         let is_alone = repository.intents()?.iter().all(|(id, _)| *id == self.intent.id());
+        repository.refresh()?;
         if !is_alone {
             if over.len() < STANDING_MAX {
                 return Ok(());
@@ -58,10 +66,15 @@ impl Prune<'_, '_> {
             // One that says the same as many, before they go.
             let time = over.iter().map(|(_, one)| one.time).min().unwrap_or(self.settings.note.time);
             repository.condemn(&packs_of(&over), time)?;
+        } else {
+            // After the intents: what those have stored who were at work before is listed by now.
+            let listed: BTreeSet<ObjectId> = repository.index().packs().into_iter().map(|(pack, _)| pack).collect();
+            over.retain(|(_, one)| one.packs.is_disjoint(&listed));
         }
         for (id, one) in &over {
             repository.remove_condemnation(*id, one)?;
         }
+        reach(Point::PruneRetired)?;
         repository.storage().sync()?;
         Ok(())
     }
@@ -110,6 +123,7 @@ fn relist(repository: &Repository, packs: &BTreeSet<ObjectId>) -> Result<(), Rep
         put_twice(&**repository.storage(), ObjectKind::Catalog, &bytes)?;
     }
     repository.storage().sync()?;
+    reach(Point::PruneRelisted)?;
     for id in replaced {
         repository.delete_both(ObjectKind::Catalog, id)?;
     }

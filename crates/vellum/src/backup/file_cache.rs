@@ -17,6 +17,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
+use vellum_faults::{Point, reach};
 use vellum_format::ObjectId;
 use vellum_format::snapshot::Timestamp;
 use vellum_format::tree::{Entry, EntryName};
@@ -202,10 +203,12 @@ impl CacheWriter {
         let table_len = end.len() as u64;
         end.extend_from_slice(&at.to_le_bytes());
         end.extend_from_slice(&table_len.to_le_bytes());
-        let written = file.write_all(&end).and_then(|()| file.flush());
+        let written =
+            file.write_all(&end).and_then(|()| file.flush()).and_then(|()| reach(Point::FileCacheBeforeRename));
         if written.is_ok() {
             // Losing the memory only costs time, so nothing is synced and a failure is none.
             drop(std::fs::rename(&self.temporary, &self.path));
+            drop(reach(Point::FileCachePublished));
         }
     }
 }
