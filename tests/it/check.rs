@@ -7,7 +7,7 @@ use std::sync::Arc;
 use vellum::format::snapshot::Timestamp;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{MemoryStorage, Storage};
-use vellum::{CheckOptions, CheckReport, Coverage, KeyFile, LocalState, ReadData, Repository};
+use vellum::{CheckOptions, CheckReport, Coverage, KeyFile, LocalState, ReadData, Repository, RestoreTest};
 use vellum_testkit::{Fault, FaultKind, FaultMoment, FaultyStorage, Operation, RecordingStorage};
 
 const DAY: i64 = 24 * 60 * 60;
@@ -299,4 +299,56 @@ fn two_checks_at_once_keep_what_both_saw() {
     scene.check(3 * DAY, ReadData::Bytes(1));
     assert_eq!(scene.records().len(), 1);
     assert!(scene.coverage(4 * DAY).never_read <= both.never_read && count > 0);
+}
+
+fn drill(scene: &Scene, repository: &Repository, files: usize) -> (CheckReport, tempfile::TempDir) {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let mut options = CheckOptions::default();
+    options.now = Some(at(0));
+    options.restore_test = Some(RestoreTest { files, scratch: scratch.path().to_owned(), host: None });
+    let report = vellum::check(repository, &options, &threads(2)).expect("a check");
+    assert_eq!(std::fs::read_dir(scratch.path()).expect("a scratch folder").count(), 0, "nothing stays behind");
+    assert!(scene.records().len() <= 1);
+    (report, scratch)
+}
+
+#[test]
+fn files_are_restored_and_compared_by_a_restore_test() {
+    let scene = Scene::new();
+    let (report, _) = drill(&scene, &scene.open(), 4);
+    assert_eq!(report.findings, []);
+    assert_eq!((report.restore_test.files, report.restore_test.bytes), (4, 4 * 900_000));
+    assert_eq!(scene.coverage(DAY).restore_tested, Some(at(0)), "it is remembered");
+    assert_eq!(scene.coverage(DAY).never_read, scene.coverage(DAY).packs, "but verifies no pack");
+    let (all, _) = drill(&scene, &scene.open(), 1000);
+    assert_eq!(all.restore_test.files, 9, "each file once");
+}
+
+#[test]
+fn a_restore_test_names_the_pack_and_the_file_that_cannot_be_restored() {
+    let scene = Scene::new();
+    for pack in scene.packs() {
+        let name = ObjectName::new(ObjectKind::Pack, pack);
+        // More than parity makes good; the small packs of trees stay.
+        if scene.bytes(&name).len() > 500_000 {
+            scene.change(&name, |bytes| (0..bytes.len()).step_by(16_384).for_each(|at| bytes[at] ^= 1));
+        }
+    }
+    let (report, _) = drill(&scene, &scene.open(), 3);
+    let costs = report.findings.iter().filter(|finding| finding.path.is_some());
+    assert!(costs.clone().count() >= 3, "{:?}", report.findings);
+    assert_eq!(report.restore_test.not_written, Vec::<String>::new(), "the scratch folder is not to blame");
+}
+
+#[test]
+fn a_scratch_folder_that_takes_nothing_is_told_and_is_no_damage() {
+    let scene = Scene::new();
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let mut options = CheckOptions::default();
+    let no_folder = scratch.path().join("file");
+    std::fs::write(&no_folder, b"").expect("a file");
+    options.restore_test = Some(RestoreTest { files: 3, scratch: no_folder, host: None });
+    let report = vellum::check(&scene.open(), &options, &threads(1)).expect("a check");
+    assert_eq!(report.findings, []);
+    assert_eq!((report.restore_test.files, report.restore_test.not_written.len()), (0, 3));
 }

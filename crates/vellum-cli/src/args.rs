@@ -425,7 +425,7 @@ pub(crate) struct CheckArgs {
     /// Read and verify a share such as 5% or 20G, of what was verified longest ago; or the n-th of m parts as n/m
     #[arg(long, value_name = "PCT|SIZE|n/m", value_parser = parse_sample, conflicts_with = "read_data")]
     pub(crate) sample: Option<ReadData>,
-    /// Read N files, chosen at random, as a restore would
+    /// Restore N files, chosen at random, into a temporary folder and compare them, also with unchanged sources
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) restore_test: usize,
     /// Refuse a repository whose history does not reach to this head code, as a backup printed it

@@ -1,18 +1,20 @@
 //! Checking a repository: small objects with their copies, catalogs and packs, on request every byte, then every tree and file of
 //! every snapshot, so that damage is told by what it costs.
 
+mod drill;
 mod parity;
 mod sample;
 
 use crate::losses::{Losses, folder_hash, look_at_packs};
 use crate::tree_reader::{TreeWalk, root_content};
 use crate::{Context, Error};
+use drill::{Drill, Tried, Wrong};
 use sample::choose;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::Ordering;
 use vellum_format::content::Content;
 use vellum_format::snapshot::Timestamp;
-use vellum_format::tree::Node;
+use vellum_format::tree::{Entry, Node};
 use vellum_format::verification::{CheckRun, Reach};
 use vellum_format::{ObjectId, ObjectKind, ObjectName};
 use vellum_repository::{
@@ -20,6 +22,7 @@ use vellum_repository::{
     Snapshot, Verifications,
 };
 
+pub use drill::{RestoreTest, RestoreTestReport};
 pub use parity::ParityCover;
 pub use sample::{Coverage, coverage};
 
@@ -43,8 +46,8 @@ pub struct CheckOptions {
     pub now: Option<Timestamp>,
     /// Which packs are read and verified byte by byte.
     pub read_data: ReadData,
-    /// How many files, chosen at random, are read as a restore would.
-    pub restore_test: usize,
+    /// Files that are restored to try it, if any.
+    pub restore_test: Option<RestoreTest>,
     /// The code of a record that history must reach to.
     pub head: Option<HeadCode>,
     /// Takes what is wrong with history for how things are, and remembers that on this machine.
@@ -102,8 +105,8 @@ pub struct CheckReport {
     /// Catalogs and snapshots of which only one copy is there and that no acknowledged snapshot is known to need: left
     /// by an interrupted backup or a running one. Harmless; the next backup stores the other copy.
     pub copies_missing: u64,
-    /// Files that were read as a restore would.
-    pub files_tested: u64,
+    /// What restoring files to try it showed.
+    pub restore_test: RestoreTestReport,
     /// The code of history's newest record.
     pub head_code: Option<HeadCode>,
     /// Whether this machine remembered nothing of this repository's history, and so cannot tell an older state.
@@ -217,7 +220,7 @@ impl<'a> Checker<'a> {
         self.check_packs(options)?;
         let snapshots = self.check_history(options)?;
         self.check_snapshots(&snapshots)?;
-        self.test_files(&snapshots, options.restore_test)?;
+        self.test_files(&snapshots, options)?;
         self.judge_missing_copies(&missing)?;
         self.tell_healed()
     }
@@ -227,7 +230,7 @@ impl<'a> Checker<'a> {
         self.report = CheckReport {
             packs_read: self.report.packs_read,
             bytes_read: self.report.bytes_read,
-            files_tested: self.report.files_tested,
+            restore_test: std::mem::take(&mut self.report.restore_test),
             accepted: std::mem::take(&mut self.report.accepted),
             ..CheckReport::default()
         };
@@ -358,13 +361,13 @@ impl<'a> Checker<'a> {
     fn remember(&mut self, options: &CheckOptions) -> Result<(), Error> {
         let report = &mut self.report;
         let Some(time) = options.now else { return Ok(()) };
-        if !self.readings.is_empty() || report.files_tested > 0 {
+        if !self.readings.is_empty() || report.restore_test.files > 0 {
             let reach = match options.read_data {
                 ReadData::None => Reach::Structure,
                 ReadData::All => Reach::EveryByte,
                 _ => Reach::Sample,
             };
-            let (files_restored, findings) = (report.files_tested, report.finding_count);
+            let (files_restored, findings) = (report.restore_test.files, report.finding_count);
             let device = self.repository.device_id()?;
             let run = CheckRun { time, device, reach, files_restored, findings };
             self.known.add(run, &self.readings);
@@ -487,23 +490,52 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Reads files chosen at random through the code that restores.
-    fn test_files(&mut self, snapshots: &[Snapshot], count: usize) -> Result<(), Error> {
-        if count == 0 {
-            return Ok(());
+    /// Restores files chosen at random, and compares them.
+    fn test_files(&mut self, snapshots: &[Snapshot], options: &CheckOptions) -> Result<(), Error> {
+        let Some(test) = &options.restore_test else { return Ok(()) };
+        let mut drill = Drill::new(self.repository, self.context, test);
+        for (snapshot, path, entry) in self.choose_files(snapshots, test.files)? {
+            self.context.check_cancelled()?;
+            let wrong = match drill.try_file(snapshot, &path, &entry)? {
+                Tried::Done(wrong) => wrong,
+                Tried::NotWritten(reason) => {
+                    drill.report.not_written.push(reason);
+                    continue;
+                }
+            };
+            for wrong in wrong {
+                let costs = Some((snapshot.id, path.clone()));
+                let finding = match wrong {
+                    Wrong::Unreadable(error) => as_finding(error, costs)?,
+                    Wrong::Differs(reason) => Finding { object: None, path: costs, reason },
+                };
+                self.find(finding.clone());
+                self.tested.push(finding);
+            }
         }
-        let repository = self.repository;
+        self.report.restore_test = drill.report;
+        Ok(())
+    }
+
+    /// So many files of all snapshots, each as likely as any other.
+    fn choose_files<'s>(
+        &self,
+        snapshots: &'s [Snapshot],
+        count: usize,
+    ) -> Result<Vec<(&'s Snapshot, Vec<u8>, Entry)>, Error> {
         let cache = FrameCache::strict(16);
         let mut random = Random::new()?;
-        let mut chosen: Vec<(ObjectId, Vec<u8>, Content)> = Vec::new();
+        let mut chosen = Vec::new();
         let mut met = 0u64;
         for snapshot in snapshots {
             let Ok(root) = root_content(snapshot) else { continue };
-            for step in TreeWalk::new(repository, &cache, &root).flatten() {
+            for step in TreeWalk::new(self.repository, &cache, &root).flatten() {
                 self.context.check_cancelled()?;
-                let Node::File { content, .. } = step.entry.node else { continue };
+                if !matches!(step.entry.node, Node::File { .. }) {
+                    continue;
+                }
                 met += 1;
-                let candidate = (snapshot.id, step.path, content);
+                let candidate = (snapshot, step.path, step.entry);
                 if chosen.len() < count {
                     chosen.push(candidate);
                 } else if let Some(place) = chosen.get_mut(usize::try_from(random.below(met)).unwrap_or(usize::MAX)) {
@@ -511,16 +543,7 @@ impl<'a> Checker<'a> {
                 }
             }
         }
-        for (snapshot, path, content) in chosen {
-            self.context.check_cancelled()?;
-            self.report.files_tested += 1;
-            if let Err(Error::Repository(error)) = crate::read_stream(repository, &content, &mut std::io::sink()) {
-                let finding = as_finding(error, Some((snapshot, path)))?;
-                self.find(finding.clone());
-                self.tested.push(finding);
-            }
-        }
-        Ok(())
+        Ok(chosen)
     }
 }
 

@@ -8,7 +8,8 @@ use std::time::Duration;
 use vellum::format::tree::{Entry, Node};
 use vellum::{
     BackupReport, CheckReport, Coverage, Finding, HeadCode, HistoryFinding, ParityCover, Problem, PruneReport,
-    RepairReport, RepairedSnapshot, Repository, RepositoryStats, RestoreReport, SlotSummary, Snapshot,
+    RepairReport, RepairedSnapshot, Repository, RepositoryStats, RestoreReport, RestoreTestReport, SlotSummary,
+    Snapshot,
 };
 
 /// Rows with their columns aligned; the last column is not padded.
@@ -225,9 +226,7 @@ pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
             ),
         );
     }
-    if report.files_tested > 0 {
-        put(&mut text, format_args!("read {} as a restore would\n", count(report.files_tested, "file")));
-    }
+    put_restore_test(&mut text, &report.restore_test);
     put_parity(&mut text, &report.parity);
     put_coverage(&mut text, &report.coverage);
     if report.packs_unlisted > 0 {
@@ -250,6 +249,21 @@ pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
         findings => put(&mut text, format_args!("damage was found: {}\n", count(findings, "finding"))),
     }
     text
+}
+
+/// What restoring files to try it showed.
+fn put_restore_test(text: &mut String, test: &RestoreTestReport) {
+    if test.files > 0 {
+        let (files, bytes) = (count(test.files, "file"), size(test.bytes));
+        put(text, format_args!("restored {files}, {bytes}, and compared them with their snapshots\n"));
+    }
+    if test.read_only > 0 {
+        put(text, format_args!("only read {}, too long to be restored for a test\n", count(test.read_only, "file")));
+    }
+    if test.with_source > 0 {
+        let files = count(test.with_source, "file");
+        put(text, format_args!("compared {files} with the source too, which had not changed\n"));
+    }
 }
 
 /// What damage packs outlast.

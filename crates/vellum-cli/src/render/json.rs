@@ -313,6 +313,9 @@ pub(crate) struct CheckLine {
     copies_missing: u64,
     bytes_read: u64,
     files_tested: u64,
+    files_only_read: u64,
+    files_compared_with_source: u64,
+    files_not_tested: usize,
     parity: ParityField,
     coverage: CoverageField,
     recorded: bool,
@@ -378,7 +381,10 @@ impl CheckLine {
             packs_unlisted: report.packs_unlisted,
             copies_missing: report.copies_missing,
             bytes_read: report.bytes_read,
-            files_tested: report.files_tested,
+            files_tested: report.restore_test.files,
+            files_only_read: report.restore_test.read_only,
+            files_compared_with_source: report.restore_test.with_source,
+            files_not_tested: report.restore_test.not_written.len(),
             parity: ParityField::new(&report.parity),
             coverage: CoverageField::new(&report.coverage),
             recorded: report.is_recorded,
@@ -696,7 +702,7 @@ mod tests {
             encoded(Line::file(b"/a\xff", FileChange::New, 3)),
             r#"{"type":"file","change":"new","path":"/a\\xff","path_bytes":"2f61ff","size":3}"#
         );
-        let stats = Line::Stats(StatsLine::new(&RepositoryStats::default()));
+        let stats = Line::Stats(StatsLine::new(&RepositoryStats::default(), &Coverage::default()));
         assert!(encoded(stats).starts_with(r#"{"type":"stats","snapshots_count":0"#));
         let value = serde_json::json!({ "type": "config" });
         assert_eq!(encoded(Line::Value(&value)), r#"{"type":"config"}"#);
