@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use vellum::format::snapshot::Timestamp;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
-use vellum::storage::{MemoryStorage, Storage};
+use vellum::storage::{LocalStorage, MemoryStorage, Storage};
 use vellum::{CheckOptions, CheckReport, Coverage, KeyFile, LocalState, ReadData, Repository, RestoreTest};
-use vellum_testkit::{Fault, FaultKind, FaultMoment, FaultyStorage, Operation, RecordingStorage};
+use vellum_testkit::{Fault, FaultKind, FaultMoment, FaultyStorage, Operation, RecordingStorage, SimDisk};
 
 const DAY: i64 = 24 * 60 * 60;
 const YEARS: i64 = 10 * 365 * DAY;
@@ -351,4 +351,47 @@ fn a_scratch_folder_that_takes_nothing_is_told_and_is_no_damage() {
     let report = vellum::check(&scene.open(), &options, &threads(1)).expect("a check");
     assert_eq!(report.findings, []);
     assert_eq!((report.restore_test.files, report.restore_test.not_written.len()), (0, 3));
+}
+
+/// I25: what earlier checks recorded goes only after a record that says the same is durable.
+#[test]
+fn a_power_cut_while_a_check_records_loses_nothing_that_was_known() {
+    let scene = Scene::new();
+    scene.check(0, ReadData::Percent(40.0));
+    let known = scene.coverage(2 * DAY).never_read;
+    let base = SimDisk::new();
+    let storage = LocalStorage::create_on(base.clone()).expect("an empty disk");
+    for kind in ObjectKind::ALL {
+        for id in scene.names(kind) {
+            let name = ObjectName::new(kind, id);
+            storage.put(&name, &scene.bytes(&name)).expect("a new object");
+        }
+    }
+    storage.sync().expect("a good disk");
+    let open = |disk: &SimDisk| {
+        let storage = LocalStorage::open_on(disk.clone()).expect("a repository");
+        support::open(Arc::new(storage), &scene.key, &LocalState::None)
+    };
+    let mut seen = BTreeSet::new();
+    for nth_change in 1.. {
+        let disk = base.snapshot();
+        let repository = open(&disk);
+        disk.crash_at(nth_change);
+        let done = check(&repository, DAY, ReadData::Percent(30.0));
+        for seed in 0..4 {
+            let case = format!("power cut at change {nth_change}, state {seed}");
+            let repository = open(&disk.crash(seed));
+            let after = check(&repository, 2 * DAY, ReadData::None);
+            assert_eq!(after.findings, [], "{case}");
+            assert!(after.coverage.never_read <= known, "{case}: {:?}", after.coverage);
+            seen.insert(after.coverage.never_read);
+            check(&repository, 3 * DAY, ReadData::Bytes(1));
+            assert_eq!(names(&**repository.storage(), ObjectKind::Verification).len(), 1, "{case}: one stays");
+        }
+        if !disk.is_crashed() {
+            assert!(done.is_recorded);
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 2, "before and after the new record: {seen:?}");
 }

@@ -174,6 +174,13 @@ struct Checker<'a> {
     readings: BTreeMap<ObjectId, bool>,
 }
 
+/// A file to be restored for a test; its path has no slash before it.
+struct ChosenFile<'a> {
+    snapshot: &'a Snapshot,
+    path: Vec<u8>,
+    entry: Entry,
+}
+
 /// What snapshots were found to need.
 #[derive(Default)]
 struct Needed {
@@ -494,7 +501,7 @@ impl<'a> Checker<'a> {
     fn test_files(&mut self, snapshots: &[Snapshot], options: &CheckOptions) -> Result<(), Error> {
         let Some(test) = &options.restore_test else { return Ok(()) };
         let mut drill = Drill::new(self.repository, self.context, test);
-        for (snapshot, path, entry) in self.choose_files(snapshots, test.files)? {
+        for ChosenFile { snapshot, path, entry } in self.choose_files(snapshots, test.files)? {
             self.context.check_cancelled()?;
             let wrong = match drill.try_file(snapshot, &path, &entry)? {
                 Tried::Done(wrong) => wrong,
@@ -518,11 +525,7 @@ impl<'a> Checker<'a> {
     }
 
     /// So many files of all snapshots, each as likely as any other.
-    fn choose_files<'s>(
-        &self,
-        snapshots: &'s [Snapshot],
-        count: usize,
-    ) -> Result<Vec<(&'s Snapshot, Vec<u8>, Entry)>, Error> {
+    fn choose_files<'s>(&self, snapshots: &'s [Snapshot], count: usize) -> Result<Vec<ChosenFile<'s>>, Error> {
         let cache = FrameCache::strict(16);
         let mut random = Random::new()?;
         let mut chosen = Vec::new();
@@ -535,7 +538,7 @@ impl<'a> Checker<'a> {
                     continue;
                 }
                 met += 1;
-                let candidate = (snapshot, step.path, step.entry);
+                let candidate = ChosenFile { snapshot, path: step.path, entry: step.entry };
                 if chosen.len() < count {
                     chosen.push(candidate);
                 } else if let Some(place) = chosen.get_mut(usize::try_from(random.below(met)).unwrap_or(usize::MAX)) {

@@ -124,9 +124,8 @@ impl<'a> Drill<'a> {
         entry: &Entry,
         folder: &Path,
     ) -> Result<Tried, Error> {
-        let mut options = RestoreOptions::default();
-        options.subfolder = Some([b"/", path].concat());
-        options.numeric_owner = true;
+        let subfolder = Some([b"/", path].concat());
+        let options = RestoreOptions { subfolder, numeric_owner: true, ..RestoreOptions::default() };
         let report = match (self.restore)(snapshot, folder, &options, &self.context) {
             Ok(report) => report,
             Err(Error::Target { source, .. }) => return Ok(Tried::NotWritten(source.to_string())),
