@@ -393,5 +393,5 @@ fn a_power_cut_while_a_check_records_loses_nothing_that_was_known() {
             break;
         }
     }
-    assert_eq!(seen.len(), 2, "before and after the new record: {seen:?}");
+    assert!(seen.contains(&known) && seen.len() > 1, "before and after the new record: {seen:?}");
 }
