@@ -1,0 +1,94 @@
+//! Every torture suite, in brief: as many cases as the normal tests have time for, on the `vellum` of their profile.
+//!
+//! What needs nothing but a C compiler and seccomp always runs. What needs root, a file system or a tool runs where it
+//! can; elsewhere a line on stderr says that it did not, and with `VELLUM_TORTURE_ALL=1` that is a failure.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+use std::time::SystemTime;
+
+const TORTURE: &str = env!("CARGO_BIN_EXE_vellum-torture");
+
+/// Whether a suite may be left out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Runs {
+    Always,
+    WherePossible,
+}
+use Runs::{Always, WherePossible};
+
+macro_rules! suites {
+    ($($name:ident: $runs:ident, $words:literal;)*) => {
+        $(#[test]
+        fn $name() {
+            run($runs, $words);
+        })*
+    };
+}
+
+suites! {
+    kills: Always, "kill --count 40";
+    failing_calls: Always, "calls --count 100";
+    processes_side_by_side: Always, "processes --minutes 0.25";
+    stopped_writers: Always, "stopped-writer --count 12";
+    kills_with_local_state_deleted: Always, "kill --count 10 --local-state deleted";
+    kills_with_local_state_rolled_back: Always, "kill --count 10 --local-state rolled-back";
+    kills_with_local_state_scrambled: Always, "kill --count 10 --local-state scrambled";
+    power_cuts_of_ext4: WherePossible, "powercut --fs ext4 --count 10";
+    power_cuts_of_xfs: WherePossible, "powercut --fs xfs --count 5";
+    lying_disks: WherePossible, "lying-disk --fs ext4 --count 10";
+    full_disks: WherePossible, "full-disk --count 50";
+    too_little_memory: WherePossible, "memory --count 20";
+    wrong_clocks: WherePossible, "clocks --count 15";
+    lying_sources: WherePossible, "source --count 10";
+}
+
+fn run(runs: Runs, words: &str) {
+    let vellum = vellum();
+    let scratch = Path::new("/dev/shm");
+    let scratch = if scratch.is_dir() { scratch } else { Path::new(env!("CARGO_TARGET_TMPDIR")) };
+    let ran = Command::new(TORTURE)
+        .args(words.split(' '))
+        .args(["--seed", "1"].map(AsRef::as_ref))
+        .args(["--scratch".as_ref(), scratch.as_os_str(), "--vellum".as_ref(), vellum.as_os_str()])
+        .output()
+        .expect("the program was built for this test");
+    let told = format!("{}{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    let must_run = runs == Always || std::env::var_os("VELLUM_TORTURE_ALL").is_some_and(|all| all == "1");
+    match ran.status.success() {
+        true => say(told.trim_end()),
+        false if !must_run && is_unfit(&ran) => say(&format!("not run: {words}: {}", told.trim_end())),
+        false => panic!("vellum-torture {words}: {}\n{told}", ran.status),
+    }
+}
+
+/// Whether nothing failed but that something is missing here.
+fn is_unfit(ran: &Output) -> bool {
+    let (stdout, stderr) = (String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
+    let Some(closing) = stdout.lines().last() else { return stderr.contains(": cannot run: ") };
+    let facts = closing.split(';').next().unwrap_or_default();
+    let harms = ["lost", "wrong", "damaged", "stuck", "crashed", "silent"];
+    harms.iter().all(|harm| facts.contains(&format!(" 0 {harm}"))) && !facts.contains(" 0 unfit")
+}
+
+/// Past the harness, which keeps what tests that succeed print to itself.
+fn say(line: &str) {
+    drop(writeln!(std::io::stderr(), "{line}"));
+}
+
+/// The binary beside the program, which every build of the whole workspace makes.
+fn vellum() -> PathBuf {
+    let vellum = Path::new(TORTURE).with_file_name("vellum");
+    let how = "`cargo test --workspace` builds it, and so does `cargo test -p vellum-torture -p vellum-cli`";
+    let changed = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
+    let built = changed(&vellum).unwrap_or_else(|error| panic!("{}: {error}; {how}", vellum.display()));
+    let sources = fs::read_to_string(vellum.with_extension("d")).expect("cargo lists the sources beside a binary");
+    let sources = sources.split_once(": ").map_or("", |(_, sources)| sources).replace("\\ ", "\0");
+    for source in sources.split_whitespace().map(|source| source.replace('\0', " ")) {
+        let is_newer = changed(Path::new(&source)).unwrap_or(SystemTime::UNIX_EPOCH) > built;
+        assert!(!is_newer, "{} is older than {source}; {how}", vellum.display());
+    }
+    vellum
+}
