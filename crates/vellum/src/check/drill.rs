@@ -293,6 +293,9 @@ mod tests {
         }
     }
 
+    /// What is done to a restored file.
+    type Harm<'a> = &'a dyn Fn(&Path);
+
     fn overwrite(path: &Path, at: u64) {
         use std::os::unix::fs::FileExt as _;
         let file = File::options().read(true).write(true).open(path).unwrap();
@@ -317,7 +320,7 @@ mod tests {
     fn a_restore_that_writes_anything_else_is_found() {
         let scene = Scene::new();
         let old = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000);
-        let harms: [(&str, &dyn Fn(&Path)); 8] = [
+        let harms: [(&str, Harm<'_>); 8] = [
             ("bytes from 0 ", &|path| overwrite(path, 0)),
             ("differ", &|path| overwrite(path, 1_599_999)),
             ("length", &|path| File::options().write(true).open(path).unwrap().set_len(1_599_999).unwrap()),
