@@ -85,6 +85,9 @@ impl Sample {
         let shared: Arc<dyn Storage> = Arc::<MemoryStorage>::clone(&storage);
         let repository = support::create(shared, &key, &LocalState::None);
         let snapshots = (0..2).map(|number| backup(&repository, versions.path(number))).collect();
+        let mut options = vellum::CheckOptions::default();
+        (options.now, options.read_data) = (Some(support::NOW), vellum::ReadData::All);
+        vellum::check(&repository, &options, &threads(1)).expect("a check, which leaves a record");
         let storage = (*storage).clone();
         let sample = Self { key, versions, storage, snapshots, cases: AtomicU64::new(0) };
         let total: usize = sample.objects().iter().map(|(_, bytes)| bytes.len()).sum();
@@ -658,7 +661,9 @@ fn a_deleted_last_snapshot_is_missed_by_the_machine_that_made_it() {
 #[test]
 fn a_plain_check_finds_every_missing_object() {
     let matrix = Matrix::new();
-    for (name, _) in matrix.sample.objects() {
+    // A record of checks may be missing: nothing relies on it (I25).
+    let objects = matrix.sample.objects().into_iter().map(|(name, _)| name);
+    for name in objects.filter(|name| name.kind != ObjectKind::Verification) {
         let storage = matrix.sample.storage.clone();
         storage.delete(&name).expect("memory");
         let repository = open(&storage, &matrix.sample.key).expect("one missing object");

@@ -313,8 +313,7 @@ impl World {
         let told = self.run(scene, &at, storage, hook);
         // A writer that was given up tells so; whoever wants may begin again.
         assert!(told.is_ok() || scene == Scene::BackupGivenUp, "{scene:?}: {told:?}");
-        let reached = lock(&reached).clone();
-        reached
+        lock(&reached).clone()
     }
 
     fn storage_for(&self, scene: Scene, at: &Prepared) -> Result<Arc<FaultyStorage<LocalStorage<SimDisk>>>, Error> {

@@ -2,7 +2,7 @@
 //!
 //! The code reaches a [`Point`] at every boundary between two steps that a crash or another process may fall between.
 //! Without the feature `fault-points`, [`reach`] is `Ok(())` and nothing of it is left in a binary. With it, a test
-//! hangs a hook into its own thread ([`with_hook`]): other threads, and so other tests, do not see it, but for those
+//! hangs a hook into its own thread (`with_hook`): other threads, and so other tests, do not see it, but for those
 //! that the code itself starts and hands the hook to ([`inherit`]).
 
 #![forbid(unsafe_code)]

@@ -3,6 +3,7 @@
 use crate::RepositoryError;
 use crate::fault::reach;
 use crate::history::{Position, Records};
+use crate::objects::MISSING;
 use crate::open::Repository;
 use std::collections::BTreeSet;
 use vellum_crypto::EpochKeys;
@@ -60,7 +61,7 @@ impl Repository {
         let mut fresh: Vec<ObjectId> = leaving.iter().copied().filter(|id| !records.removed.contains_key(id)).collect();
         if let Some(missing) = fresh.iter().find(|id| !records.snapshot_names.contains(id)) {
             let object = ObjectName::new(ObjectKind::Snapshot, *missing);
-            return Err(RepositoryError::Damaged { object, reason: "it is missing".to_owned() });
+            return Err(RepositoryError::Damaged { object, reason: MISSING.to_owned() });
         }
         let device = self.device()?;
         if let Some(carried) = carried_over(&records, device.id(), fresh.len()) {

@@ -2,7 +2,7 @@
 
 use crate::RepositoryError;
 use crate::get::FrameId;
-use crate::objects::{KEPT_TWICE, is_missing, names_of};
+use crate::objects::{KEPT_TWICE, MISSING, is_missing, names_of};
 use crate::open::Repository;
 use crate::pack_reader::{FrameReader, open_pack};
 use crate::parity::has_right_parity;
@@ -91,8 +91,14 @@ impl Repository {
     /// [`RepositoryError::Storage`].
     pub fn verify_catalogs(&self) -> Result<Vec<Damage>, RepositoryError> {
         let mut damage = Vec::new();
+        let mut listed: BTreeSet<(ObjectId, u64)> = BTreeSet::new();
+        for id in self.names_of_either(ObjectKind::Catalog)?.into_keys() {
+            let catalog = self.read_catalog(id);
+            listed.extend(catalog.iter().flat_map(|catalog| &catalog.packs).map(|pack| (pack.pack, pack.len_bytes)));
+            self.note(&mut damage, catalog.map(drop))?;
+        }
+        // In this order, since others go on: a pack is there before a catalog lists it, and condemned before it goes.
         let stored = self.names(ObjectKind::Pack)?;
-        // Condemned packs may have gone already: nobody relies on them.
         let condemned = match self.condemnations() {
             Ok(condemnations) => condemnations.packs(),
             Err(error) => {
@@ -100,19 +106,14 @@ impl Repository {
                 BTreeSet::new()
             }
         };
-        for id in self.names_of_either(ObjectKind::Catalog)?.into_keys() {
-            let catalog = self.read_catalog(id);
-            let packs = catalog.as_ref().map_or(&[][..], |catalog| &catalog.packs);
-            for pack in packs {
-                let reason = match stored.get(&pack.pack) {
-                    Some(len) if *len == pack.len_bytes => continue,
-                    Some(len) => format!("it is {len} bytes long instead of {}", pack.len_bytes),
-                    None if condemned.contains(&pack.pack) => continue,
-                    None => "it is missing".to_owned(),
-                };
-                damage.push(Damage { object: ObjectName::new(ObjectKind::Pack, pack.pack), reason });
-            }
-            self.note(&mut damage, catalog.map(drop))?;
+        for (pack, len_bytes) in listed {
+            let reason = match stored.get(&pack) {
+                Some(len) if *len == len_bytes => continue,
+                Some(len) => format!("it is {len} bytes long instead of {len_bytes}"),
+                None if condemned.contains(&pack) => continue,
+                None => MISSING.to_owned(),
+            };
+            damage.push(Damage { object: ObjectName::new(ObjectKind::Pack, pack), reason });
         }
         damage.sort_by_key(|one| one.object);
         damage.dedup();

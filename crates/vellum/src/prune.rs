@@ -17,6 +17,9 @@ use vellum_repository::{
 /// Each time a damaged segment of the index was replaced, or a snapshot was forgotten. More than this is no accident.
 const ATTEMPTS_MAX: usize = 16;
 
+/// As which attempt a prune takes what it does not find for missing.
+const ABSENT_MAX: usize = 3;
+
 /// How to prune.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
@@ -39,6 +42,8 @@ pub struct PruneOptions {
     pub give_up_seconds: i64,
     /// Only tells what would be done.
     pub dry_run: bool,
+    /// Snapshots that a dry run takes for forgotten. Without `dry_run` it means nothing: what is there is needed.
+    pub dry_run_without: Vec<ObjectId>,
 }
 
 impl PruneOptions {
@@ -56,6 +61,7 @@ impl PruneOptions {
             grace_seconds: DAY,
             give_up_seconds: 7 * DAY,
             dry_run: false,
+            dry_run_without: Vec::new(),
         }
     }
 }
@@ -69,8 +75,8 @@ impl PruneOptions {
 /// [`Error::Repository`] when anything that says what is needed cannot be read: then nothing more is deleted.
 pub fn prune(repository: &Repository, options: &PruneOptions, context: &Context) -> Result<PruneReport, Error> {
     freeing_space(repository, || {
-        for _ in 1..ATTEMPTS_MAX {
-            if let Some(report) = attempt(repository, options, context)? {
+        for count in 1..ATTEMPTS_MAX {
+            if let Some(report) = attempt(repository, options, context, count)? {
                 return Ok(report);
             }
         }
@@ -79,7 +85,12 @@ pub fn prune(repository: &Repository, options: &PruneOptions, context: &Context)
 }
 
 /// One attempt; nothing when what it went by turned out wrong without anything being wrong with the repository.
-fn attempt(repository: &Repository, options: &PruneOptions, context: &Context) -> Result<Option<PruneReport>, Error> {
+fn attempt(
+    repository: &Repository,
+    options: &PruneOptions,
+    context: &Context,
+    count: usize,
+) -> Result<Option<PruneReport>, Error> {
     let mut marked = Vec::new();
     match try_prune(repository, options, context, &mut marked) {
         Ok(report) => Ok(Some(report)),
@@ -88,6 +99,8 @@ fn attempt(repository: &Repository, options: &PruneOptions, context: &Context) -
             repository.reload_if_damaged(repository.mend_count())?;
             Ok(None)
         }
+        // Another prune may have moved it while this one listed what there is.
+        Err(Error::Repository(error)) if tells_of_absence(&error) && count < ABSENT_MAX => Ok(None),
         // Nobody waits for a prune: what only a snapshot needs that was forgotten meanwhile may be gone already.
         Err(Error::Repository(error)) if tells_of_absence(&error) && were_forgotten(repository, &marked)? => Ok(None),
         Err(error) => Err(error),
@@ -148,12 +161,16 @@ fn try_prune(
         repository.finish_removals()?;
     }
     let mut prune = repository.begin_prune(settings)?;
+    if options.dry_run {
+        let mut snapshots = prune.snapshots().to_vec();
+        snapshots.retain(|snapshot| !options.dry_run_without.contains(&snapshot.id));
+        *marked = ids(&snapshots);
+        let plan = prune.plan(&mark(repository, &snapshots, context)?)?;
+        return Ok(prune.foretell(&plan));
+    }
     *marked = ids(prune.snapshots());
     let mut live = mark(repository, prune.snapshots(), context)?;
     let plan = prune.plan(&live)?;
-    if options.dry_run {
-        return Ok(prune.foretell(&plan));
-    }
     context.progress.add_total(plan.repack.len() as u64, plan.bytes_moved);
     prune.condemn(&plan, &live, &|bytes| context.progress.add_done(1, bytes))?;
     context.check_cancelled()?;

@@ -31,10 +31,7 @@ pub(super) fn run(invocation: &Invocation, args: &ForgetArgs) -> Result<ExitCode
         false => output.summary(&render::summary(&report.plan, dry_run)),
     }
     if args.prune {
-        if dry_run && !report.plan.removed().is_empty() {
-            output.note("note: what a prune would do is told as if nothing had been forgotten");
-        }
-        prune::prune(invocation, &repository, &context, &args.prune_limits, dry_run)?;
+        prune::prune(invocation, &repository, &context, &args.prune_limits, dry_run.then(|| report.plan.removed()))?;
     }
     Ok(if report.damaged.is_empty() { ExitCode::Complete } else { ExitCode::Damage })
 }

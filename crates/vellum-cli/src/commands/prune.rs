@@ -9,22 +9,24 @@ use crate::render::progress::ProgressDisplay;
 use crate::report::Failure;
 use crate::time::now;
 use std::time::Instant;
+use vellum::format::ObjectId;
 use vellum::{Context, PruneOptions, Repository};
 
 /// Deletes what no snapshot needs.
 pub(super) fn run(invocation: &Invocation, args: &PruneArgs) -> Result<ExitCode, Failure> {
     let (repository, context) = invocation.open_for_operation()?;
-    prune(invocation, &repository, &context, &args.limits, args.dry_run)?;
+    prune(invocation, &repository, &context, &args.limits, args.dry_run.then(Vec::new))?;
     Ok(ExitCode::Complete)
 }
 
-/// Prunes an open repository and tells what came of it.
+/// Prunes an open repository and tells what came of it. With `foretold_without` it only tells what would be done if
+/// these snapshots were forgotten.
 pub(super) fn prune(
     invocation: &Invocation,
     repository: &Repository,
     context: &Context,
     limits: &PruneLimits,
-    dry_run: bool,
+    foretold_without: Option<Vec<ObjectId>>,
 ) -> Result<(), Failure> {
     let output = &invocation.output;
     let mut options = PruneOptions::new(now());
@@ -33,7 +35,9 @@ pub(super) fn prune(
     options.max_unused = limits.max_unused;
     options.max_repack_bytes = limits.max_repack.unwrap_or(u64::MAX);
     options.grace_seconds = limits.grace;
+    let dry_run = foretold_without.is_some();
     options.dry_run = dry_run;
+    options.dry_run_without = foretold_without.unwrap_or_default();
     let start = Instant::now();
     let progress = ProgressDisplay::start(output, &context.progress, "pruning", "pack", None);
     let result = vellum::prune(repository, &options, context);
