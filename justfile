@@ -42,8 +42,8 @@ torture *OPTIONS:
     #!/usr/bin/env bash
     set -u
     failed=()
-    # A crowd of processes mostly waits for each other, and what is simulated needs nothing but a processor.
-    just torture-processes {{ OPTIONS }} & processes=$!
+    # A crowd of processes lasts as long as it is told to, and what is simulated needs nothing but a processor.
+    nice -n 10 just torture-processes {{ OPTIONS }} & processes=$!
     just torture-simulated || failed+=(simulated)
     wait "$processes" || failed+=(processes)
     for suite in kill powercut calls lying-disk full-disk memory stopped-writer clocks source local-state; do
