@@ -35,6 +35,7 @@ test-slow:
     cargo test --release -p vellum-cli --features slow
     cargo test --release -p vellum-testkit --features slow
     cargo test --release -p vellum-repository --features slow
+    cargo test --release -p vellum-tests --features memory-faults memory_faults
     cargo test --manifest-path fuzz/Cargo.toml
 
 # All of the torture suites with full counts, as root: within an hour on two cores. Goes on after a failure
@@ -120,6 +121,10 @@ torture-clocks *OPTIONS: (_torture "clocks" OPTIONS)
 
 # A source that lies and fails
 torture-source *OPTIONS: (_torture "source" OPTIONS)
+
+# Every command on every hostile repository; needs no root
+torture-hostile:
+    cargo test --release -p vellum-cli --features slow hostile
 
 # Three suites again, with local state that is deleted, rolled back or scrambled between any two runs
 torture-local-state *OPTIONS:

@@ -312,6 +312,7 @@ fn constants() -> BTreeMap<&'static str, String> {
         ("ENTRY_NAME_LEN_BYTES_MAX", limits::ENTRY_NAME_LEN_BYTES_MAX.to_string()),
         ("CONTENT_DEPTH_MAX", limits::CONTENT_DEPTH_MAX.to_string()),
         ("TREE_DEPTH_MAX", limits::TREE_DEPTH_MAX.to_string()),
+        ("PATH_LEN_BYTES_MAX", limits::PATH_LEN_BYTES_MAX.to_string()),
     ])
 }
 

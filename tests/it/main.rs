@@ -16,6 +16,8 @@ mod hostile;
 mod invariants;
 mod layering;
 mod local_state;
+#[cfg(feature = "memory-faults")]
+mod memory_faults;
 mod prune;
 mod prune_model;
 mod prune_races;

@@ -267,10 +267,12 @@ fn quiet_folder() -> tempfile::TempDir {
 
 /// How many cases a slow suite has: a number in the environment, or what `just test-slow` has time for.
 #[cfg(feature = "slow")]
+#[expect(clippy::disallowed_methods, reason = "test programs take no arguments of their own")]
 pub(crate) fn count(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {
         Ok(count) => count.parse().unwrap_or_else(|_| panic!("{variable}={count} is no number")),
-        Err(_) => default,
+        Err(std::env::VarError::NotPresent) => default,
+        Err(error) => panic!("{variable}: {error}"),
     }
 }
 

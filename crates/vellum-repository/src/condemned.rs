@@ -86,7 +86,7 @@ impl Repository {
         let packs: Vec<ObjectId> = packs.iter().copied().collect();
         for packs in packs.chunks(limits::RECORD_NAMES_MAX) {
             let record = CondemnedRecord::Packs { time, packs: packs.to_vec() };
-            self.put_record(ObjectKind::Condemned, RecordKind::Condemned, record.encode())?;
+            self.put_record(ObjectKind::Condemned, RecordKind::Condemned, &record.encode())?;
         }
         self.storage().sync()?;
         Ok(())
@@ -103,7 +103,7 @@ impl Repository {
         }
         let intents = intents.iter().copied().collect();
         let record = CondemnedRecord::Outlast { condemned, intents };
-        self.put_record(ObjectKind::Condemned, RecordKind::Condemned, record.encode())?;
+        self.put_record(ObjectKind::Condemned, RecordKind::Condemned, &record.encode())?;
         Ok(())
     }
 

@@ -233,7 +233,11 @@ fn place(location: &Location) -> Place {
     Place { frame, len_bytes, offset_in_frame }
 }
 
-/// The frames opened last, for readers that go through trees. Memory: `frames_max` times the frame length.
+/// Bytes that a cache of more than one frame keeps: whoever wrote the frames may have made them 32 MiB long.
+const CACHE_LEN_BYTES_MAX: usize = 32 << 20;
+
+/// The frames opened last, for readers that go through trees. Memory: `frames_max` times the frame length, at most
+/// 32 MiB or one frame.
 pub struct FrameCache {
     inner: Mutex<CacheState>,
     frames_max: usize,
@@ -250,6 +254,11 @@ impl CacheState {
         self.frames.retain(|(cached, _)| *cached != id);
         self.frames.truncate(frames_max - 1);
         self.frames.push_front((id, frame));
+        let mut len_bytes = 0;
+        self.frames.retain(|(_, frame)| {
+            len_bytes += frame.plain.len();
+            len_bytes == frame.plain.len() || len_bytes <= CACHE_LEN_BYTES_MAX
+        });
     }
 }
 

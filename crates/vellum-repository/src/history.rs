@@ -373,7 +373,8 @@ impl Repository {
             // by now it is there, or the tombstone is that removed it.
             records = self.read_records()?;
             let still = records.missing(&remembered);
-            findings.retain(|finding| still.iter().any(|other| other.records() == finding.records()));
+            let still: BTreeSet<[ObjectId; 2]> = still.iter().map(HistoryFinding::records).collect();
+            findings.retain(|finding| still.contains(&finding.records()));
         }
         let forks = forks(records.iter()).into_iter().map(|(one, other)| HistoryFinding::Forked { one, other });
         findings.extend(forks.filter(|fork| !fork.records().iter().all(|id| remembered.accepted.contains(id))));

@@ -55,7 +55,7 @@ impl<'repository> OwnIntent<'repository> {
             program: note.program.clone(),
         };
         reach(Point::IntentBeforePut)?;
-        let id = repository.put_record(ObjectKind::Intent, RecordKind::Intent, intent.encode())?;
+        let id = repository.put_record(ObjectKind::Intent, RecordKind::Intent, &intent.encode())?;
         let declared = Self { repository, id };
         reach(Point::IntentAfterPut)?;
         Ok(declared)

@@ -23,6 +23,10 @@ mod heal;
 mod history;
 mod intent;
 mod local_state;
+#[cfg(feature = "memory-faults")]
+pub mod memory_faults;
+#[cfg(not(feature = "memory-faults"))]
+mod memory_faults;
 mod objects;
 mod open;
 mod pack_reader;
@@ -53,7 +57,7 @@ pub use open::{Locked, Repository};
 pub use pack_reader::FrameReader;
 pub use parity::{Unhealable, add_parity, heal_pack};
 pub use prune::{LiveSet, MaxUnused, ProcessFate, Prune, PrunePlan, PruneReport, PruneSettings};
-pub use publish::{Session, SessionOptions, SnapshotDraft, Stored};
+pub use publish::{Durable, Session, SessionOptions, SnapshotDraft, Stored};
 pub use put::{FrameWriter, Put};
 pub use refresh::Refreshed;
 pub use repair::BrokenCopies;

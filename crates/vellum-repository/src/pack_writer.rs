@@ -2,14 +2,17 @@
 
 use crate::RepositoryError;
 use crate::class::Class;
+use crate::memory_faults::{Stage, pass};
 use crate::pack_reader::{FrameReader, open_pack};
-use crate::parity::add_parity;
+use crate::parity::{add_parity, is_parity_consistent};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use vellum_crypto::{PackKey, SEAL_OVERHEAD_BYTES, random_array};
+use vellum_format::catalog::CatalogedPack;
 use vellum_format::content::ChunkKind;
 use vellum_format::pack::{Compression, Directory, Frame, KeyWrap, PackHeader, PackTrailer, PackedChunk};
 use vellum_format::parity::Parity;
-use vellum_format::{ObjectKind, ObjectName, RepositoryId, limits, padme_len};
+use vellum_format::{ObjectId, ObjectKind, ObjectName, RepositoryId, limits, padme_len};
 
 /// A directory is padded to a multiple of this, so that its length says little about the number of chunks.
 const DIRECTORY_PADDING_BYTES: usize = 4096;
@@ -67,6 +70,25 @@ pub(crate) struct FinishedPack {
     pub(crate) name: ObjectName,
     pub(crate) bytes: Vec<u8>,
     pub(crate) directory: Directory,
+    /// What a catalog that lists the pack is compared with.
+    pub(crate) mark: CatalogMark,
+}
+
+/// A hash of what a catalog says of a pack, made of the pack itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct CatalogMark(ObjectId);
+
+/// The marks of packs, by their names.
+pub(crate) type CatalogMarks = BTreeMap<ObjectId, CatalogMark>;
+
+impl CatalogMark {
+    pub(crate) fn of(pack: &CatalogedPack) -> Self {
+        Self::new(&pack.pack, pack.len_bytes, &pack.directory)
+    }
+
+    fn new(pack: &ObjectId, len_bytes: u64, directory: &Directory) -> Self {
+        Self(ObjectId::of(&[&pack.as_bytes()[..], &len_bytes.to_le_bytes(), &directory.encode()].concat()))
+    }
 }
 
 impl OpenPack {
@@ -111,8 +133,8 @@ impl OpenPack {
         self.bytes.extend_from_slice(sealed);
     }
 
-    /// Completes the pack: body, then parity. Then opens it again from its final bytes and compares every chunk, so
-    /// that no fault of memory, processor or compressor is stored (I2).
+    /// Completes the pack: body, parity, name. Then opens it again from its final bytes and compares every chunk and
+    /// its parity, so that no fault of memory, processor or compressor is stored (I2).
     pub(crate) fn finish(
         self,
         class: &Class,
@@ -123,7 +145,9 @@ impl OpenPack {
         let PackShape { pack_len_bytes, full, parity } = *shape;
         let Self { key, mut bytes, wraps, frames, .. } = self;
         let directory = Directory { wraps: wraps.iter().map(|key| key.wrap.clone()).collect(), frames };
+        pass(scope, Stage::Body, &mut bytes[PackHeader::ENCODED_LEN..]);
         let mut plain = directory.encode();
+        pass(scope, Stage::Directory, &mut plain);
         plain.resize(plain.len().next_multiple_of(DIRECTORY_PADDING_BYTES), 0);
         let tail_len = plain.len() + SEAL_OVERHEAD_BYTES + TRAILER_LEN_BYTES;
         let padded = padme_len((bytes.len() + tail_len) as u64).min(u64::from(pack_len_bytes));
@@ -139,26 +163,41 @@ impl OpenPack {
             directory_len_bytes: to_u32(plain.len() + SEAL_OVERHEAD_BYTES),
         };
         class.keys().seal_trailer(&header, &trailer.encode(), &mut bytes);
+        pass(scope, Stage::Finished, &mut bytes);
         if parity == Parity::ReedSolomon {
             add_parity(&mut bytes);
         }
-        verify(&bytes, &directory, class, scope)?;
-        Ok(FinishedPack { name: ObjectName::of(ObjectKind::Pack, &bytes), bytes, directory })
+        pass(scope, Stage::Parity, &mut bytes);
+        // The name comes before the look at what it is of; whoever stores the pack compares it once more.
+        let name = ObjectName::of(ObjectKind::Pack, &bytes);
+        pass(scope, Stage::Named, &mut bytes);
+        let mark = verify(&bytes, &name.id, &directory, class, scope)?;
+        pass(scope, Stage::Waiting, &mut bytes);
+        Ok(FinishedPack { name, bytes, directory, mark })
     }
 }
 
-fn verify(bytes: &[u8], meant: &Directory, class: &Class, scope: RepositoryId) -> Result<(), RepositoryError> {
+fn verify(
+    bytes: &[u8],
+    name: &ObjectId,
+    meant: &Directory,
+    class: &Class,
+    scope: RepositoryId,
+) -> Result<CatalogMark, RepositoryError> {
     let failed = |reason: &str| RepositoryError::WriteVerification { reason: reason.to_owned() };
     let directory = open_pack(bytes, class, scope).map_err(|reason| failed(&reason))?;
     if directory != *meant {
         return Err(failed("its directory differs"));
+    }
+    if !is_parity_consistent(bytes) {
+        return Err(failed("its parity is not that of its body"));
     }
     let mut reader = FrameReader::new();
     for frame in &directory.frames {
         let wrap = &directory.wraps[usize::from(frame.wrap)];
         reader.verify_frame(class, scope, wrap, frame, bytes).map_err(|reason| failed(&reason))?;
     }
-    Ok(())
+    Ok(CatalogMark::new(name, bytes.len() as u64, &directory))
 }
 
 fn sealed_directory_len(encoded_len: usize) -> usize {

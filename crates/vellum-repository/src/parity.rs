@@ -76,6 +76,41 @@ pub(crate) fn has_right_parity(pack: &[u8]) -> bool {
     })
 }
 
+/// Whether a new pack with a right header has no parity, or tables that hold the tags of its shards and parity that no
+/// single fault has changed, neither before nor after it was computed.
+///
+/// The first equation of the format says that all shards, each followed by zeros, cancel each other out. That is a
+/// small part of what computing them anew costs.
+pub(crate) fn is_parity_consistent(pack: &[u8]) -> bool {
+    let header = pack.first_chunk::<{ PackHeader::ENCODED_LEN }>();
+    let Some(header) = header.and_then(|bytes| PackHeader::decode(bytes, pack.len() as u64).ok()) else { return false };
+    if header.parity == Parity::None {
+        return true;
+    }
+    let layout = ParityLayout::of_body(header.body_len_bytes);
+    let shards = || (0..layout.shards()).map(|number| part(pack, layout.shard(number)).unwrap_or_default());
+    let table = ParityTable { layout, tags: shards().map(ParityTable::tag).collect() }.encode();
+    let is_at = |range: Range<u64>| part(pack, range) == Some(&table[..]);
+    let zeros = part(pack, layout.first_table().end..layout.parity_start());
+    is_at(layout.first_table())
+        && is_at(pack.len() as u64 - layout.table_len_bytes()..pack.len() as u64)
+        && zeros.is_some_and(|zeros| zeros.iter().all(|byte| *byte == 0))
+        && cancel_out(shards, to_usize(layout.shard_len_bytes()))
+}
+
+/// Whether the sum of all shards is zero.
+fn cancel_out<'a, I: Iterator<Item = &'a [u8]>>(shards: impl Fn() -> I, shard_len: usize) -> bool {
+    let mut sum = [0; STRIP_LEN_BYTES];
+    strips(shard_len).all(|strip| {
+        sum.fill(0);
+        for shard in shards() {
+            let bytes = &shard[strip.start.min(shard.len())..strip.end.min(shard.len())];
+            sum.iter_mut().zip(bytes).for_each(|(sum, byte)| *sum ^= byte);
+        }
+        sum.iter().all(|byte| *byte == 0)
+    })
+}
+
 /// The bytes that hash to the name of a pack, made of what is left of it; it may also be cut short or too long.
 ///
 /// # Errors

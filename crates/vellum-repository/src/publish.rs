@@ -11,23 +11,24 @@ use crate::device::Device;
 use crate::fault::reach;
 use crate::history::{HistoryFinding, Position, Records};
 use crate::intent::{OwnIntent, WriterNote};
-use crate::objects::put_twice;
+use crate::memory_faults::{self, Stage, pass};
 use crate::open::Repository;
-use crate::pack_writer::{FrameKey, OpenPack, PackShape, SealedFrame, random};
+use crate::pack_writer::{CatalogMark, CatalogMarks, FrameKey, OpenPack, PackShape, SealedFrame, random};
 use crate::pending::Pending;
 use crate::put::FrameWriter;
-use crate::upload::Uploader;
+use crate::upload::{StoredPack, Uploader};
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vellum_crypto::EpochKeys;
 use vellum_faults::Point;
 use vellum_format::catalog::{self, Catalog, CatalogedPack};
-use vellum_format::content::{ChunkKind, Content};
+use vellum_format::content::{ChunkKind, ChunkRef, Content};
 use vellum_format::deletion::Intent;
 use vellum_format::pack::PackedChunk;
 use vellum_format::parity::Parity;
 use vellum_format::snapshot::{self, Root, SnapshotManifest, Summary, Timestamp};
-use vellum_format::{Bytes, ChunkId, DeviceId, ObjectId, ObjectKind, RepositoryId, limits};
+use vellum_format::{Bytes, ChunkId, DeviceId, ObjectId, ObjectKind, ObjectName, RepositoryId, limits};
 
 /// Packs after which a long session writes a catalog, so that an interrupted one need not store them again.
 const CHECKPOINT_PACKS: usize = 32;
@@ -97,7 +98,7 @@ pub struct Durable<'repository> {
     repository: &'repository Repository,
     intent: OwnIntent<'repository>,
     stored: Stored,
-    written: Vec<ObjectId>,
+    written: BTreeSet<ObjectId>,
     records: Option<Records>,
 }
 
@@ -182,7 +183,7 @@ impl<'repository> Session<'repository> {
             bytes_new: counters.bytes_new.load(Ordering::Relaxed),
             bytes_stored: self.uploader.bytes() + counters.catalog_bytes.load(Ordering::Relaxed),
         };
-        let written = self.written.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let written = self.written.into_inner().unwrap_or_else(PoisonError::into_inner).into_iter().collect();
         Ok(Durable { repository: self.repository, intent: self.intent, stored, written, records: None })
     }
 
@@ -190,7 +191,7 @@ impl<'repository> Session<'repository> {
     /// found them by chance.
     pub(crate) fn abandon(self) -> Vec<ObjectId> {
         let stored = self.uploader.stored();
-        stored.iter().map(|pack| pack.pack).collect()
+        stored.iter().map(|stored| stored.pack.pack).collect()
     }
 
     pub(crate) fn class(&self) -> &Class {
@@ -264,9 +265,13 @@ impl<'repository> Session<'repository> {
     /// Publishes what is stored so far in catalogs, and lets the index answer for it.
     fn write_catalog(&self) -> Result<(), RepositoryError> {
         let _one_at_a_time = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut packs = std::mem::take(&mut *self.uploader.stored());
-        self.written.lock().unwrap_or_else(PoisonError::into_inner).extend(packs.iter().map(|pack| pack.pack));
-        packs.append(&mut self.repository.take_recovered());
+        let stored = std::mem::take(&mut *self.uploader.stored());
+        self.written.lock().unwrap_or_else(PoisonError::into_inner).extend(stored.iter().map(|one| one.pack.pack));
+        let recovered = self.repository.take_recovered().into_iter().map(StoredPack::recovered);
+        let stored = stored.into_iter().chain(recovered);
+        let (mut packs, marks): (Vec<CatalogedPack>, CatalogMarks) =
+            stored.map(|StoredPack { pack, mark }| (pack.clone(), (pack.pack, mark))).unzip();
+        memory_faults::pass_packs(self.scope(), &mut packs);
         let storage = self.repository.storage();
         // I1: packs are durable before a catalog lists them; and without new ones, what was adopted is durable before
         // a snapshot relies on it.
@@ -278,10 +283,9 @@ impl<'repository> Session<'repository> {
         }
         let mut catalogs = Vec::new();
         for catalog in split_into_catalogs(packs) {
-            let bytes = self.repository.seal_catalog(&catalog)?;
-            let name = put_twice(&**storage, ObjectKind::Catalog, &bytes)?;
-            self.counters.catalog_bytes.fetch_add(2 * bytes.len() as u64, Ordering::Relaxed);
-            catalogs.push((name.id, catalog));
+            let (id, catalog, len_bytes) = self.repository.put_catalog(&catalog, &marks)?;
+            self.counters.catalog_bytes.fetch_add(2 * len_bytes, Ordering::Relaxed);
+            catalogs.push((id, catalog));
         }
         storage.sync()?; // I1: catalogs are durable before a snapshot needs them
         reach(Point::WriterCatalogsSynced)?;
@@ -327,8 +331,16 @@ impl Durable<'_> {
         self.stored
     }
 
+    /// Whether the session stored any chunk that this content names itself, or does not know one of them.
+    #[must_use]
+    pub fn wrote(&self, content: &Content) -> bool {
+        let is_old = |pack: ObjectName| !self.written.contains(&pack.id);
+        let pack_of = |chunk: &ChunkRef| self.repository.pack_of(self.repository.locate(chunk)?.frame);
+        !content.chunks.iter().all(|chunk| pack_of(chunk).is_some_and(is_old))
+    }
+
     /// Every pack that the session wrote.
-    pub(crate) fn written(&self) -> &[ObjectId] {
+    pub(crate) fn written(&self) -> &BTreeSet<ObjectId> {
         &self.written
     }
 
@@ -347,16 +359,21 @@ impl Durable<'_> {
     /// # Errors
     /// [`RepositoryError::Fenced`] when a prune gave this writer up: nothing was published, and the backup has to be
     /// made again. Another [`RepositoryError`] when the snapshot may not be there; the chunks stay for the next backup.
-    pub fn publish(mut self, draft: SnapshotDraft) -> Result<ObjectId, RepositoryError> {
+    pub fn publish(mut self, mut draft: SnapshotDraft) -> Result<ObjectId, RepositoryError> {
         let repository = self.repository;
         let device = repository.device()?;
         let records = self.records.take().map_or_else(|| repository.read_records(), Ok)?;
         let position = repository.settled_position(records, device.id())?;
         reach(Point::WriterHistorySettled)?;
         let sequence = position.sequence;
+        let root = draft.root.clone();
+        memory_faults::pass_content(repository.id(), &mut draft.root);
         let manifest = self.manifest(draft, device.id(), position);
         let bytes = seal_readable(repository, &device, &manifest)?;
-        let name = put_twice(&**repository.storage(), ObjectKind::Snapshot, &bytes)?; // W5
+        let name = repository.put_verified(ObjectKind::Snapshot, bytes, |name, bytes| {
+            let stored = repository.open_snapshot(name, bytes)?.manifest;
+            Ok(stored == manifest && stored.root.content().is_ok_and(|stored| stored == root))
+        })?; // W5
         repository.storage().sync()?;
         reach(Point::WriterSnapshotSynced)?;
         repository.remember_own(device.id(), sequence, name);
@@ -397,9 +414,10 @@ fn seal_readable(
     manifest: &SnapshotManifest,
 ) -> Result<Vec<u8>, RepositoryError> {
     let refused = |reason: String| RepositoryError::SnapshotRefused { reason };
-    let signed = device.sign_snapshot(manifest);
+    let mut signed = device.sign_snapshot(manifest);
+    pass(repository.id(), Stage::Manifest, &mut signed.manifest.0);
     let bytes = repository.seal_snapshot(&signed.encode())?;
-    SnapshotManifest::decode(&signed.manifest).map_err(|error| refused(error.to_string()))?;
+    SnapshotManifest::decode(&manifest.encode()).map_err(|error| refused(error.to_string()))?;
     match bytes.len() as u64 > limits::SNAPSHOT_LEN_BYTES_MAX {
         true => Err(refused(format!("it has {} bytes", bytes.len()))),
         false => Ok(bytes),
@@ -438,8 +456,23 @@ impl Repository {
         Session::begin(self, options, intent)
     }
 
-    pub(crate) fn seal_catalog(&self, catalog: &Catalog) -> Result<Vec<u8>, RepositoryError> {
-        self.seal_object(catalog::MAGIC, catalog.encode(), EpochKeys::seal_catalog)
+    /// Seals a catalog, opens it again, compares it with the marks of its packs, and stores it. Gives what is stored.
+    pub(crate) fn put_catalog(
+        &self,
+        catalog: &Catalog,
+        marks: &CatalogMarks,
+    ) -> Result<(ObjectId, Catalog, u64), RepositoryError> {
+        let mut plain = catalog.encode();
+        pass(self.id(), Stage::Catalog, &mut plain);
+        let bytes = self.seal_object(catalog::MAGIC, plain, EpochKeys::seal_catalog)?;
+        let len_bytes = bytes.len() as u64;
+        let mut stored = Catalog::default();
+        let name = self.put_verified(ObjectKind::Catalog, bytes, |name, bytes| {
+            stored = self.open_catalog(name, bytes)?;
+            let is_right = |pack: &CatalogedPack| marks.get(&pack.pack) == Some(&CatalogMark::of(pack));
+            Ok(stored.packs.len() == catalog.packs.len() && stored.packs.iter().all(is_right))
+        })?;
+        Ok((name.id, stored, len_bytes))
     }
 
     pub(crate) fn seal_snapshot(&self, signed: &[u8]) -> Result<Vec<u8>, RepositoryError> {

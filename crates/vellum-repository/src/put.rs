@@ -1,13 +1,14 @@
 //! Taking chunks in: name, look up, group into frames, compress, seal.
 
 use crate::RepositoryError;
+use crate::memory_faults::{Stage, pass, pass_array};
 use crate::pack_writer::SealedFrame;
 use crate::publish::Session;
 use std::sync::atomic::Ordering;
 use vellum_crypto::{frame_ad, frame_salt};
 use vellum_format::content::{ChunkKind, ChunkRef};
-use vellum_format::limits;
 use vellum_format::pack::{Compression, PackedChunk};
+use vellum_format::{ChunkId, Digest, limits};
 
 /// What became of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,12 +56,16 @@ impl<'session> FrameWriter<'session> {
         let len_bytes = u32::try_from(plain.len()).expect("a chunk is at most CHUNK_LEN_BYTES_MAX long");
         assert!((1..=limits::CHUNK_LEN_BYTES_MAX).contains(&len_bytes), "a chunk is 1 to CHUNK_LEN_BYTES_MAX long");
         let session = self.session;
+        let scope = session.scope();
         let digest = session.class().dedup.digest(kind, plain);
+        let digest = Digest::from_bytes(pass_array(scope, Stage::Digest, *digest.as_bytes()));
         let id = session.class().dedup.chunk_id(&digest);
+        let digest = Digest::from_bytes(pass_array(scope, Stage::Reference, *digest.as_bytes()));
         let chunk = ChunkRef { digest, len_bytes };
         if !session.claim(&id) {
             return Ok(Put { chunk, is_new: false });
         }
+        let id = ChunkId::from_bytes(pass_array(scope, Stage::Id, *id.as_bytes()));
         self.append(kind, PackedChunk { id, len_bytes }, plain)?;
         Ok(Put { chunk, is_new: true })
     }
@@ -104,18 +109,22 @@ impl<'session> FrameWriter<'session> {
             return Ok(());
         }
         let chunks = std::mem::take(&mut frame.chunks);
+        let scope = self.session.scope();
+        pass(scope, Stage::Frame, &mut frame.plain);
+        let plain_len = u32::try_from(frame.plain.len()).expect("a frame is at most 32 MiB long");
         let compression = compress(&mut self.compressor, self.level, &frame.plain, &mut self.compressed)?;
         let payload = match compression {
-            Compression::Zstd => &self.compressed,
-            Compression::None => &frame.plain,
+            Compression::Zstd => &mut self.compressed,
+            Compression::None => &mut frame.plain,
         };
+        pass(scope, Stage::Payload, payload);
         let key = self.session.frame_key(kind)?;
         let salt = frame_salt(&chunks);
-        let plain_len = u32::try_from(frame.plain.len()).expect("a frame is at most 32 MiB long");
         let count = u32::try_from(chunks.len()).expect("a frame has fewer chunks than bytes");
-        let ad = frame_ad(self.session.scope(), kind, compression, plain_len, count);
+        let ad = frame_ad(scope, kind, compression, plain_len, count);
         self.sealed.clear();
         key.key.seal_frame_into(&salt, &ad, payload, &mut self.sealed);
+        pass(scope, Stage::Sealed, &mut self.sealed);
         frame.plain.clear();
         self.session.store_frame(SealedFrame { key, kind, compression, salt, chunks }, &self.sealed)
     }

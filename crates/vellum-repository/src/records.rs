@@ -1,6 +1,7 @@
 //! Small sealed objects, and second copies: how records that only a seal protects are put, found and read.
 
 use crate::RepositoryError;
+use crate::memory_faults::{Stage, pass};
 use crate::objects::{delete_both, put_twice};
 use crate::open::Repository;
 use crate::pack_writer::random;
@@ -15,13 +16,41 @@ impl Repository {
         &self,
         kind: ObjectKind,
         record: RecordKind,
-        plain: Vec<u8>,
+        plain: &[u8],
     ) -> Result<ObjectId, RepositoryError> {
         let seal = |keys: &EpochKeys, header: &SealedHeader, plain: &[u8], out: &mut Vec<u8>| {
             keys.seal_record(record, header, plain, out);
         };
-        let bytes = self.seal_object(record.magic(), plain, seal)?;
-        Ok(put_twice(&**self.storage(), kind, &bytes)?.id)
+        let bytes = self.seal_object(record.magic(), plain.to_vec(), seal)?;
+        let name = self.put_verified(kind, bytes, |name, bytes| {
+            let stored = self.open_record(name, record, bytes)?;
+            Ok(stored.strip_prefix(plain).is_some_and(|padding| padding.iter().all(|byte| *byte == 0)))
+        })?;
+        Ok(name.id)
+    }
+
+    /// Stores a sealed object, with its copy where its kind has one, if `is_right` finds in its bytes what is meant; so
+    /// no fault of memory or processor since it was sealed is stored (I2).
+    ///
+    /// # Errors
+    /// [`RepositoryError::WriteVerification`]; nothing is stored then.
+    pub(crate) fn put_verified(
+        &self,
+        kind: ObjectKind,
+        mut bytes: Vec<u8>,
+        is_right: impl FnOnce(ObjectName, &[u8]) -> Result<bool, RepositoryError>,
+    ) -> Result<ObjectName, RepositoryError> {
+        pass(self.id(), Stage::SmallSealed, &mut bytes);
+        let name = ObjectName::of(kind, &bytes);
+        pass(self.id(), Stage::SmallNamed, &mut bytes);
+        let failed = |why: &dyn std::fmt::Display| RepositoryError::WriteVerification {
+            reason: format!("a new {}: {why}", kind.noun()),
+        };
+        match is_right(name, &bytes) {
+            Ok(true) if ObjectId::of(&bytes) == name.id => put_twice(&**self.storage(), kind, &bytes),
+            Ok(_) => Err(failed(&"it holds something else than it is to hold")),
+            Err(error) => Err(failed(&error)),
+        }
     }
 
     /// Opens a record from whichever of its copies is undamaged.
@@ -33,7 +62,11 @@ impl Repository {
     ) -> Result<Vec<u8>, RepositoryError> {
         let name = ObjectName::new(kind, id);
         let bytes = self.read_either(&name, len_bytes_max(record))?;
-        let (header, sealed) = SealedHeader::split(kind.noun(), record.magic(), &bytes)
+        self.open_record(name, record, &bytes)
+    }
+
+    fn open_record(&self, name: ObjectName, record: RecordKind, bytes: &[u8]) -> Result<Vec<u8>, RepositoryError> {
+        let (header, sealed) = SealedHeader::split(name.kind.noun(), record.magic(), bytes)
             .map_err(|error| RepositoryError::damaged(name, &error))?;
         let keys = self.class().keys_of(header.epoch).ok_or_else(|| RepositoryError::sealed_wrong(name))?;
         keys.open_record(record, &header, sealed).map_err(|_| RepositoryError::sealed_wrong(name))

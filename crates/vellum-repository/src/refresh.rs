@@ -210,7 +210,12 @@ impl Repository {
     pub(crate) fn read_catalog(&self, id: ObjectId) -> Result<Catalog, RepositoryError> {
         let name = ObjectName::new(ObjectKind::Catalog, id);
         let bytes = self.read_either(&name, limits::CATALOG_LEN_BYTES_MAX)?;
-        let (header, sealed) = SealedHeader::split("catalog", catalog::MAGIC, &bytes)
+        self.open_catalog(name, &bytes)
+    }
+
+    /// Opens the bytes of a catalog.
+    pub(crate) fn open_catalog(&self, name: ObjectName, bytes: &[u8]) -> Result<Catalog, RepositoryError> {
+        let (header, sealed) = SealedHeader::split("catalog", catalog::MAGIC, bytes)
             .map_err(|error| RepositoryError::damaged(name, &error))?;
         let keys = self.class().keys_of(header.epoch).ok_or_else(|| RepositoryError::sealed_wrong(name))?;
         let plain = keys.open_catalog(&header, sealed).map_err(|_| RepositoryError::sealed_wrong(name))?;

@@ -52,13 +52,18 @@ impl Repository {
     pub fn read_snapshot(&self, id: ObjectId) -> Result<Snapshot, RepositoryError> {
         let name = ObjectName::new(ObjectKind::Snapshot, id);
         let bytes = self.read_either(&name, limits::SNAPSHOT_LEN_BYTES_MAX)?;
+        self.open_snapshot(name, &bytes)
+    }
+
+    /// Opens the bytes of a snapshot, and believes it only with both signatures.
+    pub(crate) fn open_snapshot(&self, name: ObjectName, bytes: &[u8]) -> Result<Snapshot, RepositoryError> {
         let damaged = |error| RepositoryError::damaged(name, &error);
-        let (header, sealed) = SealedHeader::split("snapshot", snapshot::MAGIC, &bytes).map_err(damaged)?;
+        let (header, sealed) = SealedHeader::split("snapshot", snapshot::MAGIC, bytes).map_err(damaged)?;
         let keys = self.class().keys_of(header.epoch).ok_or_else(|| RepositoryError::sealed_wrong(name))?;
         let plain = keys.open_snapshot(&header, sealed).map_err(|_| RepositoryError::sealed_wrong(name))?;
         let signed = SignedRecord::decode(&plain).map_err(damaged)?;
         let manifest = vellum_crypto::verify_snapshot(&signed, self.id(), &self.config().owner)
             .map_err(|error| RepositoryError::Damaged { object: name, reason: error.to_string() })?;
-        Ok(Snapshot { id, manifest })
+        Ok(Snapshot { id: name.id, manifest })
     }
 }

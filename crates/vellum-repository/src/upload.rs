@@ -2,12 +2,13 @@
 
 use crate::RepositoryError;
 use crate::fault::reach;
-use crate::pack_writer::FinishedPack;
+use crate::pack_writer::{CatalogMark, FinishedPack};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use vellum_faults::{Point, inherit};
+use vellum_format::ObjectId;
 use vellum_format::catalog::CatalogedPack;
 use vellum_storage::{Put, Storage};
 
@@ -21,9 +22,22 @@ pub(crate) struct Uploader {
     shared: Arc<Shared>,
 }
 
+/// A pack that the storage has accepted.
+pub(crate) struct StoredPack {
+    pub(crate) pack: CatalogedPack,
+    pub(crate) mark: CatalogMark,
+}
+
+impl StoredPack {
+    /// One that somebody else has stored, whose directory was just read.
+    pub(crate) fn recovered(pack: CatalogedPack) -> Self {
+        Self { mark: CatalogMark::of(&pack), pack }
+    }
+}
+
 struct Shared {
     storage: Arc<dyn Storage>,
-    stored: Mutex<Vec<CatalogedPack>>,
+    stored: Mutex<Vec<StoredPack>>,
     failure: Mutex<Option<RepositoryError>>,
     bytes: AtomicU64,
 }
@@ -67,7 +81,7 @@ impl Uploader {
     }
 
     /// Packs that the storage has accepted and no catalog lists yet.
-    pub(crate) fn stored(&self) -> MutexGuard<'_, Vec<CatalogedPack>> {
+    pub(crate) fn stored(&self) -> MutexGuard<'_, Vec<StoredPack>> {
         lock(&self.shared.stored)
     }
 
@@ -102,8 +116,13 @@ impl Shared {
     }
 
     fn store(&self, pack: FinishedPack) -> Result<(), RepositoryError> {
-        let FinishedPack { name, bytes, directory } = pack;
+        let FinishedPack { name, bytes, directory, mark } = pack;
         reach(Point::PackBeforePut)?;
+        // I2: it may have waited for long since it was verified.
+        if ObjectId::of(&bytes) != name.id {
+            let reason = "it changed while it waited to be stored".to_owned();
+            return Err(RepositoryError::WriteVerification { reason });
+        }
         match self.storage.put(&name, &bytes)? {
             Put::Stored => {}
             // I3: pack names never repeat, every pack holds fresh random bytes.
@@ -115,7 +134,7 @@ impl Shared {
         reach(Point::PackAfterPut)?;
         let len_bytes = bytes.len() as u64;
         self.bytes.fetch_add(len_bytes, Ordering::Relaxed);
-        lock(&self.stored).push(CatalogedPack { pack: name.id, len_bytes, directory });
+        lock(&self.stored).push(StoredPack { pack: CatalogedPack { pack: name.id, len_bytes, directory }, mark });
         Ok(())
     }
 }

@@ -159,7 +159,7 @@ impl Repository {
         let mut known = self.verifications(run.time)?;
         known.add(run, readings);
         known.drop_packs(&self.names(ObjectKind::Pack)?.into_keys().collect());
-        self.put_record(ObjectKind::Verification, RecordKind::Verification, known.record.encode())?;
+        self.put_record(ObjectKind::Verification, RecordKind::Verification, &known.record.encode())?;
         self.storage().sync()?;
         known.replaceable.iter().try_for_each(|id| self.delete_both(ObjectKind::Verification, *id))
     }

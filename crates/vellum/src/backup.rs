@@ -9,6 +9,7 @@ mod exclude;
 mod file_cache;
 mod folder;
 mod roots;
+mod verify;
 mod walk;
 mod worker;
 
@@ -217,6 +218,7 @@ fn try_backup(repository: &Repository, options: &BackupOptions, context: &Contex
     if options.skip_if_unchanged && is_unchanged(repository, options, &root)? {
         return Ok(report(run, None, Summary::default()));
     }
+    verify::verify(repository, &durable, &root, context)?;
     let stored = durable.stored();
     let summary = Summary {
         chunks_new: stored.chunks_new,
@@ -269,6 +271,7 @@ pub fn backup_stream(
     writer.flush()?;
     drop(writer);
     let mut durable = session.seal()?;
+    verify::verify(repository, &durable, &root, context)?;
     let stored = durable.stored();
     let summary = Summary {
         files: 1,

@@ -524,16 +524,24 @@ impl<'a> Checker<'a> {
         Ok(())
     }
 
-    /// So many files of all snapshots, each as likely as any other.
+    /// So many files of all snapshots, each as likely as any other; what folders with equal content hold counts once.
     fn choose_files<'s>(&self, snapshots: &'s [Snapshot], count: usize) -> Result<Vec<ChosenFile<'s>>, Error> {
         let cache = FrameCache::strict(16);
         let mut random = Random::new()?;
         let mut chosen = Vec::new();
         let mut met = 0u64;
+        let mut seen = HashSet::new();
         for snapshot in snapshots {
             let Ok(root) = root_content(snapshot) else { continue };
-            for step in TreeWalk::new(self.repository, &cache, &root).flatten() {
+            let mut walk = TreeWalk::new(self.repository, &cache, &root);
+            while let Some(step) = walk.next() {
                 self.context.check_cancelled()?;
+                let Ok(step) = step else { continue };
+                if let Node::Folder { content } = &step.entry.node
+                    && !seen.insert(folder_hash(content))
+                {
+                    walk.skip_folder();
+                }
                 if !matches!(step.entry.node, Node::File { .. }) {
                     continue;
                 }

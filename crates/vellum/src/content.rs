@@ -1,6 +1,7 @@
 //! Streams of bytes into chunks and back.
 
 use crate::Error;
+use std::collections::HashMap;
 use std::io::{Read, Write};
 use vellum_chunker::{ChunkStream, Chunker};
 use vellum_format::content::{ChunkKind, ChunkRef, Content};
@@ -167,7 +168,6 @@ pub(crate) struct ChunkIter<'a> {
     /// From the data upwards: what is left of the list that is open at each depth, and a piece of a reference that
     /// a chunk boundary cut through.
     levels: Vec<OpenList>,
-    lists_read: Vec<ChunkRef>,
 }
 
 #[derive(Default)]
@@ -181,12 +181,7 @@ impl<'a> ChunkIter<'a> {
         let mut levels: Vec<OpenList> = (0..=content.depth).map(|_| OpenList::default()).collect();
         let top = &mut levels[usize::from(content.depth)];
         content.chunks.iter().for_each(|chunk| chunk.encode_into(&mut top.bytes));
-        Self { repository, cache, levels, lists_read: Vec::new() }
-    }
-
-    /// The list chunks that were read since this was asked last.
-    pub(crate) fn take_lists(&mut self) -> std::vec::Drain<'_, ChunkRef> {
-        self.lists_read.drain(..)
+        Self { repository, cache, levels }
     }
 
     fn next_at(&mut self, level: usize) -> Result<Option<ChunkRef>, RepositoryError> {
@@ -208,7 +203,6 @@ impl<'a> ChunkIter<'a> {
             match self.next_at(level + 1)? {
                 Some(list) => {
                     let bytes = self.repository.read_chunk(self.cache, ChunkKind::List, &list)?;
-                    self.lists_read.push(list);
                     self.levels[level] = OpenList { bytes: [left_over, bytes].concat(), at: 0 };
                 }
                 None if left_over.is_empty() => return Ok(None),
@@ -232,4 +226,99 @@ impl Iterator for ChunkIter<'_> {
 
 fn list_damaged(error: &vellum_format::FormatError) -> RepositoryError {
     RepositoryError::TreeDamaged { reason: error.to_string() }
+}
+
+/// What a content names, each list visited once however often it is repeated: a small repository may name files of
+/// 2^63 bytes, and whoever only wants to know what they need has to come to an end.
+///
+/// Memory: one list chunk a level, and about 100 bytes for each different list.
+pub(crate) struct DistinctChunks<'a> {
+    repository: &'a Repository,
+    cache: &'a FrameCache,
+    /// The piece of a reference that a chunk boundary cut through, for each depth.
+    carried: Vec<Vec<u8>>,
+    /// What lists turned out to be, by depth, reference, and what was carried into them.
+    passed: HashMap<(usize, ChunkRef, Vec<Vec<u8>>), Passed>,
+    last: Option<ChunkRef>,
+}
+
+struct Passed {
+    len_bytes: u64,
+    carried: Vec<Vec<u8>>,
+}
+
+impl<'a> DistinctChunks<'a> {
+    /// Visits every list and data reference of a content, and gives the length of the stream that it names.
+    ///
+    /// # Errors
+    /// The first of `visit`, or of a list that cannot be read.
+    pub(crate) fn visit(
+        repository: &'a Repository,
+        cache: &'a FrameCache,
+        content: &Content,
+        visit: &mut dyn FnMut(ChunkKind, &ChunkRef) -> Result<(), RepositoryError>,
+    ) -> Result<u64, RepositoryError> {
+        let depth = usize::from(content.depth);
+        let mut own = Self { repository, cache, carried: vec![Vec::new(); depth], passed: HashMap::new(), last: None };
+        let mut len_bytes = 0;
+        for chunk in &content.chunks {
+            len_bytes = sum(len_bytes, own.reference(depth, chunk, visit)?)?;
+        }
+        match own.carried.iter().all(Vec::is_empty) {
+            true => Ok(len_bytes),
+            false => Err(list_damaged(&vellum_format::FormatError::Truncated { what: "chunk list" })),
+        }
+    }
+
+    /// The length of what a reference of this depth names: data, or a list of references of the depth below.
+    fn reference(
+        &mut self,
+        depth: usize,
+        chunk: &ChunkRef,
+        visit: &mut dyn FnMut(ChunkKind, &ChunkRef) -> Result<(), RepositoryError>,
+    ) -> Result<u64, RepositoryError> {
+        if let Some(below) = depth.checked_sub(1) {
+            return self.list(below, chunk, visit);
+        }
+        if self.last != Some(*chunk) {
+            visit(ChunkKind::Data, chunk)?;
+            self.last = Some(*chunk);
+        }
+        Ok(chunk.len_bytes.into())
+    }
+
+    /// The length of what a list of references of this depth names.
+    fn list(
+        &mut self,
+        depth: usize,
+        list: &ChunkRef,
+        visit: &mut dyn FnMut(ChunkKind, &ChunkRef) -> Result<(), RepositoryError>,
+    ) -> Result<u64, RepositoryError> {
+        let key = (depth, *list, self.carried[..=depth].to_vec());
+        if let Some(passed) = self.passed.get(&key) {
+            self.carried[..=depth].clone_from_slice(&passed.carried);
+            return Ok(passed.len_bytes);
+        }
+        visit(ChunkKind::List, list)?;
+        let bytes = self.repository.read_chunk(self.cache, ChunkKind::List, list)?;
+        let mut joined = std::mem::take(&mut self.carried[depth]);
+        joined.extend_from_slice(&bytes);
+        drop(bytes);
+        let references = joined.chunks_exact(ChunkRef::ENCODED_LEN);
+        self.carried[depth] = references.remainder().to_vec();
+        let mut len_bytes = 0;
+        for reference in references {
+            for chunk in ChunkRef::decode_list(reference).map_err(|error| list_damaged(&error))? {
+                len_bytes = sum(len_bytes, self.reference(depth, &chunk, visit)?)?;
+            }
+        }
+        let carried = self.carried[..=depth].to_vec();
+        self.passed.insert(key, Passed { len_bytes, carried });
+        Ok(len_bytes)
+    }
+}
+
+fn sum(a: u64, b: u64) -> Result<u64, RepositoryError> {
+    let too_long = || RepositoryError::TreeDamaged { reason: "it names more than 2^64 bytes".to_owned() };
+    a.checked_add(b).ok_or_else(too_long)
 }

@@ -63,6 +63,8 @@ pub use stats::{RepositoryStats, stats};
 pub use tree_reader::{TreeWalk, WalkedEntry, open_path};
 
 pub use vellum_format as format;
+#[cfg(feature = "memory-faults")]
+pub use vellum_repository::memory_faults;
 pub use vellum_repository::storage;
 pub use vellum_repository::{
     Argon2idParameters, CreateOptions, Created, Credential, FrameCache, FrameWriter, HeadCode, History, HistoryFinding,

@@ -1,9 +1,9 @@
 //! What of a repository cannot be read, as far as somebody has looked, and what that costs.
 
-use crate::content::ChunkIter;
+use crate::content::DistinctChunks;
 use crate::{Context, Error};
 use rayon::prelude::*;
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
 use std::sync::{Mutex, PoisonError};
 use vellum_format::content::{ChunkKind, ChunkRef, Content};
@@ -19,12 +19,20 @@ pub(crate) struct Losses<'a> {
     frames: HashSet<FrameId>,
     /// What the frame asked for last holds; neighbours ask for the same.
     last_kind: Option<(FrameId, ChunkKind)>,
+    /// Contents with lists in which nothing is lost, by their hashes, with their lengths.
+    whole: HashMap<[u8; 16], u64>,
 }
 
 impl<'a> Losses<'a> {
     /// Nothing is known to be lost.
     pub(crate) fn new(repository: &'a Repository) -> Self {
-        Self { repository, damaged_packs: BTreeMap::new(), frames: HashSet::new(), last_kind: None }
+        Self {
+            repository,
+            damaged_packs: BTreeMap::new(),
+            frames: HashSet::new(),
+            last_kind: None,
+            whole: HashMap::new(),
+        }
     }
 
     /// Notes a damaged pack, and gives what is to be told: the damage, and whether parity can heal it.
@@ -65,7 +73,7 @@ impl<'a> Losses<'a> {
         let hopeless: BTreeSet<ObjectId> =
             self.damaged_packs.iter().filter(|(_, heals)| !**heals).map(|(pack, _)| *pack).collect();
         self.frames = self.repository.lost_frames(&hopeless)?.into_iter().collect();
-        self.last_kind = None;
+        (self.last_kind, self.whole) = (None, HashMap::new());
         self.repository.mark_damaged(self.frames.iter().copied());
         Ok(())
     }
@@ -80,18 +88,26 @@ impl<'a> Losses<'a> {
         mut places: impl FnMut(&[Place]),
     ) -> Result<(), RepositoryError> {
         let repository = self.repository;
-        let mut sum = 0;
-        for chunk in ChunkIter::new(repository, cache, content) {
-            let chunk = chunk?;
-            let seen = repository.mend_count();
-            let checked = self.check_chunk(&chunk);
-            let found = match checked {
-                // A segment of the index that turned out damaged looks like a missing chunk until it is read again.
-                Err(_) if repository.reload_if_damaged(seen)? => self.check_chunk(&chunk)?,
-                checked => checked?,
-            };
-            places(&found);
-            sum += u64::from(chunk.len_bytes);
+        let hash = folder_hash(content);
+        let sum = match self.whole.get(&hash) {
+            Some(sum) => *sum,
+            None => DistinctChunks::visit(repository, cache, content, &mut |kind, chunk| {
+                if kind == ChunkKind::List {
+                    return Ok(());
+                }
+                let seen = repository.mend_count();
+                let checked = self.check_chunk(chunk);
+                let found = match checked {
+                    // A segment of the index that turned out damaged looks like a missing chunk until it is read again.
+                    Err(_) if repository.reload_if_damaged(seen)? => self.check_chunk(chunk)?,
+                    checked => checked?,
+                };
+                places(&found);
+                Ok(())
+            })?,
+        };
+        if content.depth > 0 {
+            self.whole.insert(hash, sum);
         }
         match sum == len_bytes {
             true => Ok(()),

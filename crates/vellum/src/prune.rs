@@ -1,6 +1,6 @@
 //! Pruning: what no snapshot needs is deleted, beside any number of running backups (`docs/PRUNE.md`).
 
-use crate::content::ChunkIter;
+use crate::content::DistinctChunks;
 use crate::platform::process;
 use crate::tree_reader::{TreeWalk, root_content};
 use crate::{Context, Error};
@@ -192,7 +192,13 @@ fn ids(snapshots: &[Snapshot]) -> Vec<ObjectId> {
 
 /// Marks everything that these snapshots need.
 fn mark(repository: &Repository, snapshots: &[Snapshot], context: &Context) -> Result<LiveSet, Error> {
-    let mut marker = Marker { repository, cache: FrameCache::new(16), live: LiveSet::default(), seen: HashSet::new() };
+    let mut marker = Marker {
+        repository,
+        cache: FrameCache::new(16),
+        live: LiveSet::default(),
+        seen: HashSet::new(),
+        seen_files: HashSet::new(),
+    };
     for snapshot in snapshots {
         marker.mark_tree(&root_content(snapshot)?, context)?;
     }
@@ -205,6 +211,8 @@ struct Marker<'a> {
     live: LiveSet,
     /// Folders that are marked with everything below, by the hash of their content.
     seen: HashSet<[u8; 16]>,
+    /// Files with lists that are marked, likewise.
+    seen_files: HashSet<[u8; 16]>,
 }
 
 impl Marker<'_> {
@@ -222,6 +230,8 @@ impl Marker<'_> {
                     true => self.mark_content(ChunkKind::Tree, &content)?,
                     false => walk.skip_folder(),
                 },
+                // A long file that is there twice is marked.
+                Node::File { content, .. } if content.depth > 0 && !self.seen_files.insert(hash(&content)) => {}
                 Node::File { content, .. } => self.mark_content(ChunkKind::Data, &content)?,
                 _ => {}
             }
@@ -230,15 +240,12 @@ impl Marker<'_> {
     }
 
     fn mark_content(&mut self, kind: ChunkKind, content: &Content) -> Result<(), RepositoryError> {
-        let mut chunks = ChunkIter::new(self.repository, &self.cache, content);
-        loop {
-            let chunk = chunks.next().transpose()?;
-            for list in chunks.take_lists() {
-                self.repository.mark(&mut self.live, ChunkKind::List, &list)?;
-            }
-            let Some(chunk) = chunk else { return Ok(()) };
-            self.repository.mark(&mut self.live, kind, &chunk)?;
-        }
+        let Self { repository, cache, live, .. } = self;
+        DistinctChunks::visit(repository, cache, content, &mut |of, chunk| {
+            let kind = if of == ChunkKind::List { of } else { kind };
+            repository.mark(live, kind, chunk)
+        })?;
+        Ok(())
     }
 }
 

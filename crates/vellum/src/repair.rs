@@ -280,7 +280,7 @@ fn rebuild(
     let mut summary = manifest.summary;
     summary.files = summary.files.saturating_sub(left.files_lost);
     summary.bytes = summary.bytes.saturating_sub(left.bytes_lost);
-    summary.errors += left.lost;
+    summary.errors = summary.errors.saturating_add(left.lost);
     let draft = SnapshotDraft {
         time: manifest.time,
         host: manifest.host.0.clone(),

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use vellum_format::ObjectName;
 use vellum_format::content::Content;
-use vellum_format::limits::TREE_DEPTH_MAX;
+use vellum_format::limits::{PATH_LEN_BYTES_MAX, TREE_DEPTH_MAX};
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
 use vellum_repository::{FrameCache, Repository, Snapshot};
 
@@ -86,10 +86,16 @@ pub struct RestoreReport {
     pub skipped: u64,
     /// Entries removed.
     pub deleted: u64,
-    /// Entries that are not as in the snapshot. Any of these means that the restore is incomplete.
+    /// Entries that are not as in the snapshot, up to the first 10,000. Any of these means that the restore is
+    /// incomplete.
     pub problems: Vec<Problem>,
-    /// Metadata that this system did not take, such as an owner or an attribute; contents are right.
+    /// How many there are.
+    pub problem_count: u64,
+    /// Metadata that this system did not take, such as an owner or an attribute, up to the first 10,000; contents are
+    /// right.
     pub metadata_problems: Vec<Problem>,
+    /// How many there are.
+    pub metadata_problem_count: u64,
     /// Damaged packs of which something was restored by their parity. What is stored of them is as damaged as before.
     pub healed: Vec<ObjectName>,
 }
@@ -102,15 +108,33 @@ pub(crate) struct Run<'a> {
     pub(crate) owners: OwnerPolicy,
     pub(crate) files: AtomicU64,
     pub(crate) bytes: AtomicU64,
-    problems: Mutex<Vec<Problem>>,
-    metadata_problems: Mutex<Vec<Problem>>,
+    problems: Mutex<Problems>,
+    metadata_problems: Mutex<Problems>,
+}
+
+/// Problems that are kept; further ones are only counted.
+const PROBLEMS_KEPT_MAX: usize = 10_000;
+
+#[derive(Default)]
+struct Problems {
+    kept: Vec<Problem>,
+    count: u64,
+}
+
+impl Problems {
+    fn add(&mut self, problem: Problem) {
+        self.count += 1;
+        if self.kept.len() < PROBLEMS_KEPT_MAX {
+            self.kept.push(problem);
+        }
+    }
 }
 
 impl Run<'_> {
     pub(crate) fn problem(&self, path: &[u8], doing: &'static str, reason: &impl ToString) {
         let problem = Problem::new(path.to_vec(), doing, reason);
         self.context.tell(&Event::Problem(&problem));
-        self.problems.lock().unwrap_or_else(PoisonError::into_inner).push(problem);
+        self.problems.lock().unwrap_or_else(PoisonError::into_inner).add(problem);
     }
 
     pub(crate) fn metadata_problems(&self, path: &[u8], problems: Vec<crate::platform::MetadataProblem>) {
@@ -118,7 +142,7 @@ impl Run<'_> {
             let reason = format!("{}: {}", problem.part, problem.source);
             let told = Problem::new(path.to_vec(), "set metadata", &reason);
             self.context.tell(&Event::Problem(&told));
-            self.metadata_problems.lock().unwrap_or_else(PoisonError::into_inner).push(told);
+            self.metadata_problems.lock().unwrap_or_else(PoisonError::into_inner).add(told);
         }
     }
 }
@@ -184,6 +208,8 @@ pub(crate) fn restore_snapshot(
             verify::verify(&run, &cache, target, &restored)?;
         }
     }
+    let problems = run.problems.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let metadata_problems = run.metadata_problems.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok(RestoreReport {
         snapshot: Some(snapshot.id),
         files: run.files.load(Ordering::Relaxed),
@@ -191,8 +217,10 @@ pub(crate) fn restore_snapshot(
         others,
         skipped,
         deleted,
-        problems: run.problems.into_inner().unwrap_or_else(PoisonError::into_inner),
-        metadata_problems: run.metadata_problems.into_inner().unwrap_or_else(PoisonError::into_inner),
+        problems: problems.kept,
+        problem_count: problems.count,
+        metadata_problems: metadata_problems.kept,
+        metadata_problem_count: metadata_problems.count,
         healed: repository.healed_packs(),
     })
 }
@@ -247,8 +275,13 @@ struct Restorer<'a> {
     deleted: u64,
 }
 
-/// Folders above each other that are held open; those above are opened again when they are needed.
+/// Folders above each other that are held open; of those above every 64th is, and the others are opened again from
+/// there when they are needed.
 const HANDLES_MAX: usize = 64;
+
+fn is_no_space(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
 
 /// A folder that the walk is in.
 struct OpenFolder<'a> {
@@ -288,7 +321,7 @@ impl<'a> Restorer<'a> {
                     path.push(b'/');
                     path.extend_from_slice(entry.name.as_bytes());
                     if let Some(below) = self.enter(folder, entry, &path)? {
-                        if open.len() >= TREE_DEPTH_MAX {
+                        if open.len() >= TREE_DEPTH_MAX || path.len() > PATH_LEN_BYTES_MAX {
                             self.run.problem(&path, "enter", &"it is too deep in its tree");
                             continue;
                         }
@@ -296,7 +329,7 @@ impl<'a> Restorer<'a> {
                         if let Some(above) = open.len().checked_sub(HANDLES_MAX)
                             && let Some(target) = &open[above].target
                         {
-                            target.close();
+                            target.spare_handle();
                         }
                     }
                 }
@@ -361,11 +394,19 @@ impl<'a> Restorer<'a> {
             let target = folder.target.as_ref().map(|parent| RestoredFolder::below(parent, &entry, included));
             if included {
                 self.others += 1;
-                if let Some(target) = &target
-                    && let Err(error) = target.handle()
-                {
-                    self.run.problem(path, "make the folder", &error);
-                    return Ok(None);
+                match target.as_ref().map(|target| target.handle()) {
+                    // Nor is there room for any other entry, of which there may be more than anybody can count.
+                    Some(Err(source)) if is_no_space(&source) => {
+                        return Err(Error::Target {
+                            path: Problem::new(path.to_vec(), "make", &source).path_buf(),
+                            source,
+                        });
+                    }
+                    Some(Err(error)) => {
+                        self.run.problem(path, "make the folder", &error);
+                        return Ok(None);
+                    }
+                    _ => {}
                 }
             }
             return Ok(Some(OpenFolder { entries, target, path_len: path.len(), kept }));

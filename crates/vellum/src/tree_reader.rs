@@ -4,7 +4,7 @@ use crate::Error;
 use crate::content::ChunkIter;
 use std::collections::VecDeque;
 use vellum_format::content::{ChunkKind, Content};
-use vellum_format::limits::TREE_DEPTH_MAX;
+use vellum_format::limits::{PATH_LEN_BYTES_MAX, TREE_DEPTH_MAX};
 use vellum_format::tree::{Entry, EntryName, Node, TreeDecoder};
 use vellum_repository::{FrameCache, Repository, RepositoryError, Snapshot};
 
@@ -94,7 +94,7 @@ impl Iterator for TreeWalk<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(folder) = self.descend.take() {
-            if self.open.len() >= TREE_DEPTH_MAX {
+            if self.open.len() >= TREE_DEPTH_MAX || self.path.len() > PATH_LEN_BYTES_MAX {
                 let reason = "folders lie too deep below each other".to_owned();
                 return Some(Err((self.path.clone(), RepositoryError::TreeDamaged { reason })));
             }

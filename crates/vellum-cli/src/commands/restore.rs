@@ -37,8 +37,9 @@ pub(super) fn run(invocation: &Invocation, args: &RestoreArgs) -> Result<ExitCod
     drop(progress);
     let report = result?;
     selection::warn_of_healed(&repository, output);
-    tell(output, &report.problems, PROBLEMS_TOLD_MAX, Line::Problem);
-    tell(output, &report.metadata_problems, METADATA_PROBLEMS_TOLD_MAX, Line::MetadataProblem);
+    tell(output, &report.problems, report.problem_count, PROBLEMS_TOLD_MAX, Line::Problem);
+    let count = report.metadata_problem_count;
+    tell(output, &report.metadata_problems, count, METADATA_PROBLEMS_TOLD_MAX, Line::MetadataProblem);
     match output.is_json {
         true => output.json(&Line::Restore(RestoreLine::new(&report, start.elapsed(), args.dry_run))),
         false => output.summary(&human::restore(&report, start.elapsed(), args.dry_run)),
@@ -49,7 +50,7 @@ pub(super) fn run(invocation: &Invocation, args: &RestoreArgs) -> Result<ExitCod
     Err(Failure::new(
         ExitCode::Damage,
         "restore_incomplete",
-        format!("{} could not be restored right", crate::units::count(report.problems.len() as u64, "entry")),
+        format!("{} could not be restored right", crate::units::count(report.problem_count, "entry")),
         "they are named above; everything else was restored and is right",
         "where objects are damaged see `vellum check --read-data`; other snapshots may have these files undamaged",
     ))
@@ -84,7 +85,13 @@ fn patterns(texts: &[String]) -> Result<Filter, Failure> {
     Ok(filter)
 }
 
-fn tell<'a>(output: &Output, problems: &'a [Problem], told_max: usize, line: impl Fn(ProblemLine<'a>) -> Line<'a>) {
+fn tell<'a>(
+    output: &Output,
+    problems: &'a [Problem],
+    count: u64,
+    told_max: usize,
+    line: impl Fn(ProblemLine<'a>) -> Line<'a>,
+) {
     if output.is_json {
         problems.iter().for_each(|problem| output.json(&line(ProblemLine::new(problem))));
         return;
@@ -92,7 +99,8 @@ fn tell<'a>(output: &Output, problems: &'a [Problem], told_max: usize, line: imp
     for problem in problems.iter().take(told_max) {
         output.warn(&human::problem(problem));
     }
-    if problems.len() > told_max {
-        output.warn(&format!("{} more like these", problems.len() - told_max));
+    let told = problems.len().min(told_max) as u64;
+    if count > told {
+        output.warn(&format!("{} more like these", count - told));
     }
 }

@@ -275,8 +275,8 @@ pub(crate) struct RestoreLine {
     others_restored: u64,
     skipped: u64,
     deleted: u64,
-    errors: usize,
-    metadata_problems: usize,
+    errors: u64,
+    metadata_problems: u64,
     packs_healed: usize,
     total_duration: f64,
 }
@@ -292,8 +292,8 @@ impl RestoreLine {
             others_restored: report.others,
             skipped: report.skipped,
             deleted: report.deleted,
-            errors: report.problems.len(),
-            metadata_problems: report.metadata_problems.len(),
+            errors: report.problem_count,
+            metadata_problems: report.metadata_problem_count,
             packs_healed: report.healed.len(),
             total_duration: took.as_secs_f64(),
         }

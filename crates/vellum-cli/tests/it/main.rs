@@ -6,6 +6,7 @@ mod contract;
 mod damage;
 mod forget;
 mod history;
+mod hostile;
 mod keys;
 mod kill;
 mod scene;

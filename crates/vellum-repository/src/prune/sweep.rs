@@ -4,8 +4,8 @@ use super::{Prune, packs_of};
 use crate::RepositoryError;
 use crate::condemned::Condemnation;
 use crate::fault::reach;
-use crate::objects::put_twice;
 use crate::open::Repository;
+use crate::pack_writer::CatalogMark;
 use crate::publish::split_into_catalogs;
 use std::collections::{BTreeMap, BTreeSet};
 use vellum_faults::Point;
@@ -118,9 +118,9 @@ fn relist(repository: &Repository, packs: &BTreeSet<ObjectId>) -> Result<(), Rep
     if replaced.is_empty() && kept.is_empty() {
         return Ok(());
     }
+    let marks = kept.iter().map(|(id, pack)| (*id, CatalogMark::of(pack))).collect();
     for catalog in split_into_catalogs(kept.into_values().collect()) {
-        let bytes = repository.seal_catalog(&catalog)?;
-        put_twice(&**repository.storage(), ObjectKind::Catalog, &bytes)?;
+        repository.put_catalog(&catalog, &marks)?;
     }
     repository.storage().sync()?;
     reach(Point::PruneRelisted)?;

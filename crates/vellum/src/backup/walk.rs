@@ -14,7 +14,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use vellum_format::limits::TREE_DEPTH_MAX;
+use vellum_format::limits::{PATH_LEN_BYTES_MAX, TREE_DEPTH_MAX};
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
 use vellum_repository::{FrameWriter, Session};
 
@@ -136,7 +136,7 @@ impl<'a, 's> Walker<'a, 's> {
             path.push(b'/');
             path.extend_from_slice(name.as_bytes());
             if let Some(below) = self.visit(folder, name, &path)? {
-                if open.len() >= TREE_DEPTH_MAX {
+                if open.len() >= TREE_DEPTH_MAX || path.len() > PATH_LEN_BYTES_MAX {
                     self.run.problem(&path, "enter", &"it is too deep in its tree");
                     self.release(&below.builder)?;
                     continue;

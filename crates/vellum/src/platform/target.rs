@@ -63,6 +63,22 @@ impl TargetFolder {
         Ok(Self::new(folder::open_to_change(self.handle(), name, open_real)?))
     }
 
+    /// Bytes that can still be written here, as far as the file system can tell: those that compress cannot.
+    pub(crate) fn free_bytes(&self) -> io::Result<Option<u64>> {
+        #[cfg(target_os = "linux")]
+        {
+            const BTRFS: u64 = 0x9123_683e;
+            const ZFS: u64 = 0x2fc1_2fc1;
+            const BCACHEFS: u64 = 0xca45_1a4e;
+            let kind = u64::try_from(rustix::fs::fstatfs(self.handle())?.f_type).unwrap_or(0);
+            if [BTRFS, ZFS, BCACHEFS].contains(&kind) {
+                return Ok(None);
+            }
+        }
+        let space = rustix::fs::fstatvfs(self.handle())?;
+        Ok(Some(space.f_bavail.saturating_mul(space.f_frsize)))
+    }
+
     /// The names of all entries, sorted by their bytes.
     pub(crate) fn names(&self) -> io::Result<Vec<EntryName>> {
         // A handle of its own, because copies of this folder share the position in it.

@@ -48,6 +48,17 @@ impl TargetFile {
         Ok(Self { folder, name: name.clone(), temporary, file, len_bytes, is_finished: false })
     }
 
+    /// Gives the file its length already, as one hole.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::FileTooLarge`] when no file of this file system can be that long.
+    pub(crate) fn reserve_len(&self) -> io::Result<()> {
+        match i64::try_from(self.len_bytes) {
+            Ok(_) => self.file.set_len(self.len_bytes),
+            Err(_) => Err(io::ErrorKind::FileTooLarge.into()),
+        }
+    }
+
     /// Writes all bytes at an offset.
     pub(crate) fn write_at(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.file.write_all_at(bytes, offset)

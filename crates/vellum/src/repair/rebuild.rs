@@ -4,17 +4,18 @@ use crate::content::StreamWriter;
 use crate::losses::{Losses, folder_hash};
 use crate::tree_reader::{FolderEntries, root_content};
 use crate::{Context, Error, Finding};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use vellum_format::content::{ChunkKind, Content};
-use vellum_format::limits::TREE_DEPTH_MAX;
+use vellum_format::limits::{PATH_LEN_BYTES_MAX, TREE_DEPTH_MAX};
 use vellum_format::tree::{Entry, Node};
 use vellum_repository::{FrameCache, FrameWriter, Repository, RepositoryError, Snapshot};
 
 /// Frames of trees that are kept open.
 const CACHED_FRAMES: usize = 16;
 
-/// Walks snapshots, leaving out what is lost. Memory: 16 bytes for each different folder that has lost nothing, the
-/// paths of what is lost of one snapshot, and two chunks for each folder of a path.
+/// Walks snapshots, leaving out what is lost, and goes into each different folder once. Memory: 16 bytes for each that
+/// has lost nothing, the content of each other one, the paths of what is lost of one snapshot, and two chunks for each
+/// folder of a path.
 pub(super) struct Rebuilder<'a> {
     repository: &'a Repository,
     context: &'a Context,
@@ -97,6 +98,8 @@ impl<'a> Rebuilder<'a> {
             path_len,
         };
         let mut path = Vec::new();
+        // Folders that have lost something, with what is left of them.
+        let mut broken: HashMap<[u8; 16], Content> = HashMap::new();
         let mut folders = vec![open(root, None, 0)];
         loop {
             self.context.check_cancelled()?;
@@ -106,7 +109,11 @@ impl<'a> Rebuilder<'a> {
             match folder.entries.next() {
                 None => {
                     let done = folders.pop().expect("it was just there");
+                    let hash = folder_hash(&done.content);
                     let content = self.leave(done.content, done.has_lost, done.list, writer.as_deref_mut())?;
+                    if done.has_lost {
+                        broken.insert(hash, content.clone());
+                    }
                     let (Some(above), Some(mut own)) = (folders.last_mut(), done.own) else {
                         return Ok((left, content));
                     };
@@ -123,8 +130,15 @@ impl<'a> Rebuilder<'a> {
                     path.extend(if path.is_empty() { &b""[..] } else { b"/" });
                     path.extend_from_slice(entry.name.as_bytes());
                     match &entry.node {
+                        Node::Folder { content } if broken.contains_key(&folder_hash(content)) => {
+                            let content = broken[&folder_hash(content)].clone();
+                            folder.has_lost = true;
+                            folder.keep(&Entry { node: Node::Folder { content }, ..entry }, writer.as_deref_mut())?;
+                            let reason = "it has lost what another folder with the same content has lost".to_owned();
+                            left.lose(snapshot, &path, RepositoryError::TreeDamaged { reason })?;
+                        }
                         Node::Folder { content } if !self.intact.contains(&folder_hash(content)) => {
-                            match depth < TREE_DEPTH_MAX {
+                            match depth < TREE_DEPTH_MAX && path.len() <= PATH_LEN_BYTES_MAX {
                                 true => {
                                     let content = content.clone();
                                     folders.push(open(content, Some(entry), path.len()));
@@ -142,7 +156,7 @@ impl<'a> Rebuilder<'a> {
                                 Err(error) => {
                                     folder.has_lost = true;
                                     left.files_lost += 1;
-                                    left.bytes_lost += len_bytes;
+                                    left.bytes_lost = left.bytes_lost.saturating_add(*len_bytes);
                                     left.lose(snapshot, &path, error)?;
                                 }
                             }

@@ -8,6 +8,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use vellum_format::tree::{Entry, Node};
 
+/// From this length on a file is refused when there is no room for it.
+const LONG_LEN_BYTES: u64 = 1 << 30;
+
 /// One file on its way back.
 pub(super) struct FileWriter {
     folder: Arc<RestoredFolder>,
@@ -40,6 +43,30 @@ impl FileWriter {
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
+    /// Refuses a long file for which there is no room, before anything of it is written: it may be made of one chunk,
+    /// repeated until the disk is full.
+    pub(super) fn expect_room(&self, run: &Run<'_>) -> io::Result<()> {
+        let len_bytes = self.len_bytes();
+        if len_bytes < LONG_LEN_BYTES {
+            return Ok(());
+        }
+        if self.is_sparse(run) {
+            // What is a hole takes no room, so only the file system knows: it refuses what is too long for it.
+            return self.open()?.reserve_len();
+        }
+        match self.folder.handle()?.free_bytes()? {
+            Some(free) if free < len_bytes => Err(io::Error::new(
+                io::ErrorKind::StorageFull,
+                format!("it has {len_bytes} bytes, and {free} are free"),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_sparse(&self, run: &Run<'_>) -> bool {
+        run.options.sparse || matches!(self.entry.node, Node::File { sparse: true, .. })
+    }
+
     pub(super) fn complete_empty(&self, run: &Run<'_>) {
         match self.open().map(drop) {
             Ok(()) => self.complete(run),
@@ -49,8 +76,7 @@ impl FileWriter {
 
     /// Writes a chunk; the one that completes the file applies its metadata.
     pub(super) fn write(&self, run: &Run<'_>, offset: u64, bytes: &[u8]) {
-        let sparse = run.options.sparse || matches!(self.entry.node, Node::File { sparse: true, .. });
-        let written = self.open().and_then(|target| match sparse {
+        let written = self.open().and_then(|target| match self.is_sparse(run) {
             true => target.write_at_sparse(offset, bytes),
             false => target.write_at(offset, bytes),
         });

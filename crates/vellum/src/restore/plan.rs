@@ -1,7 +1,7 @@
 //! Which chunks go where: collected over a window of files, done in the order of the packs.
 
-use super::Run;
 use super::files::FileWriter;
+use super::{HANDLES_MAX, Run};
 use crate::Error;
 use crate::content::ChunkIter;
 use crate::platform::TargetFolder;
@@ -26,6 +26,8 @@ pub(super) struct RestoredFolder {
     parent: Option<Arc<RestoredFolder>>,
     name: Option<EntryName>,
     metadata: Option<Metadata>,
+    /// How many folders are above.
+    depth: usize,
     state: Mutex<FolderState>,
 }
 
@@ -38,7 +40,7 @@ enum FolderState {
 impl RestoredFolder {
     pub(super) fn root(handle: TargetFolder, metadata: Option<Metadata>) -> Arc<Self> {
         let state = Mutex::new(FolderState::Open(Arc::new(handle)));
-        Arc::new(Self { parent: None, name: None, metadata, state })
+        Arc::new(Self { parent: None, name: None, metadata, depth: 0, state })
     }
 
     /// A folder below another; its metadata is restored only when it is itself wanted.
@@ -47,6 +49,7 @@ impl RestoredFolder {
             parent: Some(Arc::clone(parent)),
             name: Some(entry.name.clone()),
             metadata: is_wanted.then(|| entry.metadata.clone()),
+            depth: parent.depth + 1,
             state: Mutex::new(FolderState::Unmade),
         })
     }
@@ -75,7 +78,13 @@ impl RestoredFolder {
         let mut state = self.state();
         match &*state {
             FolderState::Open(handle) => Ok(Arc::clone(handle)),
-            FolderState::Closed => Ok(Arc::new(parent.open_child(name)?)),
+            FolderState::Closed => {
+                let handle = Arc::new(parent.open_child(name)?);
+                if self.depth.is_multiple_of(HANDLES_MAX) {
+                    *state = FolderState::Open(Arc::clone(&handle));
+                }
+                Ok(handle)
+            }
             FolderState::Unmade => {
                 let handle = Arc::new(parent.enter_or_create(name)?);
                 *state = FolderState::Open(Arc::clone(&handle));
@@ -92,8 +101,15 @@ impl RestoredFolder {
         !matches!(*self.state(), FolderState::Unmade)
     }
 
+    /// Gives the handle up, unless it is one of those that the others are opened again from.
+    pub(super) fn spare_handle(&self) {
+        if !self.depth.is_multiple_of(HANDLES_MAX) {
+            self.close();
+        }
+    }
+
     /// Gives the handle up; it is opened again when it is needed.
-    pub(super) fn close(&self) {
+    fn close(&self) {
         let mut state = self.state();
         if self.parent.is_some() && matches!(*state, FolderState::Open(_)) {
             *state = FolderState::Closed;
@@ -186,8 +202,12 @@ impl<'a> Planner<'a> {
             file.complete_empty(self.run);
             return Ok(());
         }
+        if let Err(error) = file.expect_room(self.run) {
+            file.fail(self.run, "write", &error);
+            return Ok(());
+        }
         let mut number = self.add_to_window(&file);
-        let mut offset = 0;
+        let mut offset = 0u64;
         for chunk in ChunkIter::new(self.run.repository, cache, &content) {
             let planned = chunk.and_then(|chunk| {
                 let missing = || RepositoryError::ChunkMissing { id: self.run.repository.chunk_id(&chunk) };
@@ -200,11 +220,19 @@ impl<'a> Planner<'a> {
                     break;
                 }
             };
+            // What follows may be without end.
+            if offset.saturating_add(chunk.len_bytes.into()) > len_bytes {
+                file.fail(self.run, "read", &"its chunks are longer than it");
+                break;
+            }
             self.chunks.push(PlannedChunk { place, chunk, file: number, offset });
             offset += u64::from(chunk.len_bytes);
             self.len_bytes += u64::from(chunk.len_bytes);
             if self.chunks.len() >= WINDOW_CHUNKS_MAX || self.len_bytes >= WINDOW_LEN_BYTES_MAX {
                 self.work_off()?;
+                if file.has_failed() {
+                    break;
+                }
                 number = self.add_to_window(&file);
             }
         }

@@ -1,0 +1,63 @@
+//! The look at what a backup has stored, before its snapshot is published (I2): every reference names a stored chunk.
+
+use crate::content::DistinctChunks;
+use crate::tree_reader::TreeWalk;
+use crate::{Context, Error};
+use vellum_format::content::{ChunkKind, Content};
+use vellum_format::tree::Node;
+use vellum_repository::{Durable, FrameCache, Repository, RepositoryError};
+
+/// Reads the folders that a session has stored back and looks every reference in them up, so that no fault of memory
+/// between the storing of a chunk and that of what refers to it is published. What was stored before was looked at
+/// when it was.
+///
+/// It costs one read of each new frame of trees and lists.
+pub(super) fn verify(
+    repository: &Repository,
+    durable: &Durable<'_>,
+    root: &Content,
+    context: &Context,
+) -> Result<(), Error> {
+    if !durable.wrote(root) {
+        return Ok(());
+    }
+    let (cache, lists) = (FrameCache::strict(4), FrameCache::strict(4));
+    let mut walk = TreeWalk::new(repository, &cache, root);
+    while let Some(step) = walk.next() {
+        context.check_cancelled()?;
+        let step = step.map_err(|(path, error)| failed(&path, error))?;
+        match &step.entry.node {
+            Node::Folder { content } if !durable.wrote(content) => walk.skip_folder(),
+            Node::File { content, len_bytes, .. } => {
+                let found = DistinctChunks::visit(repository, &lists, content, &mut |kind, chunk| {
+                    let place = repository.locate(chunk).filter(|place| place.len_bytes == chunk.len_bytes);
+                    match (kind, place) {
+                        (ChunkKind::List, _) | (_, Some(_)) => Ok(()),
+                        (_, None) => Err(RepositoryError::ChunkMissing { id: repository.chunk_id(chunk) }),
+                    }
+                });
+                match found {
+                    Ok(found) if found == *len_bytes => {}
+                    Ok(_) => {
+                        let reason = "its chunks do not add up to its length".to_owned();
+                        return Err(failed(&step.path, RepositoryError::TreeDamaged { reason }));
+                    }
+                    Err(error) => return Err(failed(&step.path, error)),
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// What a storage does not give back is no fault of memory.
+fn failed(path: &[u8], error: RepositoryError) -> Error {
+    use RepositoryError::{ChunkDamaged, ChunkMissing, TreeDamaged};
+    match error {
+        ChunkDamaged { .. } | ChunkMissing { .. } | TreeDamaged { .. } => {
+            RepositoryError::WriteVerification { reason: format!("/{}: {error}", path.escape_ascii()) }.into()
+        }
+        error => error.into(),
+    }
+}
