@@ -267,6 +267,7 @@ fn quiet_folder() -> tempfile::TempDir {
 
 /// How many cases a slow suite has: a number in the environment, or what `just test-slow` has time for.
 #[cfg(feature = "slow")]
+#[expect(clippy::disallowed_methods, reason = "no part of a product; it is how `just torture` asks for more")]
 pub(crate) fn count(variable: &str, default: u64) -> u64 {
     match std::env::var(variable) {
         Ok(count) => count.parse().unwrap_or_else(|_| panic!("{variable}={count} is no number")),

@@ -388,7 +388,7 @@ impl State {
     fn print(&self, folder: usize, junk: &str, hasher: &mut blake3::Hasher) {
         let Node::Folder(folder) = &self.nodes[folder] else { return };
         for (name, at) in &folder.volatile {
-            hasher.update(&name.len().to_le_bytes()).update(name.as_bytes());
+            hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
             match &self.nodes[*at] {
                 Node::Folder(below) if name == junk => {
                     for name in below.volatile.keys() {
@@ -397,14 +397,14 @@ impl State {
                 }
                 Node::Folder(_) => self.print(*at, junk, hasher),
                 Node::File(file) => {
-                    hasher.update(&file.volatile.len().to_le_bytes());
+                    hasher.update(&(file.volatile.len() as u64).to_le_bytes());
                     for sector in file.volatile.chunks(SECTOR_LEN_BYTES) {
                         hasher.update(&sector[..sector.len().min(PRINTED_LEN_BYTES)]);
                     }
                 }
             }
         }
-        hasher.update(&usize::MAX.to_le_bytes());
+        hasher.update(&u64::MAX.to_le_bytes());
     }
 }
 
