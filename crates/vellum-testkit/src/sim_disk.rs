@@ -21,9 +21,6 @@ use vellum_storage::{Disk, DiskEntry, DiskEntryKind, WriterId};
 const PAGE_LEN_BYTES: usize = 4096;
 const SECTOR_LEN_BYTES: usize = 512;
 
-/// Bytes of each sector that [`SimDisk::print`] looks at: power cuts leave whole sectors.
-const PRINTED_LEN_BYTES: usize = 32;
-
 /// Each unsynced file takes this many states in [`SimDisk::crash_states`].
 const ENUMERATED_TEARS: usize = 6;
 
@@ -193,8 +190,8 @@ impl SimDisk {
         cuts.into_iter().map(|state| Self { state: Arc::new(Mutex::new(state)) }).collect()
     }
 
-    /// A hash of every name, every length, and the start of every sector, which tells apart what power cuts leave of
-    /// one run. Of files in folders with the name `junk` only the names count: what is in them nobody reads.
+    /// A hash of every name and content. Of files in folders with the name `junk` only the names count: what is in them
+    /// nobody reads.
     #[must_use]
     pub fn print(&self, junk: &str) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new();
@@ -398,9 +395,7 @@ impl State {
                 Node::Folder(_) => self.print(*at, junk, hasher),
                 Node::File(file) => {
                     hasher.update(&(file.volatile.len() as u64).to_le_bytes());
-                    for sector in file.volatile.chunks(SECTOR_LEN_BYTES) {
-                        hasher.update(&sector[..sector.len().min(PRINTED_LEN_BYTES)]);
-                    }
+                    hasher.update(&file.volatile);
                 }
             }
         }
