@@ -15,6 +15,7 @@ _format:
 
 _lint:
     cargo clippy --workspace --all-targets --all-features -- -D warnings
+    cargo clippy -p vellum -p vellum-cli -- -D warnings
     cargo clippy --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 
 # Without advisories, whose database is fetched from the network.

@@ -5,7 +5,9 @@
 //! decodes from a fixed layout encodes to the same bytes again, and what decodes from CBOR encodes to something that
 //! decodes to an equal value.
 
+use std::ffi::OsString;
 use std::fmt::Debug;
+use std::os::unix::ffi::OsStringExt as _;
 use vellum::{Filter, HeadCode, KeyFile, RecoveryKey};
 use vellum_format::catalog::{self, Catalog};
 use vellum_format::content::{ChunkRef, Content};
@@ -25,7 +27,7 @@ use vellum_format::{FormatError, ObjectId, ObjectName, SealedHeader, limits};
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 27] = [
+pub const TARGETS: [Target; 28] = [
     ("pack_header", pack_header),
     ("pack_trailer", pack_trailer),
     ("parity_table", parity_table),
@@ -53,6 +55,7 @@ pub const TARGETS: [Target; 27] = [
     ("condemned", condemned),
     ("fence", fence),
     ("verification", verification),
+    ("command_line", command_line),
 ];
 
 /// A little-endian number of four or eight bytes at this offset; zeros where the input ends.
@@ -358,6 +361,35 @@ pub fn filter(data: &[u8]) {
     }
     assert_eq!(all.matches(path), selected);
     assert!(!selected || all.matches_with_parents(path));
+}
+
+/// Variables, an empty one, arguments, with NUL between: what no run can be made of is refused as a usage error that
+/// names something of it, and rules that keep nothing are refused.
+pub fn command_line(data: &[u8]) {
+    let mut pieces = data.split(|byte| *byte == 0);
+    let variables: Vec<&[u8]> = pieces.by_ref().take_while(|piece| !piece.is_empty()).collect();
+    let arguments: Vec<OsString> = pieces.map(|piece| OsString::from_vec(piece.to_vec())).collect();
+    let variable = |name: &str| {
+        let value = variables.iter().find_map(|one| one.strip_prefix(name.as_bytes())?.strip_prefix(b"="));
+        value.map(|value| OsString::from_vec(value.to_vec()))
+    };
+    let verdict = vellum_cli::look_over(arguments.iter().cloned(), variable);
+    assert_eq!(verdict, vellum_cli::look_over(arguments.iter().cloned(), variable));
+    match verdict {
+        Ok(None) => {}
+        Ok(Some(verdict)) => {
+            assert_ne!(verdict.threads, Some(0), "no worker does nothing");
+            assert!(!verdict.removes_by_rules || verdict.keeps_something, "rules that keep nothing");
+        }
+        Err(refusal) => {
+            assert_eq!(refusal.exit_code, 2, "{refusal:?}");
+            let words = ["--", "VELLUM_", "'", "`", "pattern", "time zone", "rule", "profile", "address"];
+            let of_line = arguments.iter().map(|argument| argument.to_string_lossy()).filter(|text| !text.is_empty());
+            let names = words.iter().any(|word| refusal.message.contains(word)) || { of_line }
+                .any(|text| refusal.message.contains(&*text));
+            assert!(names, "it names nothing: {refusal:?}");
+        }
+    }
 }
 
 #[cfg(test)]

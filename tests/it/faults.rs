@@ -409,7 +409,7 @@ fn each_disk_call_of_a_backup_may_fail() {
             match done {
                 Ok(id) => promises.acknowledge(id, 1),
                 Err(error) => {
-                    assert!(storage_error(&error).is_some(), "{case}: the disk's error is told, not {error}");
+                    assert!(tells_of_storage(&error), "{case}: the disk's error is told, not {error}");
                     // Through the same storage it may refuse, but what it acknowledges holds.
                     back_up().into_iter().for_each(|id| promises.acknowledge(id, 1));
                 }

@@ -75,7 +75,7 @@ fn every_crate_is_a_member_and_forbids_unsafe_code() {
         assert!(workspace.contains(&format!("\"crates/{name}\"")), "{name} is no member of the workspace");
         let manifest = read(&format!("crates/{name}/Cargo.toml"));
         assert!(manifest.contains("[lints]\nworkspace = true"), "{name} has lints of its own");
-        let main = if name == "vellum-cli" { "main.rs" } else { "lib.rs" };
+        let main = "lib.rs";
         let source = read(&format!("crates/{name}/src/{main}"));
         let may_be_unsafe = name == "vellum-chunker";
         assert_eq!(source.contains("#![forbid(unsafe_code)]"), !may_be_unsafe, "{name}");

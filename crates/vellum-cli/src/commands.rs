@@ -21,8 +21,19 @@ use crate::exit_code::ExitCode;
 use crate::invocation::Invocation;
 use crate::report::Failure;
 
+/// Refuses what a verb's arguments already show to be wrong.
+pub(crate) fn look_over(verb: &Verb) -> Result<(), Failure> {
+    match verb {
+        Verb::Backup(args) => backup::look_over(args),
+        Verb::Restore(args) => restore::look_over(args),
+        Verb::Forget(args) => forget::look_over(args),
+        _ => Ok(()),
+    }
+}
+
 /// Runs a verb.
 pub(crate) fn run(invocation: &Invocation, verb: &Verb) -> Result<ExitCode, Failure> {
+    look_over(verb)?;
     match verb {
         Verb::Try(args) => try_out::run(invocation, args),
         Verb::Init(args) => init::run(invocation, args),

@@ -30,6 +30,12 @@ pub(crate) struct Variables {
 impl Variables {
     /// Reads them.
     pub(crate) fn read() -> Self {
+        Self::from(any_variable)
+    }
+
+    /// Those of any environment.
+    pub(crate) fn from(any_variable: impl Fn(&str) -> Option<OsString>) -> Self {
+        let variable = |name: &str| any_variable(name).filter(|value| !value.is_empty());
         Self {
             repository: variable("VELLUM_REPOSITORY"),
             password_file: variable("VELLUM_PASSWORD_FILE"),
@@ -62,10 +68,6 @@ impl Variables {
 
 /// The variable that holds a password; commands that are run do not get it.
 pub(crate) const PASSWORD_VARIABLE: &str = "VELLUM_PASSWORD";
-
-fn variable(name: &str) -> Option<OsString> {
-    any_variable(name).filter(|value| !value.is_empty())
-}
 
 #[expect(clippy::disallowed_methods, reason = "this is the module that reads the environment")]
 fn any_variable(name: &str) -> Option<OsString> {

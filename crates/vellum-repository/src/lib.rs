@@ -23,10 +23,7 @@ mod heal;
 mod history;
 mod intent;
 mod local_state;
-#[cfg(feature = "memory-faults")]
 pub mod memory_faults;
-#[cfg(not(feature = "memory-faults"))]
-mod memory_faults;
 mod objects;
 mod open;
 mod pack_reader;

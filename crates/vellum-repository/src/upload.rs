@@ -3,12 +3,12 @@
 use crate::RepositoryError;
 use crate::fault::reach;
 use crate::pack_writer::{CatalogMark, FinishedPack};
+use crate::parity::is_unharmed;
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use vellum_faults::{Point, inherit};
-use vellum_format::ObjectId;
 use vellum_format::catalog::CatalogedPack;
 use vellum_storage::{Put, Storage};
 
@@ -118,9 +118,9 @@ impl Shared {
     fn store(&self, pack: FinishedPack) -> Result<(), RepositoryError> {
         let FinishedPack { name, bytes, directory, mark } = pack;
         reach(Point::PackBeforePut)?;
-        // I2: it may have waited for long since it was verified.
-        if ObjectId::of(&bytes) != name.id {
-            let reason = "it changed while it waited to be stored".to_owned();
+        // I2: it may have waited for long since it was opened again.
+        if !is_unharmed(&bytes, &name.id) {
+            let reason = "it changed since its parity or name was computed".to_owned();
             return Err(RepositoryError::WriteVerification { reason });
         }
         match self.storage.put(&name, &bytes)? {

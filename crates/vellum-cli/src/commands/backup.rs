@@ -20,11 +20,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
-use vellum::{BackupOptions, BackupReport, Context, Error, Repository};
+use vellum::{BackupOptions, BackupReport, Context, Error, Filter, Repository};
 
 /// Makes a snapshot of paths or of a stream.
 pub(super) fn run(invocation: &Invocation, args: &BackupArgs) -> Result<ExitCode, Failure> {
-    refuse_other_classes(args)?;
     let is_stream = args.stdin || args.from_command;
     let stream_name = is_stream.then(|| stream::name(&args.stdin_filename)).transpose()?;
     let paths = if is_stream { Vec::new() } else { source_paths(args)? };
@@ -136,6 +135,14 @@ fn options(invocation: &Invocation, args: &BackupArgs, paths: Vec<PathBuf>) -> R
     options.repository_folder = settings.repository_folder();
     exclude(&mut options, &args.excludes)?;
     Ok(options)
+}
+
+/// Refuses classes that are not there yet, and patterns that are none.
+pub(super) fn look_over(args: &BackupArgs) -> Result<(), Failure> {
+    refuse_other_classes(args)?;
+    let mut patterns = Filter::default();
+    let mut all = args.excludes.exclude.iter().chain(&args.excludes.iexclude);
+    all.try_for_each(|pattern| patterns.add(pattern, false)).map_err(|error| pattern_failure(&error))
 }
 
 fn exclude(options: &mut BackupOptions, args: &ExcludeArgs) -> Result<(), Failure> {

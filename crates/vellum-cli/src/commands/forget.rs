@@ -36,6 +36,23 @@ pub(super) fn run(invocation: &Invocation, args: &ForgetArgs) -> Result<ExitCode
     Ok(if report.damaged.is_empty() { ExitCode::Complete } else { ExitCode::Damage })
 }
 
+/// Refuses names beside rules, rules that keep nothing, and time zones that nobody knows.
+pub(super) fn look_over(args: &ForgetArgs) -> Result<(), Failure> {
+    zone(args)?;
+    let is_named = !args.snapshots.is_empty();
+    if is_named && rules::are_given(&args.keep) {
+        return Err(Failure::usage(
+            "snapshots are named, and rules are given",
+            "what is named goes whatever rules say, so one of them may be a mistake; nothing was forgotten",
+            "name snapshots or give rules, one after the other if both are meant",
+        ));
+    }
+    match !is_named && rules::policy(&args.keep).is_empty() {
+        true => Err(Error::NoRetentionRule.into()),
+        false => Ok(()),
+    }
+}
+
 fn zone(args: &ForgetArgs) -> Result<TimeZone, Failure> {
     time::zone(args.timezone.as_deref()).map_err(|reason| {
         let meaning = "no days, weeks and months can be told without it; nothing was forgotten";
@@ -45,15 +62,7 @@ fn zone(args: &ForgetArgs) -> Result<TimeZone, Failure> {
 }
 
 fn options(invocation: &Invocation, args: &ForgetArgs, zone: &TimeZone) -> Result<ForgetOptions, Failure> {
-    let is_named = !args.snapshots.is_empty();
-    if is_named && rules::are_given(&args.keep) {
-        return Err(Failure::usage(
-            "snapshots are named, and rules are given",
-            "what is named goes whatever rules say, so one of them may be a mistake; nothing was forgotten",
-            "name snapshots or give rules, one after the other if both are meant",
-        ));
-    }
-    let target = match is_named {
+    let target = match !args.snapshots.is_empty() {
         true => ForgetTarget::Named(args.snapshots.iter().map(|named| named.snapshot.clone()).collect()),
         false => {
             let mut rules = Rules::new(rules::policy(&args.keep), zone.clone());

@@ -77,6 +77,12 @@ fn options(invocation: &Invocation, args: &RestoreArgs) -> Result<RestoreOptions
     Ok(options)
 }
 
+/// Refuses patterns that are none.
+pub(super) fn look_over(args: &RestoreArgs) -> Result<(), Failure> {
+    patterns(&args.include)?;
+    patterns(&args.exclude).map(drop)
+}
+
 fn patterns(texts: &[String]) -> Result<Filter, Failure> {
     let mut filter = Filter::default();
     for text in texts {

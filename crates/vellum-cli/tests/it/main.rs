@@ -2,6 +2,7 @@
 //! integration tests because only here does cargo build the binary for them.
 
 mod check;
+mod configuration;
 mod contract;
 mod damage;
 mod forget;

@@ -21,7 +21,7 @@ pub(super) fn verify(
     if !durable.wrote(root) {
         return Ok(());
     }
-    let (cache, lists) = (FrameCache::strict(4), FrameCache::strict(4));
+    let cache = FrameCache::strict(4);
     let mut walk = TreeWalk::new(repository, &cache, root);
     while let Some(step) = walk.next() {
         context.check_cancelled()?;
@@ -29,7 +29,7 @@ pub(super) fn verify(
         match &step.entry.node {
             Node::Folder { content } if !durable.wrote(content) => walk.skip_folder(),
             Node::File { content, len_bytes, .. } => {
-                let found = DistinctChunks::visit(repository, &lists, content, &mut |kind, chunk| {
+                let found = DistinctChunks::visit(repository, &cache, content, &mut |kind, chunk| {
                     let place = repository.locate(chunk).filter(|place| place.len_bytes == chunk.len_bytes);
                     match (kind, place) {
                         (ChunkKind::List, _) | (_, Some(_)) => Ok(()),

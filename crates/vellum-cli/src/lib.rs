@@ -1,0 +1,146 @@
+//! The command `vellum`: text and terminals around the engine.
+//!
+//! This crate hides one decision: how people and programs talk to Vellum. It is the only one that reads the
+//! environment, the terminal, the clock, the host's name and signals, and it holds no rule that somebody who embeds
+//! the engine would need. Four steps: parse (`args`), resolve (`settings`), call (`commands`), render (`render`).
+//!
+//! It is a library only so that what stands in front of a command can be tested by itself: see [`look_over`].
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod commands;
+mod exit_code;
+mod history;
+mod invocation;
+mod limits;
+mod output;
+mod passphrase;
+mod paths;
+mod reference;
+mod render;
+mod report;
+mod rules;
+mod selection;
+mod settings;
+mod signals;
+mod time;
+mod units;
+
+use args::{Cli, GlobalArgs, Verb};
+use clap::Parser as _;
+use exit_code::ExitCode;
+use invocation::Invocation;
+use output::Output;
+use report::Failure;
+use settings::{Settings, Variables};
+use std::ffi::OsString;
+use std::sync::Arc;
+
+/// Runs the command with the arguments and variables of this process.
+pub fn main() -> std::process::ExitCode {
+    limits::raise_open_files();
+    let variables = Variables::read();
+    match Cli::try_parse() {
+        Ok(cli) => run(&cli, &variables).into(),
+        Err(error) => unparsed(&error, &variables).into(),
+    }
+}
+
+/// Why a command line is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// What the process would exit with.
+    pub exit_code: u8,
+    /// What is wrong, in one line that names what it is about.
+    pub message: String,
+}
+
+/// Parses a command line, without the program's name, and puts it together with these variables of the environment, as
+/// a run does before anything is opened, asked or done. `None` for help and the version.
+///
+/// # Errors
+/// [`Refusal`] for what no run could be made of.
+pub fn look_over(
+    arguments: impl IntoIterator<Item = OsString>,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> Result<Option<Verdict>, Refusal> {
+    let variables = Variables::from(variable);
+    let line = std::iter::once(OsString::from("vellum")).chain(arguments);
+    let cli = match Cli::try_parse_from(line) {
+        Ok(cli) => cli,
+        Err(error) if error.use_stderr() => return Err(unparsed_failure(&error.to_string()).into()),
+        Err(_) => return Ok(None),
+    };
+    let settings = Settings::resolve(&cli.global, &cli.verb, &variables)?;
+    commands::look_over(&cli.verb)?;
+    let removes_by_rules = match &cli.verb {
+        Verb::Forget(args) => args.snapshots.is_empty(),
+        _ => false,
+    };
+    let keeps_something = match &cli.verb {
+        Verb::Forget(args) => !rules::policy(&args.keep).is_empty(),
+        _ => true,
+    };
+    Ok(Some(Verdict { threads: settings.threads, removes_by_rules, keeps_something }))
+}
+
+/// What a command line asks for, as far as tests look at it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Verdict {
+    /// Worker threads, if a number was given.
+    pub threads: Option<usize>,
+    /// Whether snapshots are removed that no rule keeps.
+    pub removes_by_rules: bool,
+    /// Whether the rules can keep anything.
+    pub keeps_something: bool,
+}
+
+impl From<Failure> for Refusal {
+    fn from(failure: Failure) -> Self {
+        Self { exit_code: failure.exit_code as u8, message: failure.message }
+    }
+}
+
+fn run(cli: &Cli, variables: &Variables) -> ExitCode {
+    let output = Arc::new(Output::new(&cli.global, variables));
+    let result = Settings::resolve(&cli.global, &cli.verb, variables).and_then(|settings| {
+        let invocation = Invocation { settings, output: Arc::clone(&output) };
+        let exit_code = commands::run(&invocation, &cli.verb)?;
+        output.finish()?;
+        Ok(exit_code)
+    });
+    result.unwrap_or_else(|failure| {
+        output.failure(&failure);
+        // A second failure of standard output has nobody left to tell.
+        drop(output.finish());
+        failure.exit_code
+    })
+}
+
+/// Help, the version, or what is wrong with the command line.
+fn unparsed(error: &clap::Error, variables: &Variables) -> ExitCode {
+    let is_error = error.use_stderr();
+    let asks_for_json =
+        std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
+    if is_error && (asks_for_json || variables.wants_json()) {
+        let output = Output::new(&GlobalArgs { json: true, ..GlobalArgs::default() }, variables);
+        output.failure(&unparsed_failure(&error.to_string()));
+        drop(output.finish());
+    } else {
+        // Nobody is left to tell when the terminal is gone.
+        drop(error.print());
+    }
+    if is_error { ExitCode::Usage } else { ExitCode::Complete }
+}
+
+/// The first paragraph of what the parser says, as one line.
+fn unparsed_failure(text: &str) -> Failure {
+    let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
+    let message = lines.join(" ");
+    Failure::usage(
+        message.strip_prefix("error: ").unwrap_or(&message),
+        "the command line cannot be understood; nothing was done",
+        "see `vellum --help`, or `vellum VERB --help`",
+    )
+}
