@@ -59,7 +59,7 @@ torture-simulated:
     #!/usr/bin/env bash
     set -u
     failed=()
-    for suite in crash-states schedules fault-points damage parity hostile; do
+    for suite in crash-states schedules fault-points damage parity memory-faults hostile; do
         just "torture-$suite" || failed+=("$suite")
     done
     echo "failed simulated suites: ${failed[*]:-none}"
@@ -85,8 +85,12 @@ torture-damage: (_simulated "vellum-tests" "damage::every_byte")
 # Ten thousand patterns of damage healed by parity, or told
 torture-parity: (_simulated "vellum-repository" "parity::")
 
-# Repositories written by who holds the keys and lies
-torture-hostile: (_simulated "vellum-tests" "hostile::")
+# Repositories written by who holds the keys and lies: restores, and every command on each
+torture-hostile: (_simulated "vellum-tests" "hostile::") (_simulated "vellum-cli" "hostile")
+
+# A bit flipped between any two stages of a backup
+torture-memory-faults:
+    cargo test --release --quiet -p vellum-tests --features memory-faults -- --nocapture memory_faults
 
 # What a suite takes, such as `just torture-kill --seed 7 --count 50`: see `vellum-torture` without arguments
 _torture *WORDS:
@@ -122,10 +126,6 @@ torture-clocks *OPTIONS: (_torture "clocks" OPTIONS)
 
 # A source that lies and fails
 torture-source *OPTIONS: (_torture "source" OPTIONS)
-
-# Every command on every hostile repository; needs no root
-torture-hostile:
-    cargo test --release -p vellum-cli --features slow hostile
 
 # Three suites again, with local state that is deleted, rolled back or scrambled between any two runs
 torture-local-state *OPTIONS:
