@@ -15,6 +15,7 @@ _format:
 
 _lint:
     cargo clippy --workspace --all-targets --all-features -- -D warnings
+    cargo clippy -p vellum -p vellum-cli -- -D warnings
     cargo clippy --manifest-path fuzz/Cargo.toml --all-targets -- -D warnings
 
 # Without advisories, whose database is fetched from the network.
@@ -43,11 +44,53 @@ torture *OPTIONS:
     #!/usr/bin/env bash
     set -u
     failed=()
-    for suite in kill powercut calls lying-disk full-disk memory processes stopped-writer clocks source local-state; do
+    # A crowd of processes lasts as long as it is told to, and what is simulated needs nothing but a processor.
+    nice -n 10 just torture-processes {{ OPTIONS }} & processes=$!
+    just torture-simulated || failed+=(simulated)
+    wait "$processes" || failed+=(processes)
+    for suite in kill powercut calls lying-disk full-disk memory stopped-writer clocks source local-state; do
         just "torture-$suite" {{ OPTIONS }} || failed+=("$suite")
     done
     echo "failed suites: ${failed[*]:-none}"
     [[ ${#failed[@]} == 0 ]]
+
+# The suites without processes, with full counts: crash states, schedules, fault points, damage, parity, hostile bytes
+torture-simulated:
+    #!/usr/bin/env bash
+    set -u
+    failed=()
+    for suite in crash-states schedules fault-points damage parity memory-faults hostile; do
+        just "torture-$suite" || failed+=("$suite")
+    done
+    echo "failed simulated suites: ${failed[*]:-none}"
+    [[ ${#failed[@]} == 0 ]]
+
+_simulated PACKAGE FILTER:
+    cargo test --release --quiet -p {{ PACKAGE }} --features slow -- --nocapture --test-threads=2 {{ FILTER }}
+
+# Different states of the disk after a power cut
+torture-crash-states COUNT="1000000":
+    VELLUM_CRASH_STATES={{ COUNT }} just _simulated vellum-tests crash::what_was_acknowledged_survives_a_great_many
+
+# Orders of the calls of writers, prunes and a forgetter
+torture-schedules COUNT="100000":
+    VELLUM_SCHEDULES={{ COUNT }} just _simulated vellum-tests schedules::no_schedule_of_a_great_many
+
+# Everything that may happen, at each time that any operation reaches a fault point
+torture-fault-points: (_simulated "vellum-tests" "fault_points::whatever_happens")
+
+# Every byte of a repository flipped, and every truncation
+torture-damage: (_simulated "vellum-tests" "damage::every_byte")
+
+# Ten thousand patterns of damage healed by parity, or told
+torture-parity: (_simulated "vellum-repository" "parity::")
+
+# Repositories written by who holds the keys and lies: restores, and every command on each
+torture-hostile: (_simulated "vellum-tests" "hostile::") (_simulated "vellum-cli" "hostile")
+
+# A bit flipped between any two stages of a backup
+torture-memory-faults:
+    cargo test --release --quiet -p vellum-tests --features memory-faults -- --nocapture memory_faults
 
 # What a suite takes, such as `just torture-kill --seed 7 --count 50`: see `vellum-torture` without arguments
 _torture *WORDS:
@@ -83,10 +126,6 @@ torture-clocks *OPTIONS: (_torture "clocks" OPTIONS)
 
 # A source that lies and fails
 torture-source *OPTIONS: (_torture "source" OPTIONS)
-
-# Every command on every hostile repository; needs no root
-torture-hostile:
-    cargo test --release -p vellum-cli --features slow hostile
 
 # Three suites again, with local state that is deleted, rolled back or scrambled between any two runs
 torture-local-state *OPTIONS:

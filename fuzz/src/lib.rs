@@ -20,13 +20,14 @@ use vellum_format::repository_config::RepositoryConfig;
 use vellum_format::snapshot::{self, DeviceCertificate, Root, SnapshotManifest};
 use vellum_format::tombstone::{self, TombstoneManifest};
 use vellum_format::tree::{Entry, Node, TreeDecoder};
+use vellum_format::verification::Verification;
 use vellum_format::{FormatError, ObjectId, ObjectName, SealedHeader, limits};
 
 /// A target: its name and what it does with an input.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// Every target.
-pub const TARGETS: [Target; 27] = [
+pub const TARGETS: [Target; 28] = [
     ("pack_header", pack_header),
     ("pack_trailer", pack_trailer),
     ("parity_table", parity_table),
@@ -53,6 +54,7 @@ pub const TARGETS: [Target; 27] = [
     ("intent", intent),
     ("condemned", condemned),
     ("fence", fence),
+    ("verification", verification),
     ("command_line", command_line),
 ];
 
@@ -232,6 +234,14 @@ pub fn condemned(data: &[u8]) {
 /// A fence, raised or closed.
 pub fn fence(data: &[u8]) {
     again(data, FenceRecord::decode, FenceRecord::encode);
+}
+
+/// What checks remember.
+pub fn verification(data: &[u8]) {
+    if let Ok(record) = Verification::decode(data) {
+        assert_padded(data, &record.encode());
+        assert!(record.packs.iter().all(|reading| (reading.run as usize) < record.runs.len()));
+    }
 }
 
 /// A signed snapshot manifest and the root inside.

@@ -4,11 +4,11 @@
 //! rest arrived; the repository takes the next backup; and a check has nothing to find.
 //!
 //! The engine seals with fresh randomness, so a seed gives the same fate to the same operations but not the same
-//! bytes. A failing state is therefore kept whole, as a folder with its key file, and named.
+//! bytes. One run of an action can be recorded and then cut at each of its changes. A failing state is therefore kept whole, as a folder with its key file, and named.
 
 use crate::support::{self, Versions, small_packs, stored_tree, threads, try_backup, try_check};
 use std::any::Any;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
@@ -30,32 +30,73 @@ const HISTORY: usize = 3;
 
 #[test]
 fn what_was_acknowledged_survives_a_power_cut_at_any_change() {
-    let world = World::new(100);
+    let world = World::new(100, THOROUGH, trees());
     world.sweep(0, 2);
     let examined = world.examined.load(Ordering::Relaxed);
     assert!(examined >= 250, "a sweep over every change of the disk has hundreds of states, not {examined}");
 }
 
+/// What is recorded of one run is what a run leaves that is cut off: both find the same.
+#[test]
+fn what_was_acknowledged_survives_every_cut_of_a_recorded_run() {
+    let world = World::new(u64::MAX, QUICK, small_files());
+    let seen = world.sweep_recorded(0, 3);
+    assert!(seen.distinct >= 250, "a recorded history has hundreds of states, not {seen:?}");
+}
+
 #[cfg(feature = "slow")]
 #[test]
-fn what_was_acknowledged_survives_fifty_thousand_power_cuts() {
-    let world = World::new(200);
-    let (round, start) = (AtomicU64::new(1), std::time::Instant::now());
+fn what_was_acknowledged_survives_five_thousand_power_cuts_of_rich_trees() {
+    let world = World::new(200, THOROUGH, trees());
+    each_round(&world, 5_000, |round| world.sweep(round, 4));
+    println!("{} states", world.examined.load(Ordering::Relaxed));
+}
+
+#[cfg(feature = "slow")]
+#[test]
+fn what_was_acknowledged_survives_a_great_many_power_cuts() {
+    let (world, start) = (World::new(5_000, QUICK, small_files()), std::time::Instant::now());
+    let drawn = AtomicU64::new(0);
+    each_round(&world, support::count("VELLUM_CRASH_STATES", 100_000), |round| {
+        drawn.fetch_add(world.sweep_recorded(round, 12).drawn, Ordering::Relaxed);
+    });
+    let (distinct, drawn) = (world.examined.load(Ordering::Relaxed), drawn.load(Ordering::Relaxed));
+    println!("{distinct} different states of {drawn} power cuts in {:?}", start.elapsed());
+}
+
+/// Rounds on two threads, from 1 on, until so many states were examined.
+#[cfg(feature = "slow")]
+fn each_round(world: &World, count: u64, run: impl Fn(u64) + Sync) {
+    let round = AtomicU64::new(1);
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
-                while world.examined.load(Ordering::Relaxed) < 50_000 {
-                    world.sweep(round.fetch_add(1, Ordering::Relaxed), 4);
+                while world.examined.load(Ordering::Relaxed) < count {
+                    run(round.fetch_add(1, Ordering::Relaxed));
                 }
             });
         }
     });
-    println!("{} states in {:?}", world.examined.load(Ordering::Relaxed), start.elapsed());
+}
+
+/// Everything that a file system can hold.
+fn trees() -> Versions {
+    Versions::prepare(1, HISTORY + 1, TreeOptions { file_count: 16, len_bytes_max: 12_000 })
+}
+
+/// Little enough that a state costs a millisecond or two.
+fn small_files() -> Versions {
+    Versions::of_files(&[
+        &[("kept", 1_900, 1), ("own", 700, 2)],
+        &[("kept", 1_900, 1), ("own", 700, 3), ("folder/more", 1_200, 7)],
+        &[("kept", 1_900, 1), ("folder/own", 700, 4)],
+        &[("kept", 1_900, 1), ("folder/own", 2_100, 5)],
+    ])
 }
 
 #[test]
 fn init_can_be_run_again_after_a_power_cut_at_any_change() {
-    let world = World::new(u64::MAX);
+    let world = World::new(u64::MAX, THOROUGH, trees());
     let mut broken = BTreeMap::new();
     for nth_change in 1.. {
         let disk = SimDisk::new();
@@ -80,7 +121,7 @@ fn init_can_be_run_again_after_a_power_cut_at_any_change() {
 /// on it and acknowledges. From then on it must survive.
 #[test]
 fn what_was_built_on_the_remains_of_a_killed_process_survives_a_power_cut() {
-    let world = World::new(u64::MAX);
+    let world = World::new(u64::MAX, THOROUGH, trees());
     let mut killed_count = 0;
     let mut broken = BTreeMap::new();
     for nth_call in 1.. {
@@ -108,7 +149,7 @@ fn what_was_built_on_the_remains_of_a_killed_process_survives_a_power_cut() {
 /// What a killed process left is in the local state of the next command before any backup relies on it.
 #[test]
 fn what_a_reader_remembers_of_a_killed_process_survives_a_power_cut_once_a_backup_relies_on_it() {
-    let world = World::new(u64::MAX);
+    let world = World::new(u64::MAX, THOROUGH, trees());
     let mut broken = BTreeMap::new();
     let killed = world.killed_backups();
     for (nth_call, disk) in &killed {
@@ -127,7 +168,7 @@ fn what_a_reader_remembers_of_a_killed_process_survives_a_power_cut_once_a_backu
 /// I1 for what others have put: nothing is published before what it needs is durable.
 #[test]
 fn a_power_cut_during_the_backup_after_a_killed_one_leaves_no_snapshot_that_lacks_something() {
-    let world = World::new(u64::MAX);
+    let world = World::new(u64::MAX, THOROUGH, trees());
     let mut broken = BTreeMap::new();
     for (nth_call, base) in world.killed_backups() {
         for nth_change in 1.. {
@@ -147,7 +188,7 @@ fn a_power_cut_during_the_backup_after_a_killed_one_leaves_no_snapshot_that_lack
 
 #[test]
 fn two_writers_and_a_power_cut_lose_nothing_that_either_acknowledged() {
-    let world = World::new(u64::MAX);
+    let world = World::new(u64::MAX, THOROUGH, trees());
     let base = world.empty_repository();
     let mut seen = [0; 3];
     for seed in 0..24 {
@@ -212,8 +253,32 @@ impl Step {
     }
 }
 
+/// How much is done with a state beyond looking at what was acknowledged and at what a check finds: each with one
+/// state in so many.
+#[derive(Debug, Clone, Copy)]
+struct Depth {
+    /// It loses power once more, in the next backup.
+    cut_again: u64,
+    /// It takes the next backup, after which it is looked at again.
+    backup: u64,
+    /// And a prune.
+    prune: u64,
+}
+
+const THOROUGH: Depth = Depth { cut_again: 4, backup: 1, prune: 4 };
+const QUICK: Depth = Depth { cut_again: 16, backup: 8, prune: 4 };
+
+/// What a sweep saw.
+#[derive(Debug, Clone, Copy, Default)]
+struct Seen {
+    drawn: u64,
+    /// No two of them have the same names with the same contents.
+    distinct: u64,
+}
+
 struct World {
     key: KeyFile,
+    depth: Depth,
     versions: Versions,
     steps: Vec<Step>,
     /// Local state that lives through all power cuts, and so knows things that never were or are no more.
@@ -224,13 +289,11 @@ struct World {
 }
 
 impl World {
-    fn new(full_restore_every: u64) -> Self {
+    fn new(full_restore_every: u64, depth: Depth, versions: Versions) -> Self {
         let key = KeyFile::generate().expect("randomness");
-        let options = TreeOptions { file_count: 16, len_bytes_max: 12_000 };
-        let versions = Versions::prepare(1, HISTORY + 1, options);
         let state = tempfile::tempdir().expect("a scratch folder");
         let mut world =
-            Self { key, versions, steps: Vec::new(), state, examined: AtomicU64::new(0), full_restore_every };
+            Self { key, depth, versions, steps: Vec::new(), state, examined: AtomicU64::new(0), full_restore_every };
         let disk = world.empty_repository();
         let (mut promises, mut ids) = (Promises::new(), BTreeMap::new());
         let backups = (0..HISTORY).map(Action::Backup);
@@ -348,13 +411,44 @@ impl World {
         }
     }
 
-    /// Looks at one state, of which one in four loses power once more.
+    /// Does every action of the history once and looks at some of the states that a power cut at each of its changes
+    /// may leave, but at no two that are equal.
+    fn sweep_recorded(&self, round: u64, draws: u64) -> Seen {
+        let mut random = Random::new(round);
+        let mut seen = Seen::default();
+        for (number, step) in self.steps.iter().enumerate() {
+            let disk = step.disk.snapshot();
+            disk.record_cuts();
+            let done = self.run(&disk, &LocalState::None, step, 1).expect("an action without a power cut");
+            let mut acknowledged = step.promises.clone();
+            done.into_iter().for_each(|id| acknowledged.acknowledge(id, step.next()));
+            let mut prints = HashSet::new();
+            let cuts = disk.take_cuts();
+            for (at, cut) in cuts.iter().enumerate() {
+                let has_ended = at + 1 == cuts.len();
+                let promises = if has_ended { &acknowledged } else { &step.promises };
+                for _ in 0..draws {
+                    let seed = random.next();
+                    let state = cut.crash(seed);
+                    seen.drawn += 1;
+                    if prints.insert((has_ended, state.print("tmp"))) {
+                        seen.distinct += 1;
+                        let case = Case { round, step: number, nth_change: at as u64 + 1, seed };
+                        self.examine(case, &state, promises, step.next());
+                    }
+                }
+            }
+        }
+        seen
+    }
+
+    /// Looks at one state; some lose power once more.
     fn examine(&self, case: Case, state: &SimDisk, promises: &Promises, number: usize) {
         self.examined.fetch_add(1, Ordering::Relaxed);
         let mut random = Random::new(case.seed);
         let mut promises = promises.clone();
         let mut state = state.snapshot();
-        if random.one_in(4) {
+        if one_in(&mut random, self.depth.cut_again) {
             state.crash_at(1 + random.next() % 30);
             let again = self.try_backup(&state, &LocalState::None, number, 1);
             again.into_iter().for_each(|id| promises.acknowledge(id, number));
@@ -377,7 +471,10 @@ impl World {
         let repository = self.open(&disk, &LocalState::None);
         self.verify_snapshots(&repository, promises);
         self.verify_clean(&repository, context, "a power cut is no damage");
-
+        let examined = self.examined.load(Ordering::Relaxed);
+        if !examined.is_multiple_of(self.depth.backup) {
+            return;
+        }
         let repository = self.open(&disk, &LocalState::None);
         let id = try_backup(&repository, self.versions.path(next), context).expect("the backup after a power cut");
         let mut promises = promises.clone();
@@ -385,20 +482,20 @@ impl World {
         let repository = self.open(&disk, &LocalState::None);
         self.verify_snapshots(&repository, &promises);
         self.verify_clean(&repository, context, "the backup after a power cut leaves a clean repository");
-        if self.examined.load(Ordering::Relaxed).is_multiple_of(4) {
+        if (examined / self.depth.backup).is_multiple_of(self.depth.prune) {
             vellum::prune(&repository, &prune_at_once(), context).expect("the prune after a power cut");
             let repository = self.open(&disk, &LocalState::None);
             self.verify_snapshots(&repository, &promises);
             self.verify_clean(&repository, context, "the prune after a power cut leaves a clean repository");
         }
-        if self.examined.load(Ordering::Relaxed).is_multiple_of(self.full_restore_every) {
+        if examined.is_multiple_of(self.full_restore_every) {
             self.restore_all(&repository);
         }
     }
 
     /// A local state that lived through other power cuts is as good as none.
     fn verify_with_foreign_state(&self, state: &SimDisk, random: &mut Random, number: usize) {
-        if !random.one_in(16) {
+        if !one_in(random, 4 * self.depth.cut_again) {
             return;
         }
         let disk = state.snapshot();
@@ -468,6 +565,10 @@ impl World {
     }
 }
 
+fn one_in(random: &mut Random, count: u64) -> bool {
+    random.next().is_multiple_of(count)
+}
+
 fn prune_at_once() -> PruneOptions {
     let mut options = PruneOptions::new(support::NOW);
     options.grace_seconds = 0;
@@ -516,7 +617,7 @@ fn message(panic: &(dyn Any + Send)) -> String {
 /// The sweeps prove nothing if a disk without power cuts were examined.
 #[test]
 fn a_sweep_would_notice_what_is_lost() {
-    let world = World::new(u64::MAX);
+    let world = World::new(u64::MAX, THOROUGH, trees());
     let step = &world.steps[2];
     let folders = [ObjectKind::Snapshot, ObjectKind::Catalog, ObjectKind::Pack, ObjectKind::ConfigMirror];
     for kind in folders {

@@ -6,6 +6,7 @@
 
 use crate::support::{self, StoredTree, Versions, stored_tree, threads, try_backup, try_check};
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -47,7 +48,7 @@ fn growth_is_found_and_never_restored() {
 #[cfg(feature = "slow")]
 #[test]
 fn every_byte_flipped_and_every_truncation_is_found_and_never_restored() {
-    let sample = Sample::new();
+    let sample = Sample::of(larger_versions(), 256 << 10..400_000);
     let start = std::time::Instant::now();
     let flips = sample.sweep_lazily(2, |bytes| bytes.len(), flipped);
     println!("{flips} flips in {:?}", start.elapsed());
@@ -74,15 +75,23 @@ struct Sample {
 
 impl Sample {
     fn new() -> Self {
-        let (key, versions) = (KeyFile::generate().expect("randomness"), plain_versions());
+        Self::of(plain_versions(), 100_000..250_000)
+    }
+
+    /// With as many bytes in all objects together.
+    fn of(versions: Versions, len_bytes: Range<usize>) -> Self {
+        let key = KeyFile::generate().expect("randomness");
         let storage = Arc::new(MemoryStorage::new());
         let shared: Arc<dyn Storage> = Arc::<MemoryStorage>::clone(&storage);
         let repository = support::create(shared, &key, &LocalState::None);
         let snapshots = (0..2).map(|number| backup(&repository, versions.path(number))).collect();
+        let mut options = vellum::CheckOptions::default();
+        (options.now, options.read_data) = (Some(support::NOW), vellum::ReadData::All);
+        vellum::check(&repository, &options, &threads(1)).expect("a check, which leaves a record");
         let storage = (*storage).clone();
         let sample = Self { key, versions, storage, snapshots, cases: AtomicU64::new(0) };
         let total: usize = sample.objects().iter().map(|(_, bytes)| bytes.len()).sum();
-        assert!((100_000..250_000).contains(&total), "the sample is to have 100 to 250 KB, not {total}");
+        assert!(len_bytes.contains(&total), "the sample is to have {len_bytes:?} bytes, not {total}");
         assert!(names(&sample.storage, ObjectKind::Pack).len() >= 4, "data and trees of both backups");
         sample.assert_undamaged();
         sample
@@ -205,6 +214,13 @@ fn plain_versions() -> Versions {
         ],
         &[("a", 9_000, 1), ("g", 2_000, 9), ("folder/c", 16_000, 3), ("folder/deeper/e", 30_000, 8)],
     ])
+}
+
+/// As few entries in a repository of more than 256 KiB.
+#[cfg(feature = "slow")]
+fn larger_versions() -> Versions {
+    let (a, e) = (("a", 9_000, 1), ("folder/deeper/e", 90_000, 5));
+    Versions::of_files(&[&[a, ("folder/c", 16_000, 3), e], &[a, ("folder/f", 47_000, 7), e], &[a, e]])
 }
 
 fn backup(repository: &Repository, source: &Path) -> ObjectId {
@@ -645,7 +661,9 @@ fn a_deleted_last_snapshot_is_missed_by_the_machine_that_made_it() {
 #[test]
 fn a_plain_check_finds_every_missing_object() {
     let matrix = Matrix::new();
-    for (name, _) in matrix.sample.objects() {
+    // A record of checks may be missing: nothing relies on it (I25).
+    let objects = matrix.sample.objects().into_iter().map(|(name, _)| name);
+    for name in objects.filter(|name| name.kind != ObjectKind::Verification) {
         let storage = matrix.sample.storage.clone();
         storage.delete(&name).expect("memory");
         let repository = open(&storage, &matrix.sample.key).expect("one missing object");

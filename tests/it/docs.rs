@@ -13,6 +13,7 @@ use vellum_format::parity::{Parity, ParityLayout, ParityTable};
 use vellum_format::snapshot::{self, Timestamp};
 use vellum_format::tombstone;
 use vellum_format::tree::{Node, TreeDecoder};
+use vellum_format::verification::{self, CheckRun, PackReading};
 use vellum_format::{Bytes, FORMAT_VERSION, FixedBytes, RepositoryId, SUITE, SealedHeader, limits, padme_len};
 
 /// The root of the checkout.
@@ -262,6 +263,9 @@ fn constants() -> BTreeMap<&'static str, String> {
         ("CONDEMNED_MAGIC", magic(&deletion::CONDEMNED_MAGIC)),
         ("FENCE_MAGIC", magic(&deletion::FENCE_MAGIC)),
         ("MAGIC_TOMBSTONE", magic(&tombstone::MAGIC)),
+        ("MAGIC_VERIFICATION", magic(&verification::MAGIC)),
+        ("CHECK_RUN_LEN", CheckRun::ENCODED_LEN.to_string()),
+        ("PACK_READING_LEN", PackReading::ENCODED_LEN.to_string()),
         ("SEALED_HEADER_LEN", SealedHeader::ENCODED_LEN.to_string()),
         ("PACK_HEADER_LEN", PackHeader::ENCODED_LEN.to_string()),
         ("PACK_TRAILER_LEN", PackTrailer::ENCODED_LEN.to_string()),
@@ -287,6 +291,9 @@ fn constants() -> BTreeMap<&'static str, String> {
         ("SNAPSHOT_SEEN_MAX", limits::SNAPSHOT_SEEN_MAX.to_string()),
         ("RECORD_LEN_BYTES_MAX", limits::RECORD_LEN_BYTES_MAX.to_string()),
         ("RECORD_NAMES_MAX", limits::RECORD_NAMES_MAX.to_string()),
+        ("VERIFICATION_LEN_BYTES_MAX", limits::VERIFICATION_LEN_BYTES_MAX.to_string()),
+        ("VERIFICATION_PACKS_MAX", limits::VERIFICATION_PACKS_MAX.to_string()),
+        ("VERIFICATION_RUNS_MAX", limits::VERIFICATION_RUNS_MAX.to_string()),
         ("TOMBSTONE_LEN_BYTES_MAX", limits::TOMBSTONE_LEN_BYTES_MAX.to_string()),
         ("TOMBSTONE_REMOVED_MAX", limits::TOMBSTONE_REMOVED_MAX.to_string()),
         ("TOMBSTONE_REASON_LEN_BYTES_MAX", limits::TOMBSTONE_REASON_LEN_BYTES_MAX.to_string()),

@@ -1,6 +1,7 @@
 //! Integration tests, one binary. A module belongs here when it needs more than one crate.
 
 mod call_budget;
+mod check;
 mod crash;
 mod damage;
 mod docs;

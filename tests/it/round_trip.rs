@@ -3,7 +3,7 @@
 use crate::support::{backup, check, create, open, restore};
 use std::sync::Arc;
 use vellum::storage::{LocalStorage, MemoryStorage};
-use vellum::{KeyFile, LocalState, SnapshotRef};
+use vellum::{Context, KeyFile, LocalState, Overwrite, RestoreOptions, SnapshotRef};
 use vellum_testkit::trees::{self, TreeOptions, assert_same_tree};
 
 #[test]
@@ -39,4 +39,32 @@ fn equal_data_is_stored_once_across_sessions_and_devices() {
     let second = open(storage, &key, &LocalState::None);
     let report = backup(&second, &source);
     assert_eq!((report.summary.chunks_new, report.summary.files_unchanged), (0, 0), "all read, nothing stored");
+}
+
+#[test]
+fn what_was_restored_is_verified_also_when_it_is_one_file_or_a_part_of_a_folder() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let (source, target) = (scratch.path().join("source"), scratch.path().join("target"));
+    let key = KeyFile::generate().expect("randomness");
+    let repository = create(Arc::new(MemoryStorage::new()), &key, &LocalState::None);
+    std::fs::create_dir_all(source.join("folder")).expect("a folder");
+    std::fs::write(source.join("folder/kept"), b"as saved").expect("a file");
+    std::fs::write(source.join("folder/left-out"), b"not wanted").expect("a file");
+    backup(&repository, &source);
+    let verified = |path: &str, exclude: Option<&str>| {
+        let mut options = RestoreOptions::default();
+        options.subfolder = Some(source.join(path).into_os_string().into_encoded_bytes());
+        (options.verify, options.overwrite) = (true, Overwrite::Never);
+        if let Some(pattern) = exclude {
+            options.exclude.add(pattern, false).expect("a pattern");
+        }
+        let restored = vellum::restore(&repository, &SnapshotRef::Latest(0), &target, &options, &Context::default());
+        restored.expect("a restore").problems.into_iter().map(|problem| problem.path).collect::<Vec<_>>()
+    };
+    let left_out = source.join("folder/left-out").display().to_string();
+    assert_eq!(verified("folder", Some(&left_out)), Vec::<Vec<u8>>::new(), "what was not wanted is not missed");
+    assert!(!target.join("left-out").exists());
+    std::fs::write(target.join("kept"), b"as found").expect("a file");
+    let kept = source.join("folder/kept").into_os_string().into_encoded_bytes();
+    assert_eq!(verified("folder/kept", None), [kept], "it stays, and is not what was saved");
 }

@@ -265,6 +265,17 @@ fn quiet_folder() -> tempfile::TempDir {
     tempfile::tempdir_in(above).expect("a scratch folder")
 }
 
+/// How many cases a slow suite has: a number in the environment, or what `just test-slow` has time for.
+#[cfg(feature = "slow")]
+#[expect(clippy::disallowed_methods, reason = "test programs take no arguments of their own")]
+pub(crate) fn count(variable: &str, default: u64) -> u64 {
+    match std::env::var(variable) {
+        Ok(count) => count.parse().unwrap_or_else(|_| panic!("{variable}={count} is no number")),
+        Err(std::env::VarError::NotPresent) => default,
+        Err(error) => panic!("{variable}: {error}"),
+    }
+}
+
 /// Where files cost no disk, if there is such a place.
 pub(crate) fn memory_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a scratch folder")

@@ -44,11 +44,11 @@ Options:
   --scratch DIR       where to work; in memory it is ten times as fast [default: /dev/shm]
   --local-state HOW   kept, deleted, rolled-back or scrambled between any two runs [default: kept]
   --fs KIND           ext4 or xfs, for powercut [default: ext4]
-  --minutes M         for processes [default: 15]
+  --minutes M         for processes [default: 20]
   --writers N         for processes [default: 6]
   --pruners N         for processes [default: 2]
 
-Every suite needs root. A failure keeps its folder and names it; exit code 1.
+Suites that mount something, or limit memory, need root. A failure keeps its folder and names it; exit code 1.
 ";
 
 /// What was asked for.
@@ -91,7 +91,7 @@ impl Arguments {
             scratch: PathBuf::from("/dev/shm"),
             local_state: LocalState::Kept,
             file_system: Journaled::Ext4,
-            minutes: 15.0,
+            minutes: 20.0,
             writers: 6,
             pruners: 2,
         };

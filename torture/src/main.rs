@@ -43,7 +43,10 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let went_well = if is_inside { run(arguments) } else { Err(namespace::enter(&words)) };
+    let went_well = match is_inside || !namespace::is_needed(&arguments.suite) {
+        true => run(arguments),
+        false => Err(namespace::enter(&words)),
+    };
     match went_well {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,

@@ -29,8 +29,8 @@ pub(crate) fn run(bench: &Bench) -> Result<bool, Failure> {
         "kill" => (1_000, 10, &kill::run),
         "lying-disk" => (500, 10, &lying_disk::run),
         "memory" => (500, 10, &memory::run),
-        "powercut" if file_system == Journaled::Xfs => (300, 5, &power_cut::run),
-        "powercut" => (1_000, 5, &power_cut::run),
+        "powercut" if file_system == Journaled::Xfs => (100, 5, &power_cut::run),
+        "powercut" => (300, 5, &power_cut::run),
         "processes" => (1, 1, &processes::run),
         "source" => (300, 10, &source::run),
         "stopped-writer" => {

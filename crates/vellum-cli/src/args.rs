@@ -422,10 +422,10 @@ pub(crate) struct CheckArgs {
     /// Read and verify every byte
     #[arg(long)]
     pub(crate) read_data: bool,
-    /// Read and verify a random share such as 5%, or the n-th of m parts as n/m
-    #[arg(long, value_name = "PCT|n/m", value_parser = parse_sample, conflicts_with = "read_data")]
+    /// Read and verify a share such as 5% or 20G, of what was verified longest ago; or the n-th of m parts as n/m
+    #[arg(long, value_name = "PCT|SIZE|n/m", value_parser = parse_sample, conflicts_with = "read_data")]
     pub(crate) sample: Option<ReadData>,
-    /// Read N files, chosen at random, as a restore would
+    /// Restore N files, chosen at random, into a temporary folder and compare them, also with unchanged sources
     #[arg(long, value_name = "N", default_value_t = 0, hide_default_value = true)]
     pub(crate) restore_test: usize,
     /// Refuse a repository whose history does not reach to this head code, as a backup printed it
@@ -582,14 +582,20 @@ pub(crate) fn parse_threads(text: &str) -> Result<usize, String> {
     }
 }
 
-/// `5%` or `5`, or `1/4`.
+/// `5%` or `5`, `20G`, or `1/4`.
 fn parse_sample(text: &str) -> Result<ReadData, String> {
-    let wrong = || "it must be a share such as 5%, or a part such as 1/4".to_owned();
+    let wrong = || "it must be a share such as 5%, a size such as 20G, or a part such as 1/4".to_owned();
     if let Some((part, parts)) = text.split_once('/') {
         let (part, parts): (u32, u32) = (part.parse().map_err(|_| wrong())?, parts.parse().map_err(|_| wrong())?);
         return match (1..=parts).contains(&part) {
             true => Ok(ReadData::Part(part, parts)),
             false => Err("n in n/m goes from 1 to m".to_owned()),
+        };
+    }
+    if text.ends_with(|last: char| last.is_ascii_alphabetic()) {
+        return match parse_size(text).map_err(|_| wrong())? {
+            0 => Err("a size is more than 0".to_owned()),
+            bytes => Ok(ReadData::Bytes(bytes)),
         };
     }
     let percent: f64 = text.strip_suffix('%').unwrap_or(text).parse().map_err(|_| wrong())?;
@@ -655,6 +661,7 @@ mod tests {
             "vellum check --read-data --restore-test 5",
             "vellum check --sample 2.5%",
             "vellum check --sample 3/4",
+            "vellum check --sample 1.5GiB",
             "vellum prune --max-unused 2.5% --max-repack 10G --grace 0 --dry-run",
             "vellum prune --max-unused unlimited --grace 36h",
             "vellum check --accept-history --head 7qz4-0m3k-x9tb",
@@ -694,6 +701,8 @@ mod tests {
             "vellum forget --keep-last 1 --prune --grace 1y",
             "vellum forget --keep-last 1 --prune --max-unused 101%",
             "vellum check --sample 0%",
+            "vellum check --sample 0G",
+            "vellum check --sample NaN",
             "vellum check --sample 101",
             "vellum check --sample 5/4",
             "vellum check --sample 0/4",

@@ -46,6 +46,7 @@ pub(crate) mod label {
     pub(crate) const CONDEMNED: &str = "condemned";
     pub(crate) const FENCE: &str = "fence";
     pub(crate) const TOMBSTONE: &str = "tombstone";
+    pub(crate) const VERIFICATION: &str = "verification";
     pub(crate) const RING: &str = "ring";
     pub(crate) const SLOT: &str = "slot";
 }

@@ -110,6 +110,7 @@ fn objects() -> Lines {
         ("intent", hex(&into_vec(|out| keys.seal_record(RecordKind::Intent, &header, b"intent", out)))),
         ("condemned", hex(&into_vec(|out| keys.seal_record(RecordKind::Condemned, &header, b"condemned", out)))),
         ("fence", hex(&into_vec(|out| keys.seal_record(RecordKind::Fence, &header, b"fence", out)))),
+        ("verification", hex(&into_vec(|out| keys.seal_record(RecordKind::Verification, &header, b"verified", out)))),
         ("tombstone", hex(&into_vec(|out| keys.seal_tombstone(&header, b"tombstone", out)))),
     ]
 }

@@ -6,6 +6,7 @@ use vellum_format::content::ChunkKind;
 use vellum_format::pack::{KeyWrap, PackHeader};
 use vellum_format::{
     ChunkId, Digest, FORMAT_VERSION, RepositoryId, SUITE, SealedHeader, catalog, deletion, snapshot, tombstone,
+    verification,
 };
 
 /// Keys that name chunks. They outlive epochs, so that deduplication survives a rotation.
@@ -153,12 +154,12 @@ impl EpochKeys {
         open(&self.meta, label::TOMBSTONE, &header.salt, &header.encode(tombstone::MAGIC), sealed)
     }
 
-    /// Appends the sealed rest of an intent, condemnation or fence with this header.
+    /// Appends the sealed rest of a record with this header.
     pub fn seal_record(&self, kind: RecordKind, header: &SealedHeader, record: &[u8], out: &mut Vec<u8>) {
         seal_into(&self.meta, kind.label(), &header.salt, &header.encode(kind.magic()), record, out);
     }
 
-    /// Opens the sealed rest of an intent, condemnation or fence with this header.
+    /// Opens the sealed rest of a record with this header.
     ///
     /// # Errors
     /// [`OpenError`] when it is another record's, of another kind, or was changed.
@@ -167,7 +168,7 @@ impl EpochKeys {
     }
 }
 
-/// The small records of the deletion protocol.
+/// The small records that only a seal protects: those of the deletion protocol, and what checks leave.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum RecordKind {
     /// [`deletion::Intent`]
@@ -176,6 +177,8 @@ pub enum RecordKind {
     Condemned,
     /// [`deletion::FenceRecord`]
     Fence,
+    /// [`verification::Verification`]
+    Verification,
 }
 
 impl RecordKind {
@@ -186,6 +189,7 @@ impl RecordKind {
             Self::Intent => deletion::INTENT_MAGIC,
             Self::Condemned => deletion::CONDEMNED_MAGIC,
             Self::Fence => deletion::FENCE_MAGIC,
+            Self::Verification => verification::MAGIC,
         }
     }
 
@@ -194,6 +198,7 @@ impl RecordKind {
             Self::Intent => label::INTENT,
             Self::Condemned => label::CONDEMNED,
             Self::Fence => label::FENCE,
+            Self::Verification => label::VERIFICATION,
         }
     }
 }

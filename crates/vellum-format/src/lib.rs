@@ -27,6 +27,7 @@ mod sealed;
 pub mod snapshot;
 pub mod tombstone;
 pub mod tree;
+pub mod verification;
 
 use cursor::Cursor;
 

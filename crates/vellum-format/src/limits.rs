@@ -18,6 +18,12 @@ pub const SNAPSHOT_SEEN_MAX: usize = 65_536;
 pub const RECORD_LEN_BYTES_MAX: u64 = 16 << 20;
 /// Names in one condemnation or fence.
 pub const RECORD_NAMES_MAX: usize = 65_536;
+/// Bytes of a verification record.
+pub const VERIFICATION_LEN_BYTES_MAX: u64 = 256 << 20;
+/// Packs of one verification record: 128 TiB in packs of 32 MiB.
+pub const VERIFICATION_PACKS_MAX: u32 = 1 << 22;
+/// Runs of one verification record.
+pub const VERIFICATION_RUNS_MAX: u32 = 1 << 16;
 /// Bytes of a tombstone object.
 pub const TOMBSTONE_LEN_BYTES_MAX: u64 = 16 << 20;
 /// Records that one tombstone removes.

@@ -38,11 +38,13 @@ pub enum ObjectKind {
     Fence,
     /// A second copy of a fence under another prefix.
     FenceMirror,
+    /// Which packs were read, when, and found undamaged.
+    Verification,
 }
 
 impl ObjectKind {
     /// Every kind.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::Config,
         Self::ConfigMirror,
         Self::Key,
@@ -59,6 +61,7 @@ impl ObjectKind {
         Self::CondemnedMirror,
         Self::Fence,
         Self::FenceMirror,
+        Self::Verification,
     ];
 
     /// The folder below the repository's root, `/`-separated.
@@ -81,11 +84,12 @@ impl ObjectKind {
             Self::CondemnedMirror => "mirror/condemned",
             Self::Fence => "fences",
             Self::FenceMirror => "mirror/fences",
+            Self::Verification => "verified",
         }
     }
 
     /// The kind of the second copies of objects of this kind; none for packs, which carry parity, for intents, whose
-    /// names are all that counts, and for copies.
+    /// names are all that counts, for verification records, which are only advice, and for copies.
     #[must_use]
     pub const fn mirror(self) -> Option<Self> {
         match self {
@@ -126,6 +130,7 @@ impl ObjectKind {
             Self::CondemnedMirror => "condemnation copy",
             Self::Fence => "fence",
             Self::FenceMirror => "fence copy",
+            Self::Verification => "verification record",
         }
     }
 }

@@ -92,6 +92,36 @@ impl ParityLayout {
         Self { body_len_bytes, shard_len_bytes, data_shards: body_len_bytes.div_ceil(shard_len_bytes) }
     }
 
+    /// The layout of an object of this length; none for a length that no object with parity has.
+    ///
+    /// The bodies that writers make, of Padmé length or as long as a full pack, never have one of these lengths
+    /// themselves, so a pack's length says whether it has parity. A body of another length might.
+    #[must_use]
+    pub fn of_object(len_bytes: u64) -> Option<Self> {
+        let (mut low, mut high) = (1, len_bytes);
+        // A longer body never makes a shorter object.
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match Self::of_body(middle).object_len_bytes() < len_bytes {
+                true => low = middle + 1,
+                false => high = middle,
+            }
+        }
+        let layout = Self::of_body(low);
+        (layout.object_len_bytes() == len_bytes).then_some(layout)
+    }
+
+    /// The longest burst that is healed wherever it lies: one byte more can touch five shards, or both tables.
+    ///
+    /// Where the body fills its last shard it is three shards and a byte; at least it is two shards.
+    #[must_use]
+    pub fn burst_len_bytes(&self) -> u64 {
+        let from_to = |first: u64, last: u64| self.shard(last).start - self.shard(first).end + 1;
+        let five_shards = (0..self.data_shards).map(|number| from_to(number, number + Self::PARITY_SHARDS));
+        let both_tables = self.object_len_bytes() - self.table_len_bytes() - self.first_table().end + 1;
+        five_shards.chain([both_tables]).min().unwrap_or(both_tables)
+    }
+
     /// Length of the body.
     #[must_use]
     pub const fn body_len_bytes(&self) -> u64 {
@@ -292,6 +322,31 @@ mod tests {
     }
 
     #[test]
+    fn lengths_tell_objects_with_parity_from_bodies() {
+        for exponent in 12..30 {
+            for step in 0..32u64 {
+                let body = crate::padme_len((1 << exponent) + (step << exponent) / 32);
+                let layout = ParityLayout::of_body(body);
+                assert_eq!(
+                    ParityLayout::of_object(layout.object_len_bytes()).map(|found| found.shard_len_bytes),
+                    Some(layout.shard_len_bytes)
+                );
+                assert_eq!(ParityLayout::of_object(body), None, "a body of {body} bytes");
+            }
+        }
+        for len in [0, 1, 4095, 4096, 1 << 20, 32 << 20, 512 << 20] {
+            assert_eq!(ParityLayout::of_object(len), None, "{len}");
+        }
+    }
+
+    #[test]
+    fn a_full_pack_outlasts_a_burst_of_three_shards() {
+        for (body, burst) in [(32 << 20, 3 << 19), (1 << 20, 3 << 14), (256 << 10, 3 << 12)] {
+            assert_eq!(ParityLayout::of_body(body).burst_len_bytes(), burst + 1, "{body}");
+        }
+    }
+
+    #[test]
     fn tables_are_found_from_their_end_and_any_flip_or_cut_is_noticed() {
         let table = table(100_000);
         let bytes = [&b"before"[..], &table.encode()].concat();
@@ -308,6 +363,31 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn any_length_of_an_object_leads_back_to_its_shards(body in 1..1u64 << 29) {
+            let layout = ParityLayout::of_body(body);
+            let found = ParityLayout::of_object(layout.object_len_bytes());
+            prop_assert!(found.is_some_and(|found| {
+                (found.shard_len_bytes, found.data_shards) == (layout.shard_len_bytes, layout.data_shards)
+                    && found.object_len_bytes() == layout.object_len_bytes()
+            }), "{:?} {:?}", found, layout);
+            prop_assert!(ParityLayout::of_body(body + 1).object_len_bytes() >= layout.object_len_bytes());
+        }
+
+        #[test]
+        fn a_burst_touches_four_shards_and_one_byte_more_can_touch_five(body in 1..1u64 << 22) {
+            let layout = ParityLayout::of_body(body);
+            let burst = layout.burst_len_bytes();
+            prop_assert!(burst >= 2 * layout.shard_len_bytes && burst <= 3 * layout.shard_len_bytes + 8192);
+            let touched = |start: u64, len: u64| {
+                let parts = (0..layout.shards()).map(|number| layout.shard(number));
+                parts.filter(|part| part.start < start + len && part.end > start).count()
+            };
+            let last = |number: u64| layout.shard(number).end - 1;
+            prop_assert!((0..layout.shards()).all(|number| touched(last(number), burst) <= 4));
+            prop_assert!((0..layout.shards()).any(|number| touched(last(number), burst + 1) == 5));
+        }
+
         #[test]
         fn hostile_bytes_do_not_panic(mut bytes in proptest::collection::vec(any::<u8>(), 0..400), body in any::<u64>()) {
             drop(ParityTable::decode_end(&bytes));

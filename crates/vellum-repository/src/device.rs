@@ -41,6 +41,14 @@ impl Repository {
         self
     }
 
+    /// Who this process writes as.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Randomness`].
+    pub fn device_id(&self) -> Result<DeviceId, RepositoryError> {
+        Ok(self.device()?.id())
+    }
+
     /// The device that this process writes as.
     pub(crate) fn device(&self) -> Result<Device, RepositoryError> {
         let key = match &self.device_name {

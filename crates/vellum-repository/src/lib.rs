@@ -41,6 +41,7 @@ mod slots;
 mod snapshots;
 mod tombstones;
 mod upload;
+mod verification;
 mod verify;
 
 pub use create::{CreateOptions, Created, NewSlot};
@@ -60,6 +61,7 @@ pub use repair::BrokenCopies;
 pub use slots::SlotSummary;
 pub use snapshots::{Snapshot, Snapshots};
 pub use tombstones::{Removal, Tombstone};
+pub use verification::Verifications;
 pub use verify::{Copies, Damage, PackVerdict};
 
 /// Bytes from the operating system's generator.

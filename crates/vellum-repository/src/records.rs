@@ -1,4 +1,4 @@
-//! Small sealed objects, and second copies: how records of the deletion protocol are put, found and read.
+//! Small sealed objects, and second copies: how records that only a seal protects are put, found and read.
 
 use crate::RepositoryError;
 use crate::memory_faults::{Stage, pass};
@@ -61,7 +61,7 @@ impl Repository {
         id: ObjectId,
     ) -> Result<Vec<u8>, RepositoryError> {
         let name = ObjectName::new(kind, id);
-        let bytes = self.read_either(&name, limits::RECORD_LEN_BYTES_MAX)?;
+        let bytes = self.read_either(&name, len_bytes_max(record))?;
         self.open_record(name, record, &bytes)
     }
 
@@ -96,5 +96,12 @@ impl Repository {
         let mut bytes = header.encode(magic).to_vec();
         seal(self.class().keys(), &header, &plain, &mut bytes);
         Ok(bytes)
+    }
+}
+
+const fn len_bytes_max(record: RecordKind) -> u64 {
+    match record {
+        RecordKind::Intent | RecordKind::Condemned | RecordKind::Fence => limits::RECORD_LEN_BYTES_MAX,
+        RecordKind::Verification => limits::VERIFICATION_LEN_BYTES_MAX,
     }
 }

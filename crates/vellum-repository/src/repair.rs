@@ -83,17 +83,23 @@ impl Repository {
             }
     }
 
-    /// Stores a copy anew from the other. The caller syncs.
+    /// Stores a copy anew from the other. The caller syncs. False when somebody has deleted both meanwhile.
     ///
     /// # Errors
     /// [`RepositoryError::Damaged`] when the other is damaged by now, or [`RepositoryError::Storage`].
-    pub fn mend_copy(&self, name: &ObjectName) -> Result<(), RepositoryError> {
+    pub fn mend_copy(&self, name: &ObjectName) -> Result<bool, RepositoryError> {
         let first = WITH_COPIES.into_iter().find(|(kind, _)| *kind == name.kind || kind.mirror() == Some(name.kind));
         let (kind, len_bytes_max) = first.expect("only kinds with copies have broken ones");
-        let bytes = self.read_either(&ObjectName::new(kind, name.id), len_bytes_max)?;
+        let bytes = match self.read_either(&ObjectName::new(kind, name.id), len_bytes_max) {
+            Err(error) if is_missing(&error) && !self.names_of_either(kind)?.contains_key(&name.id) => {
+                return Ok(false);
+            }
+            read => read?,
+        };
         reach(Point::RepairCopyBeforeReplace)?;
         self.storage().replace_damaged(name, &bytes)?; // I18
-        reach(Point::RepairCopyReplaced)
+        reach(Point::RepairCopyReplaced)?;
+        Ok(true)
     }
 
     /// Whether a pack is what its name says, to the last byte; gives its length.

@@ -94,6 +94,8 @@ struct State {
     is_crashed: bool,
     faults: Vec<(DiskFault, u64)>,
     trace: Vec<String>,
+    /// The disk at each change since recording began, as if the power went during it.
+    cuts: Option<Vec<State>>,
 }
 
 #[derive(Debug, Clone)]
@@ -131,6 +133,7 @@ impl Default for State {
             is_crashed: false,
             faults: Vec::new(),
             trace: Vec::new(),
+            cuts: None,
         }
     }
 }
@@ -173,6 +176,29 @@ impl SimDisk {
         lock(&self.state).is_crashed = true;
     }
 
+    /// From now on keeps the disk of every change, as [`SimDisk::crash_at`] leaves it there: one run gives them all.
+    pub fn record_cuts(&self) {
+        lock(&self.state).cuts = Some(Vec::new());
+    }
+
+    /// What was recorded, in order, with the disk as it is now as the last.
+    #[must_use]
+    pub fn take_cuts(&self) -> Vec<Self> {
+        let mut state = lock(&self.state);
+        let mut cuts = state.cuts.take().unwrap_or_default();
+        cuts.push(state.clone());
+        cuts.into_iter().map(|state| Self { state: Arc::new(Mutex::new(state)) }).collect()
+    }
+
+    /// A hash of every name and content. Of files in folders with the name `junk` only the names count: what is in them
+    /// nobody reads.
+    #[must_use]
+    pub fn print(&self, junk: &str) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new();
+        lock(&self.state).print(0, junk, &mut hasher);
+        hasher.finalize().into()
+    }
+
     /// Whether the power was cut.
     #[must_use]
     pub fn is_crashed(&self) -> bool {
@@ -210,9 +236,15 @@ impl SimDisk {
         &self,
         operation: DiskOperation,
         what: &str,
-        change: impl FnOnce(&mut State, Manner) -> io::Result<T>,
+        change: impl Fn(&mut State, Manner) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut state = lock(&self.state);
+        if operation.is_change() && !state.is_crashed && state.cuts.is_some() {
+            let mut cut = State { nodes: state.nodes.clone(), clock: state.clock, ..State::default() };
+            cut.writer_count = state.writer_count;
+            drop(change(&mut cut, Manner::Crashing));
+            state.cuts.get_or_insert_default().push(cut);
+        }
         let verdict = state.begin(operation, what)?;
         if let Verdict::Delay(time) = verdict {
             drop(state);
@@ -345,6 +377,29 @@ impl State {
         let nodes = self.nodes.iter().map(|node| node.crash(fate)).collect();
         let survived = Self { nodes, clock: self.clock, writer_count: self.writer_count, ..Self::default() };
         SimDisk { state: Arc::new(Mutex::new(survived)) }
+    }
+}
+
+impl State {
+    /// Every name below a folder with what is in it, into `hasher`; contents below a folder `junk` count for nothing.
+    fn print(&self, folder: usize, junk: &str, hasher: &mut blake3::Hasher) {
+        let Node::Folder(folder) = &self.nodes[folder] else { return };
+        for (name, at) in &folder.volatile {
+            hasher.update(&(name.len() as u64).to_le_bytes()).update(name.as_bytes());
+            match &self.nodes[*at] {
+                Node::Folder(below) if name == junk => {
+                    for name in below.volatile.keys() {
+                        hasher.update(name.as_bytes()).update(b"/");
+                    }
+                }
+                Node::Folder(_) => self.print(*at, junk, hasher),
+                Node::File(file) => {
+                    hasher.update(&(file.volatile.len() as u64).to_le_bytes());
+                    hasher.update(&file.volatile);
+                }
+            }
+        }
+        hasher.update(&u64::MAX.to_le_bytes());
     }
 }
 

@@ -1,22 +1,36 @@
 //! Checking a repository: small objects with their copies, catalogs and packs, on request every byte, then every tree and file of
 //! every snapshot, so that damage is told by what it costs.
 
-use crate::content::DistinctChunks;
+mod drill;
+mod parity;
+mod sample;
+
 use crate::losses::{Losses, folder_hash, look_at_packs};
 use crate::tree_reader::{TreeWalk, root_content};
 use crate::{Context, Error};
+use drill::{Drill, Tried, Wrong};
+use sample::choose;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::atomic::Ordering;
-use vellum_format::content::{ChunkKind, Content};
-use vellum_format::tree::Node;
+use vellum_format::content::Content;
+use vellum_format::snapshot::Timestamp;
+use vellum_format::tree::{Entry, Node};
+use vellum_format::verification::{CheckRun, Reach};
 use vellum_format::{ObjectId, ObjectKind, ObjectName};
 use vellum_repository::{
     Damage, FrameCache, FrameId, FrameReader, HeadCode, HistoryFinding, KnownBy, Place, Repository, RepositoryError,
-    Snapshot,
+    Snapshot, Verifications,
 };
+
+pub use drill::{RestoreTest, RestoreTestReport};
+pub use parity::ParityCover;
+pub use sample::{Coverage, coverage};
 
 /// Findings that are kept; further ones are only counted.
 const FINDINGS_KEPT_MAX: usize = 10_000;
+
+/// Nothing counts as recorded before it.
+const LONG_AGO: Timestamp = Timestamp { seconds: i64::MIN, nanoseconds: 0 };
 
 /// How often what was found is looked for again, as long as some of it is not found any more.
 const SECOND_LOOKS_MAX: usize = 8;
@@ -28,10 +42,12 @@ const MISSING: &str = "it is missing";
 #[derive(Debug, Clone, Default)]
 #[non_exhaustive]
 pub struct CheckOptions {
+    /// The time: the library reads no clock. Without it nothing of earlier checks counts, and nothing is recorded.
+    pub now: Option<Timestamp>,
     /// Which packs are read and verified byte by byte.
     pub read_data: ReadData,
-    /// How many files, chosen at random, are read as a restore would.
-    pub restore_test: usize,
+    /// Files that are restored to try it, if any.
+    pub restore_test: Option<RestoreTest>,
     /// The code of a record that history must reach to.
     pub head: Option<HeadCode>,
     /// Takes what is wrong with history for how things are, and remembers that on this machine.
@@ -46,8 +62,10 @@ pub enum ReadData {
     None,
     /// Every one.
     All,
-    /// This share, chosen at random, in percent.
+    /// This share of all bytes, in percent: the packs that were read longest ago, those that never were first.
     Percent(f64),
+    /// At least so many bytes, of the same packs.
+    Bytes(u64),
     /// The n-th of m parts, counted from 1; m runs with the same m read everything.
     Part(u32, u32),
 }
@@ -87,17 +105,26 @@ pub struct CheckReport {
     /// Catalogs and snapshots of which only one copy is there and that no acknowledged snapshot is known to need: left
     /// by an interrupted backup or a running one. Harmless; the next backup stores the other copy.
     pub copies_missing: u64,
-    /// Files that were read as a restore would.
-    pub files_tested: u64,
+    /// What restoring files to try it showed.
+    pub restore_test: RestoreTestReport,
     /// The code of history's newest record.
     pub head_code: Option<HeadCode>,
     /// Whether this machine remembered nothing of this repository's history, and so cannot tell an older state.
     pub is_first_sight: bool,
     /// What was wrong with history and was accepted.
     pub accepted: Vec<HistoryFinding>,
+    /// When packs were verified, by this check and earlier ones.
+    pub coverage: Coverage,
+    /// What damage packs outlast.
+    pub parity: ParityCover,
+    /// Whether the repository remembers what this check read.
+    pub is_recorded: bool,
+    /// Why the repository could not remember what this check read, if it could not. Nothing depends on it.
+    pub not_recorded: Option<String>,
 }
 
-/// Checks a repository. It changes nothing there.
+/// Checks a repository. When it reads packs or restores files, and is told the time, it leaves a record of that and
+/// removes earlier ones; it changes nothing else.
 ///
 /// # Errors
 /// [`Error::Repository`] when the storage cannot be read at all, or history does not reach to the given head; damage
@@ -122,6 +149,7 @@ pub fn check(repository: &Repository, options: &CheckOptions, context: &Context)
             break;
         }
     }
+    checker.remember(options)?;
     Ok(checker.report)
 }
 
@@ -137,6 +165,20 @@ struct Checker<'a> {
     read: BTreeMap<ObjectId, Damage>,
     /// What reading files as a restore would found.
     tested: Vec<Finding>,
+    /// Packs that catalogs list, and packs that are there with their lengths.
+    listed: BTreeSet<ObjectId>,
+    stored: BTreeMap<ObjectId, u64>,
+    /// What earlier checks left.
+    known: Verifications,
+    /// Packs that this one read, each with whether it was undamaged.
+    readings: BTreeMap<ObjectId, bool>,
+}
+
+/// A file to be restored for a test; its path has no slash before it.
+struct ChosenFile<'a> {
+    snapshot: &'a Snapshot,
+    path: Vec<u8>,
+    entry: Entry,
 }
 
 /// What snapshots were found to need.
@@ -172,16 +214,20 @@ impl<'a> Checker<'a> {
             needed: Needed::default(),
             read: BTreeMap::new(),
             tested: Vec::new(),
+            listed: BTreeSet::new(),
+            stored: BTreeMap::new(),
+            known: Verifications::default(),
+            readings: BTreeMap::new(),
         }
     }
 
     /// Looks at everything.
     fn look(&mut self, options: &CheckOptions) -> Result<(), Error> {
-        let missing = self.check_small_objects()?;
+        let missing = self.check_small_objects(options)?;
         self.check_packs(options)?;
         let snapshots = self.check_history(options)?;
         self.check_snapshots(&snapshots)?;
-        self.test_files(&snapshots, options.restore_test)?;
+        self.test_files(&snapshots, options)?;
         self.judge_missing_copies(&missing)?;
         self.tell_healed()
     }
@@ -191,15 +237,15 @@ impl<'a> Checker<'a> {
         self.report = CheckReport {
             packs_read: self.report.packs_read,
             bytes_read: self.report.bytes_read,
-            files_tested: self.report.files_tested,
+            restore_test: std::mem::take(&mut self.report.restore_test),
             accepted: std::mem::take(&mut self.report.accepted),
             ..CheckReport::default()
         };
         (self.seen, self.needed) = (HashSet::new(), Needed::default());
-        let missing = self.check_small_objects()?;
-        let (_, stored) = self.count_packs()?;
-        self.read.retain(|pack, _| stored.contains_key(pack));
-        self.losses.retain_packs(|pack| stored.contains_key(pack));
+        let missing = self.check_small_objects(options)?;
+        self.count_packs()?;
+        self.read.retain(|pack, _| self.stored.contains_key(pack));
+        self.losses.retain_packs(|pack| self.stored.contains_key(pack));
         self.blame_packs()?;
         let snapshots = self.check_history(&CheckOptions { accept_history: false, ..options.clone() })?;
         self.check_snapshots(&snapshots)?;
@@ -215,8 +261,8 @@ impl<'a> Checker<'a> {
         self.tell_healed()
     }
 
-    /// Config, keys, catalogs, tombstones, and which of the copies are missing.
-    fn check_small_objects(&mut self) -> Result<Vec<ObjectName>, Error> {
+    /// Config, keys, catalogs, tombstones, what earlier checks left, and which of the copies are missing.
+    fn check_small_objects(&mut self, options: &CheckOptions) -> Result<Vec<ObjectName>, Error> {
         let copies = self.repository.verify_copies()?;
         for damage in copies.damage {
             self.damage(damage);
@@ -229,6 +275,10 @@ impl<'a> Checker<'a> {
             }
         }
         for damage in self.repository.verify_tombstones()? {
+            self.damage(damage);
+        }
+        self.known = self.repository.verifications(options.now.unwrap_or(LONG_AGO))?;
+        for damage in std::mem::take(&mut self.known.damage) {
             self.damage(damage);
         }
         Ok(copies.missing)
@@ -278,27 +328,33 @@ impl<'a> Checker<'a> {
     }
 
     /// The packs that catalogs list, and those that are there with their lengths.
-    fn count_packs(&mut self) -> Result<(BTreeSet<ObjectId>, BTreeMap<ObjectId, u64>), Error> {
-        let listed: BTreeSet<ObjectId> = self.repository.catalogued_packs().into_iter().map(|(pack, _)| pack).collect();
-        let stored = self.repository.names(ObjectKind::Pack)?;
-        self.report.packs = listed.len() as u64;
-        self.report.packs_unlisted = stored.keys().filter(|pack| !listed.contains(pack)).count() as u64;
-        Ok((listed, stored))
+    fn count_packs(&mut self) -> Result<(), Error> {
+        let listed = self.repository.catalogued_packs();
+        self.stored = self.repository.names(ObjectKind::Pack)?;
+        let there = listed.iter().filter(|(pack, _)| self.stored.contains_key(pack));
+        self.report.parity = ParityCover::of(there.map(|(_, len_bytes)| *len_bytes));
+        self.listed = listed.into_iter().map(|(pack, _)| pack).collect();
+        self.report.packs = self.listed.len() as u64;
+        self.report.packs_unlisted = self.stored.keys().filter(|pack| !self.listed.contains(pack)).count() as u64;
+        Ok(())
     }
 
     fn check_packs(&mut self, options: &CheckOptions) -> Result<(), Error> {
-        let (listed, stored) = self.count_packs()?;
-        let chosen: Vec<(ObjectId, u64)> = choose(stored.into_iter().collect(), options.read_data)?;
+        self.count_packs()?;
+        let chosen = choose(&self.stored, options.read_data, &self.known)?;
         self.context.progress.add_total(chosen.len() as u64, chosen.iter().map(|(_, len)| len).sum());
         self.context.progress.scan_finished.store(true, Ordering::Relaxed);
         let verify = |reader: &mut FrameReader, id| self.repository.verify_pack(reader, id);
         for (id, verdict) in look_at_packs(&chosen, self.context, verify)? {
+            if matches!(&verdict, Ok(_) | Err(RepositoryError::Damaged { .. })) {
+                self.readings.insert(id, verdict.is_ok());
+            }
             match verdict {
                 Ok(verdict) => {
                     self.report.packs_read += 1;
                     self.report.bytes_read += verdict.len_bytes;
                 }
-                Err(_) if !listed.contains(&id) => {} // an interrupted backup's; nothing refers to it
+                Err(_) if !self.listed.contains(&id) => {} // an interrupted backup's; nothing refers to it
                 Err(RepositoryError::Damaged { object, reason }) => {
                     self.read.insert(id, self.losses.add_pack(Damage { object, reason })?);
                 }
@@ -306,6 +362,29 @@ impl<'a> Checker<'a> {
             }
         }
         self.blame_packs()
+    }
+
+    /// Leaves what was read to later checks, and tells what is known by now.
+    fn remember(&mut self, options: &CheckOptions) -> Result<(), Error> {
+        let report = &mut self.report;
+        let Some(time) = options.now else { return Ok(()) };
+        if !self.readings.is_empty() || report.restore_test.files > 0 {
+            let reach = match options.read_data {
+                ReadData::None => Reach::Structure,
+                ReadData::All => Reach::EveryByte,
+                _ => Reach::Sample,
+            };
+            let (files_restored, findings) = (report.restore_test.files, report.finding_count);
+            let device = self.repository.device_id()?;
+            let run = CheckRun { time, device, reach, files_restored, findings };
+            self.known.add(run, &self.readings);
+            let recorded = self.repository.record_check(run, &self.readings);
+            report.is_recorded = recorded.is_ok();
+            report.not_recorded = recorded.err().map(|error| error.to_string());
+        }
+        let there = self.stored.keys().filter(|pack| self.listed.contains(pack));
+        report.coverage = Coverage::of(there, &self.known);
+        Ok(())
     }
 
     /// Finds what reading packs found, and the frames that this costs.
@@ -418,21 +497,43 @@ impl<'a> Checker<'a> {
         }
     }
 
-    /// Reads files chosen at random through the code that restores.
-    fn test_files(&mut self, snapshots: &[Snapshot], count: usize) -> Result<(), Error> {
-        if count == 0 {
-            return Ok(());
+    /// Restores files chosen at random, and compares them.
+    fn test_files(&mut self, snapshots: &[Snapshot], options: &CheckOptions) -> Result<(), Error> {
+        let Some(test) = &options.restore_test else { return Ok(()) };
+        let mut drill = Drill::new(self.repository, self.context, test);
+        for ChosenFile { snapshot, path, entry } in self.choose_files(snapshots, test.files)? {
+            self.context.check_cancelled()?;
+            let wrong = match drill.try_file(snapshot, &path, &entry)? {
+                Tried::Done(wrong) => wrong,
+                Tried::NotWritten(reason) => {
+                    drill.report.not_written.push(reason);
+                    continue;
+                }
+            };
+            for wrong in wrong {
+                let costs = Some((snapshot.id, path.clone()));
+                let finding = match wrong {
+                    Wrong::Unreadable(error) => as_finding(error, costs)?,
+                    Wrong::Differs(reason) => Finding { object: None, path: costs, reason },
+                };
+                self.find(finding.clone());
+                self.tested.push(finding);
+            }
         }
-        let repository = self.repository;
+        self.report.restore_test = drill.report;
+        Ok(())
+    }
+
+    /// So many files of all snapshots, each as likely as any other; what folders with equal content hold counts once.
+    fn choose_files<'s>(&self, snapshots: &'s [Snapshot], count: usize) -> Result<Vec<ChosenFile<'s>>, Error> {
         let cache = FrameCache::strict(16);
         let mut random = Random::new()?;
-        let mut chosen: Vec<(ObjectId, Vec<u8>, Content)> = Vec::new();
+        let mut chosen = Vec::new();
         let mut met = 0u64;
-        // Folders with equal content hold equal files.
         let mut seen = HashSet::new();
         for snapshot in snapshots {
             let Ok(root) = root_content(snapshot) else { continue };
-            let mut walk = TreeWalk::new(repository, &cache, &root);
+            let mut walk = TreeWalk::new(self.repository, &cache, &root);
             while let Some(step) = walk.next() {
                 self.context.check_cancelled()?;
                 let Ok(step) = step else { continue };
@@ -441,9 +542,11 @@ impl<'a> Checker<'a> {
                 {
                     walk.skip_folder();
                 }
-                let Node::File { content, .. } = step.entry.node else { continue };
+                if !matches!(step.entry.node, Node::File { .. }) {
+                    continue;
+                }
                 met += 1;
-                let candidate = (snapshot.id, step.path, content);
+                let candidate = ChosenFile { snapshot, path: step.path, entry: step.entry };
                 if chosen.len() < count {
                     chosen.push(candidate);
                 } else if let Some(place) = chosen.get_mut(usize::try_from(random.below(met)).unwrap_or(usize::MAX)) {
@@ -451,21 +554,7 @@ impl<'a> Checker<'a> {
                 }
             }
         }
-        let cache = FrameCache::new(4);
-        for (snapshot, path, content) in chosen {
-            self.context.check_cancelled()?;
-            self.report.files_tested += 1;
-            let read = DistinctChunks::visit(repository, &cache, &content, &mut |kind, chunk| match kind {
-                ChunkKind::List => Ok(()),
-                kind => repository.read_chunk(&cache, kind, chunk).map(drop),
-            });
-            if let Err(error) = read {
-                let finding = as_finding(error, Some((snapshot, path)))?;
-                self.find(finding.clone());
-                self.tested.push(finding);
-            }
-        }
-        Ok(())
+        Ok(chosen)
     }
 }
 
@@ -487,30 +576,6 @@ fn reason(finding: &HistoryFinding) -> String {
         HistoryFinding::Shortened { .. } => format!("{MISSING}, although later history knows it"),
         other => other.to_string(),
     }
-}
-
-fn choose(packs: Vec<(ObjectId, u64)>, which: ReadData) -> Result<Vec<(ObjectId, u64)>, Error> {
-    Ok(match which {
-        ReadData::None => Vec::new(),
-        ReadData::All => packs,
-        ReadData::Part(part, parts) => {
-            let of = |id: &ObjectId| id.as_bytes().first_chunk().map_or(0, |start| u32::from_le_bytes(*start));
-            packs.into_iter().filter(|(id, _)| of(id) % parts.max(1) == part.saturating_sub(1)).collect()
-        }
-        ReadData::Percent(percent) => {
-            let mut random = Random::new()?;
-            let mut keyed: Vec<(u64, (ObjectId, u64))> = packs.into_iter().map(|pack| (random.next(), pack)).collect();
-            keyed.sort_unstable();
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                clippy::cast_precision_loss,
-                reason = "a count of packs, rounded up"
-            )]
-            let count = (keyed.len() as f64 * percent.clamp(0.0, 100.0) / 100.0).ceil() as usize;
-            keyed.into_iter().take(count).map(|(_, pack)| pack).collect()
-        }
-    })
 }
 
 /// Numbers for choosing samples; unpredictable, so that nobody can prepare for them.

@@ -44,7 +44,10 @@ mod stats;
 mod tree_reader;
 
 pub use backup::{BackupOptions, BackupReport, Excludes, backup, backup_stream};
-pub use check::{CheckOptions, CheckReport, Finding, ReadData, check};
+pub use check::{
+    CheckOptions, CheckReport, Coverage, Finding, ParityCover, ReadData, RestoreTest, RestoreTestReport, check,
+    coverage,
+};
 pub use content::{read_stream, write_stream};
 pub use context::{CancelToken, Context, Event, EventSink, FileChange, Problem, Progress};
 pub use error::Error;

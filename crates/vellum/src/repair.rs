@@ -105,8 +105,9 @@ pub fn repair_index(
     // A session, because a catalog that comes back while a prune removes it has to be expected by that prune (I22).
     let session = repository.begin(&options.session())?;
     for name in broken.mendable {
-        repository.mend_copy(&name)?;
-        report.mended.push(name);
+        if repository.mend_copy(&name)? {
+            report.mended.push(name);
+        }
     }
     repository.adopt_all()?;
     drop(session.seal()?);
@@ -167,8 +168,9 @@ pub fn repair_snapshots(
     let broken = repository.broken_copies(|kind| kind == ObjectKind::Snapshot)?;
     broken.lost.into_iter().for_each(|damage| report.find(damage));
     for name in broken.mendable {
-        repository.mend_copy(&name)?;
-        report.mended.push(name);
+        if repository.mend_copy(&name)? {
+            report.mended.push(name);
+        }
     }
     if !report.mended.is_empty() {
         repository.storage().sync().map_err(RepositoryError::from)?;

@@ -24,7 +24,9 @@ use vellum_format::ObjectName;
 use vellum_format::content::Content;
 use vellum_format::limits::{PATH_LEN_BYTES_MAX, TREE_DEPTH_MAX};
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
-use vellum_repository::{FrameCache, Repository};
+use vellum_repository::{FrameCache, Repository, Snapshot};
+
+pub(crate) use verify::{difference, open_file};
 
 /// What to do with entries that are in the target already.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -162,10 +164,21 @@ pub fn restore(
     check_target(target, options)?;
     repository.refresh()?;
     let snapshot = find_snapshot(repository, snapshot, &options.filter)?;
+    restore_snapshot(repository, &snapshot, target, options, context)
+}
+
+/// Restores a snapshot that was read already, from an index that is up to date.
+pub(crate) fn restore_snapshot(
+    repository: &Repository,
+    snapshot: &Snapshot,
+    target: &Path,
+    options: &RestoreOptions,
+    context: &Context,
+) -> Result<RestoreReport, Error> {
     let cache = FrameCache::new(16);
     let start = match &options.subfolder {
-        None => Start { content: root_content(&snapshot)?, only: None, metadata: None, path: Vec::new() },
-        Some(path) => start_at(repository, &cache, &snapshot, path)?,
+        None => Start { content: root_content(snapshot)?, only: None, metadata: None, path: Vec::new() },
+        Some(path) => start_at(repository, &cache, snapshot, path)?,
     };
     let run = Run {
         repository,
@@ -185,14 +198,14 @@ pub fn restore(
             Some(TargetFolder::create_root(target).map_err(|source| Error::Target { path: target.into(), source })?)
         }
     };
-    let verified = start.content.clone();
+    let restored = start.clone();
     restorer.restore_all(root.as_ref(), start)?;
     let Restorer { others, skipped, deleted, .. } = restorer;
     if let Some(root) = &root {
         // Delayed write errors surface here and nowhere else.
         root.sync_file_system().map_err(|source| Error::Target { path: target.into(), source })?;
         if options.verify {
-            verify::verify(&run, &cache, target, &verified)?;
+            verify::verify(&run, &cache, target, &restored)?;
         }
     }
     let problems = run.problems.into_inner().unwrap_or_else(PoisonError::into_inner);
@@ -213,6 +226,7 @@ pub fn restore(
 }
 
 /// Where in the snapshot a restore starts.
+#[derive(Clone)]
 struct Start {
     content: Content,
     /// A single entry of that folder, when the path names no folder.
@@ -222,12 +236,7 @@ struct Start {
     path: Vec<u8>,
 }
 
-fn start_at(
-    repository: &Repository,
-    cache: &FrameCache,
-    snapshot: &vellum_repository::Snapshot,
-    path: &[u8],
-) -> Result<Start, Error> {
+fn start_at(repository: &Repository, cache: &FrameCache, snapshot: &Snapshot, path: &[u8]) -> Result<Start, Error> {
     let path: Vec<u8> = match path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect::<Vec<_>>() {
         parts if parts.is_empty() => Vec::new(),
         parts => [b"/", &parts.join(&b'/')[..]].concat(),

@@ -12,6 +12,7 @@ use vellum::format::repository_config::{ChunkerConfig, ClassConfig, RepositoryCo
 use vellum::format::snapshot::{self, DeviceCertificate, Root, SnapshotManifest, Summary, Timestamp};
 use vellum::format::tombstone::{self, TombstoneManifest};
 use vellum::format::tree::{Entry, EntryName, LinkGroup, Metadata, Node};
+use vellum::format::verification::{CheckRun, PackReading, Reach, Verification};
 use vellum::format::{
     Bytes, ChunkId, DeviceId, Digest, FixedBytes, ObjectId, ObjectKind, ObjectName, RepositoryId, SealedHeader,
     padme_len,
@@ -40,6 +41,7 @@ pub(crate) fn text() -> String {
         snapshots(),
         tombstones(),
         deletion(),
+        verifications(),
         configs(),
         key_manifests(),
     ];
@@ -233,6 +235,20 @@ fn deletion() -> Encodings {
         ("fence/raised".into(), raised.encode()),
         ("fence/closed".into(), closed.encode()),
     ]
+}
+
+fn verifications() -> Encodings {
+    let run =
+        |reach, files_restored, findings| CheckRun { time: CREATED, device: DEVICE, reach, files_restored, findings };
+    let reading = |name: &[u8], run, is_whole| PackReading { pack: ObjectId::of(name), run, is_whole };
+    let mut packs = vec![reading(b"one", 0, true), reading(b"two", 1, true), reading(b"three", 1, false)];
+    packs.sort();
+    let runs = vec![run(Reach::EveryByte, 0, 0), run(Reach::Sample, 5, 1), run(Reach::Structure, 2, 0)];
+    let named = |name: &str, record: Verification| {
+        assert_eq!(Verification::decode(&record.encode()).as_ref(), Ok(&record));
+        (format!("verification/{name}"), record.encode())
+    };
+    vec![named("empty", Verification::default()), named("packs", Verification { runs, packs })]
 }
 
 fn snapshots() -> Encodings {

@@ -81,7 +81,7 @@ pub(crate) fn run(bench: &Bench) -> Result<bool, Failure> {
             None => return Ok(false),
         },
     };
-    let count = bench.arguments.count.unwrap_or(4_000).min(cases.len() as u64);
+    let count = bench.arguments.count.unwrap_or(3_000).min(cases.len() as u64);
     println!("calls: {count} of {} possible faults", cases.len());
     let run = |series: &mut Series<'_>| inject(series, &cases);
     let plan = Plan { name: "calls".to_owned(), count, series_len: SERIES_LEN, run: &run };

@@ -7,8 +7,10 @@ use crate::render::human;
 use crate::render::json::{CheckLine, FindingLine, Line};
 use crate::render::progress::ProgressDisplay;
 use crate::report::Failure;
+use crate::time;
+use crate::units::count;
 use std::time::Instant;
-use vellum::{CheckOptions, HistoryFinding, ReadData};
+use vellum::{CheckOptions, HistoryFinding, ReadData, RestoreTest};
 
 /// Looks for damage and names what it costs.
 pub(super) fn run(invocation: &Invocation, args: &CheckArgs) -> Result<ExitCode, Failure> {
@@ -18,7 +20,13 @@ pub(super) fn run(invocation: &Invocation, args: &CheckArgs) -> Result<ExitCode,
         (false, Some(sample)) => sample,
         (false, None) => ReadData::None,
     };
-    options.restore_test = args.restore_test;
+    options.now = Some(time::now());
+    let scratch = (args.restore_test > 0).then(scratch_folder).transpose()?;
+    options.restore_test = scratch.as_ref().map(|folder| RestoreTest {
+        files: args.restore_test,
+        scratch: folder.path().to_owned(),
+        host: Some(invocation.settings.host.clone()),
+    });
     options.head = args.head;
     options.accept_history = args.accept_history;
     let (repository, context) = invocation.open_for_operation()?;
@@ -52,9 +60,36 @@ pub(super) fn run(invocation: &Invocation, args: &CheckArgs) -> Result<ExitCode,
             false => output.result(&human::accepted(&report.accepted)),
         }
     }
+    if let Some(reason) = &report.not_recorded {
+        output.warn(&format!(
+            "which packs were read could not be recorded, so a later sample may read them again: {reason}"
+        ));
+    }
     match output.is_json {
         true => output.json(&Line::Check(CheckLine::new(&report, start.elapsed()))),
         false => output.summary(&human::check(&report, start.elapsed())),
     }
-    Ok(if report.finding_count == 0 { ExitCode::Complete } else { ExitCode::Damage })
+    let not_written = &report.restore_test.not_written;
+    if let Some(reason) = not_written.first() {
+        let files = count(not_written.len() as u64, "file");
+        output.warn(&format!("{files} could not be restored into the temporary folder, so not tested: {reason}"));
+    }
+    Ok(match (report.finding_count, not_written.is_empty()) {
+        (0, true) => ExitCode::Complete,
+        (0, false) => ExitCode::Failed,
+        _ => ExitCode::Damage,
+    })
+}
+
+/// A folder of this user only, which goes when it is dropped.
+fn scratch_folder() -> Result<tempfile::TempDir, Failure> {
+    tempfile::Builder::new().prefix("vellum-check-").tempdir().map_err(|error| {
+        Failure::new(
+            ExitCode::Failed,
+            "temporary_folder",
+            format!("cannot make a folder in {}: {error}", std::env::temp_dir().display()),
+            "a restore test needs a temporary folder; nothing was checked",
+            "set TMPDIR to a folder where you may write",
+        )
+    })
 }

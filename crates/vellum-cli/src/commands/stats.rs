@@ -6,7 +6,7 @@ use crate::invocation::Invocation;
 use crate::render::human;
 use crate::render::json::{Line, StatsLine};
 use crate::report::Failure;
-use crate::selection;
+use crate::{selection, time};
 use vellum::{Snapshot, Snapshots};
 
 /// Adds up the repository and the snapshots that are meant, or all.
@@ -34,10 +34,11 @@ pub(super) fn run(invocation: &Invocation, args: &StatsArgs) -> Result<ExitCode,
         }
     }
     let stats = vellum::stats(&repository, &snapshots, &context)?;
+    let coverage = vellum::coverage(&repository, time::now())?;
     selection::warn_of_healed(&repository, output);
     match output.is_json {
-        true => output.json(&Line::Stats(StatsLine::new(&stats))),
-        false => output.result(&human::stats(&stats)),
+        true => output.json(&Line::Stats(StatsLine::new(&stats, &coverage))),
+        false => output.result(&human::stats(&stats, &coverage)),
     }
     Ok(exit_code)
 }

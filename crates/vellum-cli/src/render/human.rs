@@ -7,8 +7,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 use vellum::format::tree::{Entry, Node};
 use vellum::{
-    BackupReport, CheckReport, Finding, HeadCode, HistoryFinding, Problem, PruneReport, RepairReport, RepairedSnapshot,
-    Repository, RepositoryStats, RestoreReport, SlotSummary, Snapshot,
+    BackupReport, CheckReport, Coverage, Finding, HeadCode, HistoryFinding, ParityCover, Problem, PruneReport,
+    RepairReport, RepairedSnapshot, Repository, RepositoryStats, RestoreReport, RestoreTestReport, SlotSummary,
+    Snapshot,
 };
 
 /// Rows with their columns aligned; the last column is not padded.
@@ -225,9 +226,9 @@ pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
             ),
         );
     }
-    if report.files_tested > 0 {
-        put(&mut text, format_args!("read {} as a restore would\n", count(report.files_tested, "file")));
-    }
+    put_restore_test(&mut text, &report.restore_test);
+    put_parity(&mut text, &report.parity);
+    put_coverage(&mut text, &report.coverage);
     if report.packs_unlisted > 0 {
         let packs = count(report.packs_unlisted, "pack");
         put(&mut text, format_args!("{packs} of interrupted or running backups, in no catalog; harmless\n"));
@@ -248,6 +249,54 @@ pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
         findings => put(&mut text, format_args!("damage was found: {}\n", count(findings, "finding"))),
     }
     text
+}
+
+/// What restoring files to try it showed.
+fn put_restore_test(text: &mut String, test: &RestoreTestReport) {
+    if test.files > 0 {
+        let (files, bytes) = (count(test.files, "file"), size(test.bytes));
+        put(text, format_args!("restored {files}, {bytes}, and compared them with their snapshots\n"));
+    }
+    if test.read_only > 0 {
+        put(text, format_args!("only read {}, too long to be restored for a test\n", count(test.read_only, "file")));
+    }
+    if test.with_source > 0 {
+        let files = count(test.with_source, "file");
+        put(text, format_args!("compared {files} with the source too, which had not changed\n"));
+    }
+}
+
+/// What damage packs outlast.
+fn put_parity(text: &mut String, parity: &ParityCover) {
+    if let Some((shortest, longest)) = parity.bursts {
+        let burst = match (size(shortest), size(longest)) {
+            (shortest, longest) if shortest == longest => format!("up to {longest}"),
+            (shortest, longest) => format!("up to {shortest} in the smallest pack and {longest} in the largest"),
+        };
+        let shards = ParityCover::SHARDS;
+        put(text, format_args!("parity heals any {shards} damaged shards of a pack, or a burst of {burst}\n"));
+    }
+    if parity.packs_without > 0 {
+        put(text, format_args!("{} without parity: damage in them stays\n", count(parity.packs_without, "pack")));
+    }
+}
+
+/// When the packs of a repository were verified.
+fn put_coverage(text: &mut String, coverage: &Coverage) {
+    if let Some(time) = coverage.fully_verified {
+        put(text, format_args!("last fully verified on {}\n", local(time)));
+    }
+    if coverage.never_read > 0 {
+        let packs = count(coverage.packs, "pack");
+        put(text, format_args!("{} of {packs} never verified\n", coverage.never_read));
+    }
+    if coverage.damaged > 0 {
+        let packs = count(coverage.packs, "pack");
+        put(text, format_args!("{} of {packs} damaged when last read\n", coverage.damaged));
+    }
+    if let Some(time) = coverage.restore_tested {
+        put(text, format_args!("last restore test on {}\n", local(time)));
+    }
 }
 
 /// What a repair did.
@@ -343,11 +392,11 @@ pub(crate) fn slots(slots: &[SlotSummary]) -> String {
 }
 
 /// What a repository holds.
-pub(crate) fn stats(stats: &RepositoryStats) -> String {
+pub(crate) fn stats(stats: &RepositoryStats, coverage: &Coverage) -> String {
     let row = |name: &str, value: String| vec![name.to_owned(), value];
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     let ratio = stats.restore_bytes as f64 / stats.stored_bytes.max(1) as f64;
-    table(&[
+    let mut text = table(&[
         row("snapshots", stats.snapshots.to_string()),
         row("files in them", stats.files.to_string()),
         row("restored size", size(stats.restore_bytes)),
@@ -355,7 +404,9 @@ pub(crate) fn stats(stats: &RepositoryStats) -> String {
         row("packs", stats.packs.to_string()),
         row("stored size", size(stats.stored_bytes)),
         row("ratio", format!("{ratio:.1} : 1")),
-    ])
+    ]);
+    put_coverage(&mut text, coverage);
+    text
 }
 
 fn put(text: &mut String, arguments: std::fmt::Arguments<'_>) {

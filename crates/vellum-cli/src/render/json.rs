@@ -13,8 +13,8 @@ use std::time::Duration;
 use vellum::format::snapshot::Summary;
 use vellum::format::tree::{Entry, Node};
 use vellum::{
-    BackupReport, CheckReport, FileChange, Finding, HeadCode, HistoryFinding, Problem, PruneReport, RepairReport,
-    RepairedSnapshot, RepositoryStats, RestoreReport, SlotSummary, Snapshot,
+    BackupReport, CheckReport, Coverage, FileChange, Finding, HeadCode, HistoryFinding, ParityCover, Problem,
+    PruneReport, RepairReport, RepairedSnapshot, RepositoryStats, RestoreReport, SlotSummary, Snapshot,
 };
 
 /// One line.
@@ -313,9 +313,59 @@ pub(crate) struct CheckLine {
     copies_missing: u64,
     bytes_read: u64,
     files_tested: u64,
+    files_only_read: u64,
+    files_compared_with_source: u64,
+    files_not_tested: usize,
+    parity: ParityField,
+    coverage: CoverageField,
+    recorded: bool,
     head_code: Option<String>,
     history_accepted: usize,
     total_duration: f64,
+}
+
+/// What damage packs outlast.
+#[derive(Serialize)]
+struct ParityField {
+    packs_with: u64,
+    packs_without: u64,
+    shards: u64,
+    burst_bytes_smallest: Option<u64>,
+    burst_bytes_largest: Option<u64>,
+}
+
+impl ParityField {
+    fn new(parity: &ParityCover) -> Self {
+        Self {
+            packs_with: parity.packs_with,
+            packs_without: parity.packs_without,
+            shards: ParityCover::SHARDS,
+            burst_bytes_smallest: parity.bursts.map(|(shortest, _)| shortest),
+            burst_bytes_largest: parity.bursts.map(|(_, longest)| longest),
+        }
+    }
+}
+
+/// When the packs of a repository were verified.
+#[derive(Serialize)]
+struct CoverageField {
+    packs: u64,
+    packs_never_verified: u64,
+    packs_damaged: u64,
+    fully_verified: Option<String>,
+    restore_tested: Option<String>,
+}
+
+impl CoverageField {
+    fn new(coverage: &Coverage) -> Self {
+        Self {
+            packs: coverage.packs,
+            packs_never_verified: coverage.never_read,
+            packs_damaged: coverage.damaged,
+            fully_verified: coverage.fully_verified.map(rfc3339),
+            restore_tested: coverage.restore_tested.map(rfc3339),
+        }
+    }
 }
 
 impl CheckLine {
@@ -331,7 +381,13 @@ impl CheckLine {
             packs_unlisted: report.packs_unlisted,
             copies_missing: report.copies_missing,
             bytes_read: report.bytes_read,
-            files_tested: report.files_tested,
+            files_tested: report.restore_test.files,
+            files_only_read: report.restore_test.read_only,
+            files_compared_with_source: report.restore_test.with_source,
+            files_not_tested: report.restore_test.not_written.len(),
+            parity: ParityField::new(&report.parity),
+            coverage: CoverageField::new(&report.coverage),
+            recorded: report.is_recorded,
             head_code: report.head_code.map(|code| code.to_string()),
             history_accepted: report.accepted.len(),
             total_duration: took.as_secs_f64(),
@@ -616,11 +672,12 @@ pub(crate) struct StatsLine {
     total_blob_count: u64,
     packs: u64,
     total_size: u64,
+    coverage: CoverageField,
 }
 
 impl StatsLine {
     /// The fields of these figures.
-    pub(crate) fn new(stats: &RepositoryStats) -> Self {
+    pub(crate) fn new(stats: &RepositoryStats, coverage: &Coverage) -> Self {
         Self {
             snapshots_count: stats.snapshots,
             total_file_count: stats.files,
@@ -628,6 +685,7 @@ impl StatsLine {
             total_blob_count: stats.chunks,
             packs: stats.packs,
             total_size: stats.stored_bytes,
+            coverage: CoverageField::new(coverage),
         }
     }
 }
@@ -644,7 +702,7 @@ mod tests {
             encoded(Line::file(b"/a\xff", FileChange::New, 3)),
             r#"{"type":"file","change":"new","path":"/a\\xff","path_bytes":"2f61ff","size":3}"#
         );
-        let stats = Line::Stats(StatsLine::new(&RepositoryStats::default()));
+        let stats = Line::Stats(StatsLine::new(&RepositoryStats::default(), &Coverage::default()));
         assert!(encoded(stats).starts_with(r#"{"type":"stats","snapshots_count":0"#));
         let value = serde_json::json!({ "type": "config" });
         assert_eq!(encoded(Line::Value(&value)), r#"{"type":"config"}"#);

@@ -107,17 +107,25 @@ fn more_than_four_damaged_shards_are_told_and_counted() {
 }
 
 #[test]
-fn a_burst_of_three_shards_length_is_healed_wherever_it_begins() {
+fn the_longest_burst_is_healed_wherever_it_begins_and_one_byte_more_is_not() {
     for body_len in BODY_LENS {
         let pack = Pack::new(body_len, 3);
-        let burst = 3 * to_usize(pack.layout.shard_len_bytes());
-        let starts = (0..pack.bytes.len()).step_by(pack.bytes.len() / PATTERNS.min(40) + 1);
-        for start in starts {
+        let burst = to_usize(pack.layout.burst_len_bytes());
+        let with_burst = |start: usize, len: usize| {
             let mut damaged = pack.bytes.clone();
-            let end = damaged.len().min(start + burst);
+            let end = damaged.len().min(start + len);
             damaged[start..end].iter_mut().for_each(|byte| *byte = !*byte);
-            pack.assert_healed(&damaged, &format!("{body_len} bytes, a burst at {start}"));
+            damaged
+        };
+        let starts = (0..pack.bytes.len()).step_by(pack.bytes.len() / PATTERNS.min(40) + 1);
+        // The worst places are the last bytes of shards.
+        let worst: Vec<usize> =
+            (0..pack.layout.shards()).map(|number| to_usize(pack.layout.shard(number).end) - 1).collect();
+        for start in starts.chain(worst.iter().copied()) {
+            pack.assert_healed(&with_burst(start, burst), &format!("{body_len} bytes, a burst at {start}"));
         }
+        let longer = |start: &usize| heal_pack(&with_burst(*start, burst + 1), &pack.id).is_err();
+        assert!(worst.iter().any(longer), "{body_len} bytes: the guarantee is not told too low");
         for len in [pack.bytes.len() - 1, pack.bytes.len().saturating_sub(burst)] {
             pack.assert_healed(&pack.bytes[..len], &format!("{body_len} bytes, cut to {len}"));
         }

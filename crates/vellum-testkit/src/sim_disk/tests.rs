@@ -153,3 +153,40 @@ fn copies_are_independent_and_handles_are_not() {
     write(&disk, "a", b"x");
     assert_eq!((read(&copy, "a"), read(&handle, "a")), (None, Some(b"x".to_vec())));
 }
+
+#[test]
+fn one_recorded_run_has_the_disk_of_each_run_that_is_cut_off() {
+    let work = |disk: &SimDisk| -> io::Result<()> {
+        let mut file = disk.create_new("a")?;
+        disk.write_all(&mut file, b"content")?;
+        disk.sync_file(&file)?;
+        disk.rename_no_replace("a", "b")?;
+        disk.sync_folder("")
+    };
+    let whole = SimDisk::new();
+    whole.record_cuts();
+    work(&whole).unwrap();
+    let cuts = whole.take_cuts();
+    assert_eq!(cuts.len(), 6);
+    for (at, cut) in cuts.iter().enumerate() {
+        let disk = SimDisk::new();
+        disk.crash_at(at as u64 + 1);
+        drop(work(&disk));
+        for seed in 0..50 {
+            assert_eq!(cut.crash(seed).print(""), disk.crash(seed).print(""), "change {at}, seed {seed}");
+        }
+    }
+    assert!(whole.take_cuts().len() == 1, "it records only when it was asked to");
+}
+
+#[test]
+fn prints_tell_disks_apart() {
+    let disk = SimDisk::new();
+    disk.make_folder("tmp").unwrap();
+    let before = disk.print("");
+    let mut file = write(&disk, "tmp/a", b"x");
+    let one = (disk.print(""), disk.print("tmp"));
+    disk.write_all(&mut file, b"y").unwrap();
+    let other = (disk.print(""), disk.print("tmp"));
+    assert!(before != one.0 && one.0 != other.0 && one.1 == other.1);
+}

@@ -43,6 +43,11 @@ impl OwnerPolicy {
         Self { restores: rustix::process::geteuid().is_root(), names }
     }
 
+    /// Whether owners are restored.
+    pub(crate) const fn restores(&self) -> bool {
+        self.restores
+    }
+
     /// The numbers of user and group on this machine.
     fn owner_of(&self, metadata: &Metadata) -> (u32, u32) {
         let known = |names: &OwnerNames| (names.uid(&metadata.user), names.gid(&metadata.group));

@@ -1,71 +1,85 @@
 //! Reading restored files back and comparing them with their references.
 
-use super::Run;
+use super::{Run, Start};
 use crate::Error;
 use crate::content::ChunkIter;
-use crate::platform::SourceFolder;
+use crate::platform::{SourceFile, SourceFolder};
 use crate::tree_reader::TreeWalk;
 use std::io::{self, Read as _};
 use std::path::Path;
 use vellum_format::content::{ChunkKind, Content};
 use vellum_format::tree::{Entry, EntryName, Node};
-use vellum_repository::FrameCache;
+use vellum_repository::{FrameCache, Repository};
 
 /// Compares every restored file below `target` with the snapshot; differences become problems.
-pub(super) fn verify(run: &Run<'_>, cache: &FrameCache, target: &Path, content: &Content) -> Result<(), Error> {
+pub(super) fn verify(run: &Run<'_>, cache: &FrameCache, target: &Path, start: &Start) -> Result<(), Error> {
     let root = SourceFolder::open_root(target).map_err(|source| Error::Target { path: target.into(), source })?;
-    let mut walk = TreeWalk::new(run.repository, cache, content);
+    if let Some(entry) = &start.only {
+        verify_entry(run, cache, &root, &start.path, entry.name.as_bytes(), entry);
+    }
+    let mut walk = TreeWalk::new(run.repository, cache, &start.content);
     while let Some(step) = walk.next() {
         run.context.check_cancelled()?;
         // A folder that cannot be read was told when it was restored.
         let Ok(step) = step else { continue };
-        let path = [b"/", &step.path[..]].concat();
-        if run.options.exclude.matches(&path) {
+        if run.options.exclude.matches(&full_path(&start.path, &step.path)) {
             walk.skip_folder();
             continue;
         }
-        let wanted = run.options.include.is_empty() || run.options.include.matches_with_parents(&path);
-        if let (true, Node::File { content, len_bytes, .. }) = (wanted, &step.entry.node) {
-            verify_file(run, cache, &root, &step.path, &step.entry, content, *len_bytes)?;
-        }
+        verify_entry(run, cache, &root, &start.path, &step.path, &step.entry);
     }
     Ok(())
 }
 
-fn verify_file(
-    run: &Run<'_>,
+/// The path in the snapshot of what lies at `path` below the target.
+fn full_path(start: &[u8], path: &[u8]) -> Vec<u8> {
+    [start, b"/", path].concat()
+}
+
+fn verify_entry(run: &Run<'_>, cache: &FrameCache, root: &SourceFolder, start: &[u8], path: &[u8], entry: &Entry) {
+    let full = full_path(start, path);
+    let is_wanted = run.options.include.is_empty() || run.options.include.matches_with_parents(&full);
+    if let (true, Node::File { content, len_bytes, .. }) = (is_wanted, &entry.node)
+        && let Some(what) = difference(run.repository, cache, root, path, content, *len_bytes)
+    {
+        run.problem(&full, "verify", &what);
+    }
+}
+
+/// How a file at a path below `root` differs from what a snapshot holds. What cannot be read of the snapshot was told
+/// by who restored it, and ends the comparison.
+pub(crate) fn difference(
+    repository: &Repository,
     cache: &FrameCache,
     root: &SourceFolder,
     path: &[u8],
-    entry: &Entry,
     content: &Content,
     len_bytes: u64,
-) -> Result<(), Error> {
-    let mut file = match open(root, path) {
+) -> Option<String> {
+    let mut file = match open_file(root, path) {
         Ok(file) if file.opened().len_bytes == len_bytes => file,
-        Ok(_) => {
-            run.problem(path, "verify", &"its length differs");
-            return Ok(());
-        }
-        Err(error) => {
-            run.problem(path, "verify", &error);
-            return Ok(());
-        }
+        Ok(_) => return Some("its length differs".to_owned()),
+        Err(error) => return Some(error.to_string()),
     };
     let mut buffer = Vec::new();
-    for chunk in ChunkIter::new(run.repository, cache, content) {
-        let Ok(chunk) = chunk else { return Ok(()) };
+    let mut offset = 0u64;
+    for chunk in ChunkIter::new(repository, cache, content) {
+        let Ok(chunk) = chunk else { return None };
         buffer.resize(chunk.len_bytes as usize, 0);
-        let read = file.read_exact(&mut buffer);
-        if read.is_err() || !run.repository.is_chunk(ChunkKind::Data, &chunk, &buffer) {
-            run.problem(path, "verify", &format!("the file {:?} does not hold what was restored", entry.name));
-            return Ok(());
+        if let Err(error) = file.read_exact(&mut buffer) {
+            return Some(format!("it cannot be read back at {offset}: {error}"));
         }
+        let end = offset + u64::from(chunk.len_bytes);
+        if !repository.is_chunk(ChunkKind::Data, &chunk, &buffer) {
+            return Some(format!("its bytes from {offset} to {end} differ"));
+        }
+        offset = end;
     }
-    Ok(())
+    None
 }
 
-fn open(root: &SourceFolder, path: &[u8]) -> io::Result<crate::platform::SourceFile> {
+/// Opens a file at a path below a folder; no link is followed.
+pub(crate) fn open_file(root: &SourceFolder, path: &[u8]) -> io::Result<SourceFile> {
     let mut names: Vec<EntryName> = path
         .split(|byte| *byte == b'/')
         .map(|name| EntryName::new(name.to_vec()).map_err(io::Error::other))
