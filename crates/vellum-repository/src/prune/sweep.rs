@@ -15,7 +15,7 @@ use vellum_format::{ObjectId, ObjectKind, ObjectName};
 const STANDING_MAX: usize = 8;
 
 impl Prune<'_, '_> {
-    /// G7: deletes what [`Prune::outlast`] found due; [`Prune::rescue`] has made sure that nobody needs it.
+    /// G7 and G8: deletes what [`Prune::outlast`] found due; [`Prune::rescue`] has made sure that nobody needs it.
     ///
     /// The index claims less than the storage at every moment: catalogs without the packs are durable before the old
     /// catalogs go, and these are durably gone before the packs are deleted. (I4)
@@ -50,7 +50,7 @@ impl Prune<'_, '_> {
         Ok(())
     }
 
-    /// Removes condemnations whose packs are gone, unless somebody else is at work: he may have read a catalog with
+    /// G8: removes condemnations whose packs are gone, unless somebody else is at work: he may have read a catalog with
     /// these packs before they went, and store one made of it. Nor when somebody has done so until now. As long as the
     /// condemnation stands nobody relies on what that catalog says, and a later prune mends it. (I22)
     fn retire_condemnations(&mut self) -> Result<(), RepositoryError> {
@@ -102,7 +102,8 @@ impl Prune<'_, '_> {
     }
 
     /// Replaces every catalog that lists one of these packs by catalogs that list the others, and lists packs that no
-    /// catalog did: what this prune has counted on must not need anybody's luck to be found. (I4)
+    /// catalog did: what this prune has counted on must not need anybody's luck to be found. (I4) `stored` are the packs
+    /// that were there when G7 began.
     fn relist(&mut self, packs: &BTreeSet<ObjectId>, stored: &BTreeMap<ObjectId, u64>) -> Result<(), RepositoryError> {
         let repository = self.repository;
         let recovered = repository.take_recovered().into_iter().filter(|pack| !packs.contains(&pack.pack));

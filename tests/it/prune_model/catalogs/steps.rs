@@ -134,7 +134,7 @@ impl Mover<'_> {
         });
     }
 
-    /// G3 to G7, of a pruner that has nothing in hand.
+    /// G3 to G8, of a pruner that has nothing in hand.
     fn pruner(&mut self) {
         let me = self.me;
         let Process { step, hand, .. } = self.process();
@@ -194,7 +194,7 @@ impl Mover<'_> {
         }
     }
 
-    /// The end of G7: what is condemned and gone is over.
+    /// G8: what is condemned and gone is over.
     fn retire(&mut self, step: Step) {
         let me = self.me;
         let catalogs = &self.state.catalogs;
@@ -202,7 +202,7 @@ impl Mover<'_> {
         let copy_ahead = catalogs.iter().any(|one| one.copy_ahead & bit(me) != 0);
         match step {
             Step::Deleted if self.is(Mutant::RetiresBesideOthers) => {
-                self.go_to(Step::Alone, "G7: looks for nobody", |_| {});
+                self.go_to(Step::Alone, "G8: looks for nobody", |_| {});
             }
             Step::Deleted if self.is(Mutant::CatalogsBeforeIntents) => self.list_first(),
             Step::Deleted => self.list_intents(Step::ListsIntents),
@@ -211,7 +211,7 @@ impl Mover<'_> {
             Step::Alone => self.list_first(),
             // Whoever finds a catalog ends.
             Step::ListsFirst if !first_ahead => {
-                self.go_to(Step::ListsCopies, "G7: finds no first copy; begins to list second ones", |next| {
+                self.go_to(Step::ListsCopies, "G8: finds no first copy; begins to list second ones", |next| {
                     next.catalogs.iter_mut().filter(|one| one.copy).for_each(|one| one.copy_ahead |= bit(me));
                 });
             }
@@ -226,14 +226,14 @@ impl Mover<'_> {
 
     fn list_first(&mut self) {
         let me = self.me;
-        self.go_to(Step::ListsFirst, "G7: begins to list first copies of catalogs", |next| {
+        self.go_to(Step::ListsFirst, "G8: begins to list first copies of catalogs", |next| {
             next.catalogs.iter_mut().filter(|one| one.first).for_each(|one| one.first_ahead |= bit(me));
         });
     }
 
     fn list_intents(&mut self, step: Step) {
         let me = self.me;
-        self.go_to(step, "G7: begins to list intents", |next| {
+        self.go_to(step, "G8: begins to list intents", |next| {
             let others = next.processes.iter_mut().enumerate().filter(|(other, one)| *other != me && one.has_intent);
             others.for_each(|(_, one)| one.ahead |= bit(me));
         });
@@ -246,10 +246,10 @@ impl Mover<'_> {
         match is_alone {
             true if !is_last => self.list_intents(Step::ListsIntentsAgain),
             true if self.is(Mutant::CatalogsBeforeIntents) => self.retire_known(),
-            true => self.go_to(Step::Alone, "G7: finds no other intent", |_| {}),
+            true => self.go_to(Step::Alone, "G8: finds no other intent", |_| {}),
             false if self.state.knows_condemnation(me) => {
                 let from = self.out.len();
-                self.condemn_to(Step::Removes, 0, "G7: finds others, and makes one condemnation of many");
+                self.condemn_to(Step::Removes, 0, "G8: finds others, and makes one condemnation of many");
                 self.out[from..].iter_mut().for_each(|step| step.next.stop_listing(me));
             }
             false => {}
@@ -259,7 +259,7 @@ impl Mover<'_> {
     fn retire_known(&mut self) {
         let me = self.me;
         let learns = self.is(Mutant::RetiresUnknown);
-        self.go_to(Step::Removes, "G7: finds nobody and nothing", |next| {
+        self.go_to(Step::Removes, "G8: finds nobody and nothing", |next| {
             if learns {
                 know_all(next, me);
             }
@@ -269,7 +269,7 @@ impl Mover<'_> {
     fn remove(&mut self) {
         for number in 0..self.state.condemnations.len() {
             if self.state.condemnations[number].known & bit(self.me) != 0 {
-                self.go("G7: removes a condemnation", |next| {
+                self.go("G8: removes a condemnation", |next| {
                     next.condemnations[number] = Condemnation::default();
                 });
             }
