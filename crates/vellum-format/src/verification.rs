@@ -190,6 +190,7 @@ impl Verification {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::{assert_bound, with_number};
     use proptest::prelude::*;
 
     fn run() -> impl Strategy<Value = CheckRun> {
@@ -259,6 +260,33 @@ mod tests {
         assert!(matches!(with(0, 2), FormatError::Unsupported { .. }));
         assert!(matches!(with(Verification::START_LEN + 28, 3), FormatError::Unsupported { .. }));
         assert!(matches!(with(sample().encode().len() - 1, 2), FormatError::Unsupported { .. }));
+    }
+
+    #[test]
+    fn counts_are_bounded_and_need_what_they_count() {
+        let start = &sample().encode()[..Verification::START_LEN];
+        let runs = |count| Verification::decode(&with_number::<4>(start, 4, count));
+        assert_bound(limits::VERIFICATION_RUNS_MAX.into(), runs);
+        let packs = |count| Verification::decode(&with_number::<4>(start, 8, count));
+        assert_bound(limits::VERIFICATION_PACKS_MAX.into(), packs);
+    }
+
+    #[test]
+    fn reserved_bytes_are_zero() {
+        for at in [2, 3, Verification::START_LEN + 29, Verification::START_LEN + 31] {
+            let refused = Verification::decode(&with_number::<1>(&sample().encode(), at, 1));
+            assert!(matches!(refused, Err(FormatError::Inconsistent { .. })), "{at}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_reading_is_as_old_as_its_run() {
+        let mut record = sample();
+        record.runs.push(CheckRun { time: Timestamp { seconds: 50, nanoseconds: 60 }, ..record.runs[0] });
+        let reading = |run| PackReading { run, ..record.packs[0] };
+        assert_eq!(record.time_of(&reading(0)), Timestamp { seconds: 5, nanoseconds: 6 });
+        assert_eq!(record.time_of(&reading(1)), Timestamp { seconds: 50, nanoseconds: 60 });
+        assert!(record.time_of(&reading(2)) < Timestamp { seconds: i64::MIN, nanoseconds: 1 });
     }
 
     proptest! {
