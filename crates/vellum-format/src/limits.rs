@@ -59,7 +59,7 @@ pub const ENTRY_NAME_LEN_BYTES_MAX: usize = 4096;
 /// Folders below each other in one tree; deeper ones are told and left out.
 pub const TREE_DEPTH_MAX: usize = 16_384;
 /// Bytes of a path in one tree; what lies in folders with longer ones is told and left out.
-pub const PATH_LEN_BYTES_MAX: usize = 1 << 18;
+pub const PATH_LEN_BYTES_MAX: usize = 262_144;
 /// Levels of chunk lists above the data of one file or folder.
 pub const CONTENT_DEPTH_MAX: u8 = 8;
 

@@ -124,8 +124,7 @@ impl Verification {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let count = |len: usize| u32::try_from(len).expect("a record keeps below its limits").to_le_bytes();
-        let len = self.runs.len() * CheckRun::ENCODED_LEN + self.packs.len() * PackReading::ENCODED_LEN;
-        let mut out = Vec::with_capacity(Self::START_LEN + len);
+        let mut out = Vec::new();
         out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
         out.extend_from_slice(&[0; 2]);
         out.extend_from_slice(&count(self.runs.len()));
@@ -154,16 +153,15 @@ impl Verification {
         }
         let run_count = at_most(WHAT, "run count", cursor.u32()?, limits::VERIFICATION_RUNS_MAX)?;
         let pack_count = at_most(WHAT, "pack count", cursor.u32()?, limits::VERIFICATION_PACKS_MAX)?;
-        let len = run_count as usize * CheckRun::ENCODED_LEN + pack_count as usize * PackReading::ENCODED_LEN;
-        if cursor.remaining() < len {
-            return Err(FormatError::Truncated { what: WHAT });
-        }
-        let runs = (0..run_count).map(|_| CheckRun::decode(&mut cursor)).collect::<Result<_, _>>()?;
+        let mut encoded_runs = Cursor::new(WHAT, cursor.take(run_count as usize * CheckRun::ENCODED_LEN)?);
+        let mut encoded_packs = Cursor::new(WHAT, cursor.take(pack_count as usize * PackReading::ENCODED_LEN)?);
+        cursor.zero_padding()?;
+        let runs = (0..run_count).map(|_| CheckRun::decode(&mut encoded_runs)).collect::<Result<_, _>>()?;
         let mut packs: Vec<PackReading> = Vec::with_capacity(pack_count as usize);
         for _ in 0..pack_count {
-            let pack = ObjectId::from_bytes(cursor.array()?);
-            let run = cursor.u32()?;
-            let outcome = cursor.u8()?;
+            let pack = ObjectId::from_bytes(encoded_packs.array()?);
+            let run = encoded_packs.u32()?;
+            let outcome = encoded_packs.u8()?;
             if run >= run_count || packs.last().is_some_and(|last| last.pack >= pack) {
                 return Err(FormatError::Inconsistent {
                     what: WHAT,
@@ -175,7 +173,6 @@ impl Verification {
             }
             packs.push(PackReading { pack, run, is_whole: outcome == 1 });
         }
-        cursor.zero_padding()?;
         Ok(Self { runs, packs })
     }
 
