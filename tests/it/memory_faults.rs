@@ -3,6 +3,7 @@
 
 use crate::support::{self, Versions, small_packs, threads, try_backup, try_check};
 use std::sync::Arc;
+use vellum::format::ObjectKind;
 use vellum::memory_faults::{STAGES, Stage, arm, disarm};
 use vellum::storage::MemoryStorage;
 use vellum::{Error, KeyFile, LocalState, Repository, RepositoryError};
@@ -99,4 +100,28 @@ fn a_reference_that_flips_is_refused_wherever_it_is_stored() {
         let world = World { versions, repository };
         assert_eq!(world.flip(Stage::Reference, skip, 77), Outcome::Refused, "reference {skip}");
     }
+}
+
+/// Whatever bit of a tombstone flips, it removes nothing.
+#[test]
+fn a_tombstone_in_which_a_bit_flips_is_refused() {
+    let world = World::new(0);
+    let repository = &world.repository;
+    let listed = || {
+        let snapshots = repository.snapshots().expect("memory").snapshots;
+        snapshots.iter().map(|snapshot| snapshot.id).collect::<Vec<_>>()
+    };
+    let before = listed();
+    for stage in [Stage::SmallSealed, Stage::SmallNamed] {
+        for bit in (0..4_000).step_by(7) {
+            arm(repository.id(), stage, 0, bit);
+            let done = support::remove(repository, before[0]);
+            assert!(disarm(repository.id()), "{stage:?}, bit {bit}: a tombstone is sealed");
+            assert!(matches!(done, Err(RepositoryError::WriteVerification { .. })), "{stage:?}, bit {bit}: {done:?}");
+            assert!(repository.names(ObjectKind::TombstoneMirror).expect("memory").is_empty(), "{stage:?}, bit {bit}");
+        }
+    }
+    assert_eq!(listed(), before);
+    support::remove(repository, before[0]).expect("a removal without a fault");
+    assert_eq!(listed(), []);
 }

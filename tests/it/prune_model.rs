@@ -36,10 +36,12 @@
 //! intent of a writer that a closing has made void. Fences and closings stay.
 
 mod anyone;
+mod catalogs;
 mod explore;
 mod pruner;
 mod reduce;
 mod state;
+mod visited;
 mod writer;
 
 use explore::{explore, shortest_way};

@@ -1,14 +1,17 @@
 //! Moments in which a prune could take what is needed, each of which the model of the protocol found.
 
 use crate::support::{NOW, Versions, assert_holds, backup, check, create, open, remove};
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{Capabilities, MemoryStorage, ObjectSummary, Put, Storage, StorageError};
-use vellum::{Context, KeyFile, LocalState, PruneOptions};
+use vellum::{Context, KeyFile, LocalState, PruneOptions, Repository};
 
-/// Forwards; `hook` hears of every listing and put, `keeps_intents` does as if it deleted intents.
+/// Forwards; `hook` hears of every listing, put and deletion before it happens, `keeps_intents` does as if it deleted intents.
+/// A listing gives what is there from its begin to its end, and misses what comes or goes meanwhile.
 struct Spy<F> {
     inner: Arc<MemoryStorage>,
     keeps_intents: bool,
@@ -40,9 +43,19 @@ impl<F: Fn(&str, ObjectKind) + Send + Sync> Storage for Spy<F> {
     }
     fn list(&self, kind: ObjectKind, visit: &mut dyn FnMut(ObjectSummary)) -> Result<(), StorageError> {
         (self.hook)("list", kind);
-        self.inner.list(kind, visit)
+        let mut first = BTreeSet::new();
+        self.inner.list(kind, &mut |object| {
+            first.insert(object.name);
+        })?;
+        (self.hook)("go on listing", kind);
+        self.inner.list(kind, &mut |object| {
+            if first.contains(&object.name) {
+                visit(object)
+            }
+        })
     }
     fn delete(&self, name: &ObjectName) -> Result<(), StorageError> {
+        (self.hook)("delete", name.kind);
         match self.keeps_intents && name.kind == ObjectKind::Intent {
             true => Ok(()),
             false => self.inner.delete(name),
@@ -286,4 +299,200 @@ fn a_snapshot_that_vanishes_before_a_backup_names_it_is_no_reason_to_refuse() {
         assert_holds(&open(storage.clone(), key, &LocalState::None), id, versions.path(1), versions.manifest(1));
     }
     assert!(moments > 1, "a backup reads history more than {moments} times");
+}
+
+/// A run in a thread of its own that has come to a certain moment, and waits there.
+struct Halted<T> {
+    thread: JoinHandle<T>,
+    go_on: mpsc::Sender<()>,
+}
+
+impl<T> Halted<T> {
+    fn finish(self) -> T {
+        self.go_on.send(()).expect("it waits");
+        self.thread.join().expect("it ends well")
+    }
+}
+
+/// Begins a run, and returns when it comes to the first such moment; `hook` hears of all moments.
+fn run_until<T: Send + 'static>(
+    moment: (&'static str, ObjectKind),
+    storage: &Arc<MemoryStorage>,
+    key: &'static KeyFile,
+    hook: impl Fn(&str, ObjectKind) + Send + Sync + 'static,
+    run: impl FnOnce(&Repository) -> T + Send + 'static,
+) -> Halted<T> {
+    let (halt, halted) = mpsc::channel();
+    let (go_on, is_to_go_on) = mpsc::channel();
+    let pause = Mutex::new(Some((halt, is_to_go_on)));
+    let hook = move |what: &str, kind: ObjectKind| {
+        if (what, kind) == moment
+            && let Some((halt, is_to_go_on)) = pause.lock().expect("memory").take()
+        {
+            halt.send(()).expect("somebody waits for this moment");
+            is_to_go_on.recv().expect("somebody lets it go on");
+        }
+        hook(what, kind);
+    };
+    let spy = Arc::new(Spy { inner: storage.clone(), keeps_intents: false, is_cheap: true, hook });
+    let thread = std::thread::spawn(move || run(&open(spy, key, &LocalState::None)));
+    halted.recv().expect("it comes to this moment");
+    Halted { thread, go_on }
+}
+
+/// A snapshot is forgotten, and a prune is to delete its packs and the catalog that lists them.
+struct Doomed {
+    versions: Versions,
+    storage: Arc<MemoryStorage>,
+    key: &'static KeyFile,
+    catalog: ObjectId,
+    bytes: Vec<u8>,
+}
+
+impl Doomed {
+    fn new() -> Self {
+        let versions = Versions::of_files(&[&[("a", 70_000, 1)], &[("b", 70_000, 2)], &[("c", 70_000, 3)]]);
+        let storage = Arc::new(MemoryStorage::new());
+        let key: &'static KeyFile = Box::leak(Box::new(KeyFile::generate().expect("memory")));
+        let repository = create(storage.clone(), key, &LocalState::None);
+        let first = backup(&repository, versions.path(0)).snapshot.expect("memory");
+        let catalogs = names(&storage, ObjectKind::Catalog);
+        assert_eq!(catalogs.len(), 1, "the first backup makes one catalog");
+        let bytes = storage.get(&catalogs[0], u64::MAX).expect("memory");
+        backup(&repository, versions.path(1));
+        remove(&repository, first).expect("memory");
+        Self { versions, storage, key, catalog: catalogs[0].id, bytes }
+    }
+
+    /// As a session does that begins while the catalog is deleted, and ends before anybody looks for it.
+    fn put_back(&self) -> impl Fn() + Send + Sync + use<> {
+        let (storage, catalog, bytes) = (self.storage.clone(), self.catalog, self.bytes.clone());
+        move || {
+            for kind in [ObjectKind::CatalogMirror, ObjectKind::Catalog] {
+                storage.put(&ObjectName::new(kind, catalog), &bytes).expect("memory");
+            }
+        }
+    }
+
+    /// Begins a backup that has read the catalog and is about to put a copy of it back.
+    fn begin_backup(&self) -> impl Fn() -> Halted<ObjectId> + Send + Sync + use<> {
+        let (storage, key, path) = (self.storage.clone(), self.key, self.versions.path(2).to_owned());
+        move || {
+            let path = path.clone();
+            run_until(
+                ("put", ObjectKind::CatalogMirror),
+                &storage,
+                key,
+                |_: &str, _| {},
+                move |repository| backup(repository, &path).snapshot.expect("memory"),
+            )
+        }
+    }
+
+    fn prune(&self, hook: impl Fn(&str, ObjectKind) + Send + Sync + 'static) {
+        let spy = Spy { inner: self.storage.clone(), keeps_intents: false, is_cheap: true, hook };
+        let pruner = open(Arc::new(spy), self.key, &LocalState::None);
+        vellum::prune(&pruner, &at_once(), &Context::default()).expect("a prune");
+    }
+
+    fn is_listed(&self) -> bool {
+        names(&self.storage, ObjectKind::Catalog).iter().any(|name| name.id == self.catalog)
+    }
+
+    /// The catalog is there although its packs are gone, and that misleads nobody until a prune mends it.
+    fn assert_harmless(&self, last: ObjectId) {
+        assert!(self.is_listed(), "the catalog was put back");
+        let fresh = open(self.storage.clone(), self.key, &LocalState::None);
+        assert_eq!(check(&fresh).findings, []);
+        assert_holds(&fresh, last, self.versions.path(2), self.versions.manifest(2));
+        self.prune(|_: &str, _| {});
+        assert!(!self.is_listed(), "the next prune mends it");
+        assert_eq!(names(&self.storage, ObjectKind::Condemned), []);
+        assert_eq!(check(&open(self.storage.clone(), self.key, &LocalState::None)).findings, []);
+    }
+}
+
+fn names(storage: &MemoryStorage, kind: ObjectKind) -> Vec<ObjectName> {
+    let mut names = Vec::new();
+    storage.list(kind, &mut |object| names.push(object.name)).expect("memory");
+    names
+}
+
+/// A prune has seen that nobody is at work. Before it looks whether a catalog lists again what it deleted, another one
+/// deletes that catalog, of which a backup is just putting a copy back.
+#[test]
+fn a_catalog_that_another_prune_deletes_and_a_backup_puts_back_misleads_nobody() {
+    let doomed = Doomed::new();
+    let writer: Arc<Mutex<Option<Halted<ObjectId>>>> = Arc::default();
+    let (put_back, begin_backup, begun) = (doomed.put_back(), Arc::new(doomed.begin_backup()), writer.clone());
+    let (storage, key) = (doomed.storage.clone(), doomed.key);
+    let other_prune = move || {
+        let (begin_backup, begun) = (begin_backup.clone(), begun.clone());
+        let hook = move |what: &str, kind: ObjectKind| {
+            if (what, kind) == ("delete", ObjectKind::CatalogMirror) {
+                begun.lock().expect("memory").get_or_insert_with(&*begin_backup);
+            }
+        };
+        let spy = Arc::new(Spy { inner: storage.clone(), keeps_intents: false, is_cheap: true, hook });
+        vellum::prune(&open(spy, key, &LocalState::None), &at_once(), &Context::default()).expect("a prune");
+    };
+    // 0: before packs are deleted, 1: after, 2: intents are listed, 3: the rest has happened.
+    let moment = Mutex::new(0);
+    doomed.prune(move |what, kind| {
+        let mut moment = moment.lock().expect("memory");
+        match (*moment, what, kind) {
+            (0, "delete", ObjectKind::Pack) => *moment = 1,
+            (1, "list", ObjectKind::Intent) => {
+                *moment = 2;
+                put_back();
+            }
+            (2, "list", ObjectKind::Catalog) => {
+                *moment = 3;
+                other_prune();
+            }
+            _ => {}
+        }
+    });
+    let writer = writer.lock().expect("memory").take().expect("the other prune deletes the catalog again");
+    doomed.assert_harmless(writer.finish());
+}
+
+/// Two prunes delete the same. While the one lists intents, a backup begins, and the other prune ends: neither is seen.
+#[test]
+fn a_backup_that_begins_and_a_prune_that_ends_while_intents_are_listed_are_not_overlooked() {
+    let doomed = Doomed::new();
+    let writer: Arc<Mutex<Option<Halted<ObjectId>>>> = Arc::default();
+    let (put_back, begin_backup, begun) = (doomed.put_back(), Arc::new(doomed.begin_backup()), writer.clone());
+    let (storage, key) = (doomed.storage.clone(), doomed.key);
+    let begin_other = move || {
+        let (begin_backup, begun) = (begin_backup.clone(), begun.clone());
+        let hook = move |what: &str, kind: ObjectKind| {
+            if (what, kind) == ("delete", ObjectKind::CatalogMirror) {
+                begun.lock().expect("memory").get_or_insert_with(&*begin_backup);
+            }
+        };
+        run_until(("delete", ObjectKind::Catalog), &storage, key, hook, |repository| {
+            vellum::prune(repository, &at_once(), &Context::default()).expect("a prune");
+        })
+    };
+    // 0: before catalogs are deleted, 1: before packs are, 2: after, 3: intents are listed, 4: the rest has happened.
+    let moment = Mutex::new((0, None));
+    doomed.prune(move |what, kind| {
+        let (at, other) = &mut *moment.lock().expect("memory");
+        match (*at, what, kind) {
+            (0, "delete", ObjectKind::Catalog) => (*at, *other) = (1, Some(begin_other())),
+            (1, "delete", ObjectKind::Pack) => *at = 2,
+            (2, "list", ObjectKind::Intent) => {
+                *at = 3;
+                put_back();
+            }
+            (3, "go on listing", ObjectKind::Intent) => {
+                *at = 4;
+                other.take().expect("it has begun").finish();
+            }
+            _ => {}
+        }
+    });
+    let writer = writer.lock().expect("memory").take().expect("the other prune deletes the catalog again");
+    doomed.assert_harmless(writer.finish());
 }

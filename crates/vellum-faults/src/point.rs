@@ -93,8 +93,8 @@ points! {
     PackBeforeDeletion = "pack.before-deletion", "G7: before each pack is deleted";
     PrunePacksDeleted = "prune.packs-deleted", "G7: all are deleted, before the sync";
     PrunePacksGone = "prune.packs-gone", "G7: they are durably gone";
-    CondemnedBetweenDeletions = "condemned.between-deletions", "G7: one copy of a condemnation is deleted";
-    PruneRetired = "prune.retired", "G7: condemnations are deleted, before the sync";
+    CondemnedBetweenDeletions = "condemned.between-deletions", "G8: one copy of a condemnation is deleted";
+    PruneRetired = "prune.retired", "G8: condemnations are deleted, before the sync";
 
     TombstoneBeforePut = "tombstone.before-put", "before the first copy of a tombstone";
     TombstoneBetweenCopies = "tombstone.between-copies", "the first is durable";

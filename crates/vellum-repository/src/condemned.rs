@@ -81,15 +81,22 @@ impl Repository {
         Ok(condemnations)
     }
 
-    /// Condemns packs, durably. From when this returns, no writer that begins relies on them.
-    pub(crate) fn condemn(&self, packs: &BTreeSet<ObjectId>, time: Timestamp) -> Result<(), RepositoryError> {
+    /// Condemns packs, durably, and returns what says so. From when this returns, no writer that begins relies on them.
+    pub(crate) fn condemn(
+        &self,
+        packs: &BTreeSet<ObjectId>,
+        time: Timestamp,
+    ) -> Result<Vec<(ObjectId, Condemnation)>, RepositoryError> {
         let packs: Vec<ObjectId> = packs.iter().copied().collect();
+        let mut put = Vec::new();
         for packs in packs.chunks(limits::RECORD_NAMES_MAX) {
             let record = CondemnedRecord::Packs { time, packs: packs.to_vec() };
-            self.put_record(ObjectKind::Condemned, RecordKind::Condemned, &record.encode())?;
+            let id = self.put_record(ObjectKind::Condemned, RecordKind::Condemned, &record.encode())?;
+            let packs = packs.iter().copied().collect();
+            put.push((id, Condemnation { time, packs, outlast: None, outlast_records: Vec::new() }));
         }
         self.storage().sync()?;
-        Ok(())
+        Ok(put)
     }
 
     /// Records whom to outlast, so that a later prune does not have to wait for writers that began since.

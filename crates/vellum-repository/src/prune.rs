@@ -1,4 +1,4 @@
-//! Deleting what no snapshot needs, beside any number of writers and other prunes (`docs/PRUNE.md`, steps G1 to G7).
+//! Deleting what no snapshot needs, beside any number of writers and other prunes (`docs/PRUNE.md`, steps G1 to G8).
 //!
 //! The caller walks the trees, because this crate does not know any: it marks what the snapshots of [`Prune`] need in
 //! a [`LiveSet`], and once more when [`Prune::look_again`] asks for it. What a crash leaves at any point is a valid

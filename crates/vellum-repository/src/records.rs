@@ -40,14 +40,28 @@ impl Repository {
         mut bytes: Vec<u8>,
         is_right: impl FnOnce(ObjectName, &[u8]) -> Result<bool, RepositoryError>,
     ) -> Result<ObjectName, RepositoryError> {
-        pass(self.id(), Stage::SmallSealed, &mut bytes);
-        let name = ObjectName::of(kind, &bytes);
-        pass(self.id(), Stage::SmallNamed, &mut bytes);
+        self.name_verified(kind, &mut bytes, is_right)?;
+        put_twice(&**self.storage(), kind, &bytes)
+    }
+
+    /// The name of a sealed object if `is_right` finds in its bytes what is meant, for who stores it in his own order.
+    ///
+    /// # Errors
+    /// [`RepositoryError::WriteVerification`].
+    pub(crate) fn name_verified(
+        &self,
+        kind: ObjectKind,
+        bytes: &mut [u8],
+        is_right: impl FnOnce(ObjectName, &[u8]) -> Result<bool, RepositoryError>,
+    ) -> Result<ObjectName, RepositoryError> {
+        pass(self.id(), Stage::SmallSealed, bytes);
+        let name = ObjectName::of(kind, bytes);
+        pass(self.id(), Stage::SmallNamed, bytes);
         let failed = |why: &dyn std::fmt::Display| RepositoryError::WriteVerification {
             reason: format!("a new {}: {why}", kind.noun()),
         };
-        match is_right(name, &bytes) {
-            Ok(true) if ObjectId::of(&bytes) == name.id => put_twice(&**self.storage(), kind, &bytes),
+        match is_right(name, bytes) {
+            Ok(true) if ObjectId::of(bytes) == name.id => Ok(name),
             Ok(_) => Err(failed(&"it holds something else than it is to hold")),
             Err(error) => Err(failed(&error)),
         }

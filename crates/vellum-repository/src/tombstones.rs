@@ -162,14 +162,15 @@ impl Repository {
             must_understand: Vec::new(),
         };
         let signed = device.sign_tombstone(&manifest);
-        let bytes = self.seal_object(tombstone::MAGIC, signed.encode(), EpochKeys::seal_tombstone)?;
-        let name = ObjectName::of(ObjectKind::Tombstone, &bytes);
+        let mut bytes = self.seal_object(tombstone::MAGIC, signed.encode(), EpochKeys::seal_tombstone)?;
         // What no reader would take must remove nothing.
         let refused = |reason: String| RepositoryError::TombstoneRefused { reason };
         TombstoneManifest::decode(&signed.manifest).map_err(|error| refused(error.to_string()))?;
         if bytes.len() as u64 > limits::TOMBSTONE_LEN_BYTES_MAX {
             return Err(refused(format!("it has {} bytes", bytes.len())));
         }
+        let is_right = |name, bytes: &[u8]| self.open_tombstone(&name, bytes).map(|stored| stored.manifest == manifest);
+        let name = self.name_verified(ObjectKind::Tombstone, &mut bytes, is_right)?; // I2
         reach(Point::TombstoneBeforePut)?;
         let copy = ObjectName::new(ObjectKind::TombstoneMirror, name.id);
         for (name, after) in [(copy, Point::TombstoneBetweenCopies), (name, Point::TombstoneAfterPut)] {
@@ -199,8 +200,12 @@ impl Repository {
 
     pub(crate) fn read_tombstone_at(&self, name: &ObjectName) -> Result<Tombstone, RepositoryError> {
         let bytes = self.read_object(name, limits::TOMBSTONE_LEN_BYTES_MAX)?;
+        self.open_tombstone(name, &bytes)
+    }
+
+    fn open_tombstone(&self, name: &ObjectName, bytes: &[u8]) -> Result<Tombstone, RepositoryError> {
         let damaged = |error| RepositoryError::damaged(*name, &error);
-        let (header, sealed) = SealedHeader::split("tombstone", tombstone::MAGIC, &bytes).map_err(damaged)?;
+        let (header, sealed) = SealedHeader::split("tombstone", tombstone::MAGIC, bytes).map_err(damaged)?;
         let keys = self.class().keys_of(header.epoch).ok_or_else(|| RepositoryError::sealed_wrong(*name))?;
         let plain = keys.open_tombstone(&header, sealed).map_err(|_| RepositoryError::sealed_wrong(*name))?;
         let signed = SignedRecord::decode(&plain).map_err(damaged)?;

@@ -61,7 +61,7 @@ fn honest() -> Scene {
 
 /// A copy of a scene, with an outside that nobody may touch.
 fn copy(scene: &Scene) -> Scene {
-    let copy = Scene::new();
+    let copy = Scene::in_memory();
     for name in ["repository", "source", "key"] {
         let status = Command::new("cp").arg("-a").arg(scene.path(name)).arg(copy.folder.path()).status();
         assert!(status.expect("cp can be run").success(), "a copy of {name}");

@@ -15,7 +15,15 @@ pub(crate) struct Scene {
 impl Scene {
     /// A scene with a source but no repository yet.
     pub(crate) fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a scratch folder");
+        Self::below(tempfile::tempdir().expect("a scratch folder"))
+    }
+
+    /// The same in memory where the system has a folder for that: for tests of hundreds of runs, each of which syncs.
+    pub(crate) fn in_memory() -> Self {
+        Self::below(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a scratch folder"))
+    }
+
+    fn below(folder: tempfile::TempDir) -> Self {
         std::fs::set_permissions(folder.path(), Permissions::from_mode(0o777)).expect("our own folder");
         Self { folder }
     }
