@@ -1,5 +1,5 @@
 # What people and CI run. `just --list` shows it; `docs/TESTING.md` says what each suite is for.
-# Needs: cargo install just cargo-deny cargo-fuzz --locked
+# Needs: cargo install just cargo-deny cargo-fuzz cargo-mutants --locked
 
 set shell := ["bash", "-euo", "pipefail", "-c"]
 
@@ -151,6 +151,11 @@ fuzz-all SECONDS:
 # Writes the fuzz seeds anew, after a new golden encoding
 fuzz-seeds:
     cargo run --manifest-path fuzz/Cargo.toml --example seeds
+
+# Building takes longer than the tests, so nothing is optimised for them but dependencies.
+# Changes the code in every small way and tells what no test noticed, such as `just mutants -p vellum-format -- --lib`
+mutants *OPTIONS:
+    CARGO_PROFILE_DEV_DEBUG=0 CARGO_PROFILE_DEV_OPT_LEVEL=0 cargo mutants --timeout 20 {{ OPTIONS }}
 
 # One benchmark of benches/
 bench NAME:

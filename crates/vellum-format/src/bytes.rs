@@ -72,11 +72,38 @@ impl Visitor<'_> for BytesVisitor {
         f.write_str("a byte string")
     }
 
-    fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Vec<u8>, E> {
-        Ok(bytes.to_vec())
-    }
-
     fn visit_byte_buf<E: serde::de::Error>(self, bytes: Vec<u8>) -> Result<Vec<u8>, E> {
         Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{FormatError, cbor, record};
+
+    #[test]
+    fn byte_strings_of_cbor_and_of_records_come_back() {
+        for len in [0, 1, 23, 24, 255, 256, 70_000] {
+            let bytes = Bytes(vec![0xa5; len]);
+            assert_eq!(cbor::decode("test", &cbor::encode(&bytes)), Ok(bytes.clone()), "{len}");
+            assert_eq!(record::decode("test", &record::encode(&bytes)), Ok(bytes), "{len}");
+        }
+        assert_eq!(cbor::encode(&Bytes::from(vec![1, 2])), [0x42, 1, 2], "a byte string of RFC 8949, no list");
+    }
+
+    #[test]
+    fn a_fixed_length_is_neither_more_nor_less() {
+        for len in [0, 3, 5] {
+            let other: Result<FixedBytes<4>, _> = cbor::decode("test", &cbor::encode(&Bytes(vec![7; len])));
+            assert!(matches!(other, Err(FormatError::Malformed { .. })), "{len}");
+        }
+        assert_eq!(cbor::decode("test", &cbor::encode(&Bytes(vec![7; 4]))), Ok(FixedBytes([7; 4])));
+    }
+
+    #[test]
+    fn a_list_of_numbers_is_refused_by_saying_what_was_expected() {
+        let error = cbor::decode::<Bytes>("test", &cbor::encode(&[1u8, 2])).expect_err("no byte string");
+        assert!(error.to_string().contains("expected a byte string"), "{error}");
     }
 }

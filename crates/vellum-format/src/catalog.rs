@@ -83,7 +83,37 @@ fn decode_pack(cursor: &mut Cursor<'_>) -> Result<CatalogedPack, FormatError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::{assert_bound, with_number};
     use proptest::prelude::*;
+
+    #[test]
+    fn every_number_of_a_catalog_is_bounded() {
+        let pack = |len_bytes| CatalogedPack {
+            pack: ObjectId::from_bytes([1; 32]),
+            len_bytes,
+            directory: Directory::default(),
+        };
+        let bytes = Catalog { packs: vec![pack(1)] }.encode();
+        assert_bound(limits::CATALOG_PACKS_MAX.into(), |count| Catalog::decode(&with_number::<4>(&bytes, 4, count)));
+        assert_bound(limits::PACK_LEN_BYTES_MAX, |len| Catalog::decode(&Catalog { packs: vec![pack(len)] }.encode()));
+        assert_bound(limits::DIRECTORY_LEN_BYTES_MAX.into(), |len| {
+            Catalog::decode(&with_number::<4>(&bytes, 8 + 32 + 8, len))
+        });
+    }
+
+    #[test]
+    fn zeros_are_zeros_and_a_directory_has_no_padding() {
+        let pack = ObjectId::from_bytes([1; 32]);
+        let bytes =
+            Catalog { packs: vec![CatalogedPack { pack, len_bytes: 1, directory: Directory::default() }] }.encode();
+        for at in [2, 3, bytes.len()] {
+            let refused = Catalog::decode(&with_number::<1>(&[&bytes[..], &[0]].concat(), at, 1));
+            assert!(matches!(refused, Err(FormatError::Inconsistent { .. })), "{at}: {refused:?}");
+        }
+        let padded = with_number::<4>(&[&bytes[..], &[0]].concat(), 8 + 32 + 8, 17);
+        assert!(matches!(Catalog::decode(&padded), Err(FormatError::Inconsistent { .. })));
+        assert!(matches!(Catalog::decode(&with_number::<1>(&bytes, 0, 2)), Err(FormatError::Unsupported { .. })));
+    }
 
     proptest! {
         #[test]

@@ -133,6 +133,7 @@ impl Content {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::assert_bound;
     use proptest::prelude::*;
 
     fn content() -> impl Strategy<Value = Content> {
@@ -140,6 +141,49 @@ mod tests {
             .prop_map(|(digest, len_bytes)| ChunkRef { digest: Digest::from_bytes(digest), len_bytes });
         (0..=limits::CONTENT_DEPTH_MAX, proptest::collection::vec(chunk, 1..20))
             .prop_map(|(depth, chunks)| Content { depth, chunks })
+    }
+
+    fn reference(len_bytes: u32) -> ChunkRef {
+        ChunkRef { digest: Digest::from_bytes([5; 32]), len_bytes }
+    }
+
+    fn decoded(depth: u8, references: usize) -> Result<Content, FormatError> {
+        let mut bytes = Vec::new();
+        Content { depth, chunks: vec![reference(1); references] }.encode_into(&mut bytes);
+        Content::decode(&bytes)
+    }
+
+    #[test]
+    fn depth_and_references_are_bounded() {
+        assert_bound(limits::CONTENT_DEPTH_MAX.into(), |depth| decoded(u8::try_from(depth).unwrap(), 1));
+        assert_bound(Content::DIRECT_MAX as u64, |count| decoded(0, usize::try_from(count).unwrap()));
+        assert_eq!(decoded(0, 0), Ok(Content::empty()));
+        assert!(matches!(decoded(1, 0), Err(FormatError::Inconsistent { .. })), "a list is not empty");
+    }
+
+    #[test]
+    fn a_reference_is_to_a_chunk_of_a_byte_or_more() {
+        let list = |len_bytes: u64| {
+            let mut bytes = Vec::new();
+            reference(1).encode_into(&mut bytes);
+            reference(u32::try_from(len_bytes).unwrap()).encode_into(&mut bytes);
+            ChunkRef::decode_list(&bytes)
+        };
+        assert_bound(limits::CHUNK_LEN_BYTES_MAX.into(), list);
+        assert_eq!(list(1), Ok(vec![reference(1); 2]));
+        assert!(matches!(list(0), Err(FormatError::Inconsistent { .. })));
+    }
+
+    #[test]
+    fn what_is_cut_short_or_followed_by_more_is_refused() {
+        let mut bytes = Vec::new();
+        Content { depth: 0, chunks: vec![reference(1)] }.encode_into(&mut bytes);
+        bytes.push(0);
+        assert_eq!(Content::decode(&bytes), Err(FormatError::TrailingBytes { what: "content", len_bytes: 1 }));
+        for len in 0..bytes.len() - 1 {
+            assert!(matches!(Content::decode(&bytes[..len]), Err(FormatError::Truncated { .. })), "{len}");
+        }
+        assert!(matches!(ChunkRef::decode_list(&bytes[5..]), Err(FormatError::Truncated { .. })));
     }
 
     proptest! {

@@ -92,8 +92,24 @@ pub enum FenceRecord {
     },
 }
 
-/// Implements the common encoding: a length of four bytes, CBOR, then whatever padding the caller adds.
-macro_rules! record {
+impl Intent {
+    /// The encoding, without padding.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Decodes an opened record, zero padding included.
+    ///
+    /// # Errors
+    /// [`FormatError`] for anything but what `encode` writes, padded with zeros.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        decode("intent", bytes)
+    }
+}
+
+/// Implements the same encoding for a record that names objects, whose `count` is bounded.
+macro_rules! record_of_names {
     ($type:ty, $what:literal) => {
         impl $type {
             /// The encoding, without padding.
@@ -122,15 +138,8 @@ macro_rules! record {
     };
 }
 
-record!(Intent, "intent");
-record!(CondemnedRecord, "condemnation");
-record!(FenceRecord, "fence");
-
-impl Intent {
-    const fn count(&self) -> usize {
-        0
-    }
-}
+record_of_names!(CondemnedRecord, "condemnation");
+record_of_names!(FenceRecord, "fence");
 
 impl CondemnedRecord {
     const fn count(&self) -> usize {
@@ -157,6 +166,7 @@ impl FenceRecord {
     }
 }
 
+/// A length of four bytes, then CBOR; the caller adds whatever padding there is.
 fn encode(record: &impl Serialize) -> Vec<u8> {
     let body = cbor::encode(record);
     let len = u32::try_from(body.len()).expect("a record keeps below its limits");
@@ -174,6 +184,7 @@ fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, Fo
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::assert_bound;
     use proptest::prelude::*;
 
     fn id(byte: u8) -> ObjectId {
@@ -227,9 +238,23 @@ mod tests {
         let mut trailing = intent().encode();
         trailing.push(1);
         assert!(matches!(Intent::decode(&trailing), Err(FormatError::Inconsistent { .. })), "{trailing:?}");
-        let packs = vec![id(0); limits::RECORD_NAMES_MAX + 1];
-        let many = CondemnedRecord::Packs { time: time(), packs }.encode();
-        assert!(matches!(CondemnedRecord::decode(&many), Err(FormatError::BeyondLimit { .. })));
+        trailing.pop();
+        assert!(matches!(Intent::decode(&trailing[..trailing.len() - 1]), Err(FormatError::Truncated { .. })));
+    }
+
+    #[test]
+    fn names_are_bounded_in_every_record() {
+        let names = |count: u64| vec![id(0); usize::try_from(count).unwrap()];
+        let max = limits::RECORD_NAMES_MAX as u64;
+        assert_bound(max, |count| {
+            CondemnedRecord::decode(&CondemnedRecord::Packs { time: time(), packs: names(count) }.encode())
+        });
+        assert_bound(max, |count| {
+            CondemnedRecord::decode(&CondemnedRecord::Outlast { condemned: id(1), intents: names(count) }.encode())
+        });
+        assert_bound(max, |count| {
+            FenceRecord::decode(&FenceRecord::Closed { intent: id(1), snapshots: names(count) }.encode())
+        });
     }
 
     proptest! {

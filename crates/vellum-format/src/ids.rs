@@ -114,7 +114,7 @@ fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     }
     let mut bytes = [0; N];
     for (byte, pair) in bytes.iter_mut().zip(text.chunks_exact(2)) {
-        *byte = hex_value(pair[0])? << 4 | hex_value(pair[1])?;
+        *byte = hex_value(pair[0])? * 16 + hex_value(pair[1])?;
     }
     Some(bytes)
 }

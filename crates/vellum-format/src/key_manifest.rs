@@ -150,6 +150,7 @@ pub struct SealedRing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::assert_bound;
     use proptest::prelude::*;
 
     fn signed() -> SignedKeyManifest {
@@ -180,6 +181,19 @@ mod tests {
         };
         assert_eq!(KeyManifest::decode(&manifest.encode()).as_ref(), Ok(&manifest));
         SignedKeyManifest { manifest: Bytes(manifest.encode()), signature: FixedBytes([9; 64]) }
+    }
+
+    #[test]
+    fn slots_and_rings_are_bounded() {
+        let manifest = KeyManifest::decode(&signed().manifest).unwrap();
+        assert_bound(limits::SLOTS_MAX as u64, |count| {
+            let slots = vec![manifest.slots[0].clone(); usize::try_from(count).unwrap()];
+            KeyManifest::decode(&KeyManifest { slots, ..manifest.clone() }.encode())
+        });
+        assert_bound(limits::RINGS_MAX as u64, |count| {
+            let rings = vec![manifest.rings[0].clone(); usize::try_from(count).unwrap()];
+            KeyManifest::decode(&KeyManifest { rings, ..manifest.clone() }.encode())
+        });
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod bounds;
 mod bytes;
 pub mod catalog;
 mod cbor;

@@ -194,10 +194,30 @@ mod tests {
     use super::*;
 
     #[test]
+    fn nouns_and_paths_are_those_of_the_specification() {
+        let specification = include_str!("../../../docs/FORMAT.md");
+        for kind in ObjectKind::ALL {
+            let below = if kind.is_spread() { "XX/ID" } else { "ID" };
+            let row = format!("| {} | `{}/{below}` |", kind.noun(), kind.folder());
+            assert!(specification.contains(&row), "no row {row} in the table of objects");
+        }
+    }
+
+    #[test]
+    fn a_copy_lies_below_mirror_and_nothing_else_does() {
+        for kind in ObjectKind::ALL {
+            let folder = format!("mirror/{}", kind.folder());
+            let copy = ObjectKind::ALL.into_iter().find(|copy| copy.folder() == folder);
+            assert_eq!(kind.mirror(), copy, "{kind:?}");
+        }
+    }
+
+    #[test]
     fn paths_parse_back_and_nothing_else_does() {
         for kind in ObjectKind::ALL {
             let name = ObjectName::of(kind, b"bytes");
             assert_eq!(ObjectName::from_path(&name.path()), Ok(name));
+            assert_eq!(name.to_string(), name.path());
         }
         let pack = ObjectName::of(ObjectKind::Pack, b"bytes").path();
         for bad in ["", "..", "packs/../config", "packs", &pack[9..], &pack.replace("packs/", "packs/0"), "config/xyz"]

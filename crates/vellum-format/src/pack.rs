@@ -357,6 +357,7 @@ fn decode_frame(starts: &mut Cursor<'_>, chunks: &mut Cursor<'_>, wrap_count: u1
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::bounds::{assert_bound, with_number};
     use proptest::prelude::*;
 
     pub(crate) fn directory() -> impl Strategy<Value = Directory> {
@@ -382,6 +383,131 @@ pub(crate) mod tests {
             let wraps = wraps.into_iter().map(|bytes| KeyWrap { epoch: 1, kind: 1, bytes }).collect();
             Directory { frames: frames.collect(), wraps }
         })
+    }
+
+    fn header() -> PackHeader {
+        let scope = RepositoryId::from_bytes([1; 16]);
+        let salt = std::array::from_fn(|at| u8::try_from(at).expect("32 bytes"));
+        PackHeader { parity: Parity::None, epoch: 3, scope, salt, body_len_bytes: 4096 }
+    }
+
+    #[test]
+    fn the_tag_is_the_first_half_of_the_salt() {
+        let bytes = header().encode();
+        assert_eq!(PackHeader::tag(&bytes), Some(std::array::from_fn(|at| header().salt[at])));
+        assert_eq!(PackHeader::tag(&bytes[..48]), PackHeader::tag(&bytes));
+        assert_eq!(PackHeader::tag(&bytes[..47]), None);
+    }
+
+    #[test]
+    fn a_header_is_bounded_and_nothing_else_follows() {
+        let bytes = header().encode();
+        assert_bound(limits::PACK_LEN_BYTES_MAX, |len| PackHeader::decode(&with_number::<8>(&bytes, 64, len), len));
+        let reserved = PackHeader::decode(&with_number::<1>(&bytes, 79, 1), 4096);
+        assert!(matches!(reserved, Err(FormatError::Inconsistent { .. })), "{reserved:?}");
+        let longer = PackHeader::decode(&[&bytes[..], &[0]].concat(), 4096);
+        assert!(matches!(longer, Err(FormatError::TrailingBytes { len_bytes: 1, .. })), "{longer:?}");
+    }
+
+    #[test]
+    fn a_trailer_is_stored_as_specified() {
+        let trailer = PackTrailer { directory_offset: 80, directory_len_bytes: 0x0102_0304 };
+        let bytes = [80, 0, 0, 0, 4, 3, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(trailer.encode(), bytes);
+        assert_eq!(PackTrailer::decode(&bytes, 80 + 0x0102_0304), Ok(trailer));
+        assert!(PackTrailer::decode(&[&bytes[..], &[0]].concat(), 80 + 0x0102_0304).is_err(), "something follows");
+        assert!(PackTrailer::decode(&with_number::<1>(&bytes, 15, 1), 80 + 0x0102_0304).is_err(), "zeros");
+    }
+
+    #[test]
+    fn a_directory_lies_behind_the_header_and_ends_at_the_trailer() {
+        let decoded = |offset: u32, len: u64, at: u64| {
+            let len = u32::try_from(len).unwrap();
+            let trailer = PackTrailer { directory_offset: offset, directory_len_bytes: len };
+            PackTrailer::decode(&trailer.encode(), at)
+        };
+        assert_bound(limits::DIRECTORY_LEN_BYTES_MAX.into(), |len| decoded(80, len, 80 + len));
+        assert!(decoded(80, 4096, 4176).is_ok());
+        for (offset, at) in [(79, 4175), (0, 4096), (80, 4175), (80, 4177), (81, 4176)] {
+            let refused = decoded(offset, 4096, at);
+            assert!(matches!(refused, Err(FormatError::Inconsistent { .. })), "{offset}, {at}: {refused:?}");
+        }
+    }
+
+    /// Frames of one chunk each at these places.
+    fn placed(places: &[std::ops::Range<u32>]) -> Directory {
+        let frame = |place: &std::ops::Range<u32>| Frame {
+            offset: place.start,
+            stored_len_bytes: place.end - place.start,
+            wrap: 0,
+            kind: ChunkKind::Data,
+            compression: Compression::None,
+            salt: [1; 16],
+            chunks: vec![PackedChunk { id: ChunkId::from_bytes([2; 32]), len_bytes: 9 }],
+        };
+        let wrap = KeyWrap { epoch: 1, kind: KeyWrap::SYMMETRIC, bytes: vec![3; 112] };
+        Directory { wraps: vec![wrap], frames: places.iter().map(frame).collect() }
+    }
+
+    #[test]
+    fn frames_lie_in_order_between_header_and_directory() {
+        let decoded = |places: &[std::ops::Range<u32>]| Directory::decode(&placed(places).encode(), 1000);
+        for fits in [&[80..1000][..], &[80..500, 500..1000], &[90..500, 510..990], &[]] {
+            assert_eq!(decoded(fits), Ok(placed(fits)), "{fits:?}");
+        }
+        for bad in [&[79..1000][..], &[80..1001], &[80..500, 499..1000], &[500..1000, 80..500], &[80..1001, 1001..1002]]
+        {
+            let refused = decoded(bad);
+            assert!(matches!(refused, Err(FormatError::Inconsistent { .. })), "{bad:?}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn every_number_of_a_directory_is_bounded() {
+        let bytes = placed(&[80..500]).encode();
+        let (wrap, frame, chunk) = (16, 16 + 8 + 112, 16 + 8 + 112 + 40);
+        let decode = |bytes: &[u8]| Directory::decode(bytes, 1000);
+        assert_bound(limits::PACK_WRAPS_MAX.into(), |count| decode(&with_number::<2>(&bytes[..16], 2, count)));
+        assert_bound(limits::PACK_FRAMES_MAX.into(), |count| decode(&with_number::<4>(&bytes[..16], 4, count)));
+        assert_bound(limits::PACK_CHUNKS_MAX.into(), |count| decode(&with_number::<4>(&bytes[..16], 8, count)));
+        assert_bound(limits::WRAP_LEN_BYTES_MAX.into(), |len| decode(&with_number::<2>(&bytes, wrap + 2, len)));
+        assert_bound(limits::CHUNK_LEN_BYTES_MAX.into(), |len| {
+            decode(&with_number::<4>(&with_number::<4>(&bytes, frame + 8, len), chunk + 36 - 4, len))
+        });
+        assert_bound(limits::FRAME_PLAIN_LEN_BYTES_MAX.into(), |len| {
+            let mut directory = placed(&[80..500]);
+            let half = u32::try_from(len).unwrap() / 2;
+            directory.frames[0].chunks[0].len_bytes = half;
+            directory.frames[0].chunks.push(PackedChunk { id: ChunkId::from_bytes([4; 32]), len_bytes: half });
+            decode(&with_number::<4>(&directory.encode(), frame + 8, len))
+        });
+    }
+
+    #[test]
+    fn reserved_bytes_wraps_and_lengths_of_a_directory_are_checked() {
+        let bytes = placed(&[80..500]).encode();
+        let (wrap, frame, chunk) = (16, 16 + 8 + 112, 16 + 8 + 112 + 40);
+        let inconsistent = [
+            ("reserved bytes of the start", 12, 1),
+            ("reserved byte of a wrap", wrap + 1, 1),
+            ("reserved bytes of a frame", frame + 39, 1),
+            ("a wrap that is not there", frame + 32, 1),
+            ("a frame longer than its chunks", frame + 8, 10),
+            ("an empty frame", frame + 12, 0),
+            ("padding", bytes.len(), 1),
+        ];
+        for (what, at, byte) in inconsistent {
+            let refused = Directory::decode(&with_number::<1>(&[&bytes[..], &[0; 9]].concat(), at, byte), 1000);
+            assert!(matches!(refused, Err(FormatError::Inconsistent { .. })), "{what}: {refused:?}");
+        }
+        let empty = with_number::<1>(&with_number::<1>(&bytes, frame + 8, 0), chunk + 32, 0);
+        assert!(matches!(Directory::decode(&empty, 1000), Err(FormatError::Inconsistent { .. })), "an empty chunk");
+        for (what, at) in [("version", 0), ("kind", frame + 34), ("compression", frame + 35)] {
+            let refused = Directory::decode(&with_number::<1>(&bytes, at, 4), 1000);
+            assert!(matches!(refused, Err(FormatError::Unsupported { .. })), "{what}: {refused:?}");
+        }
+        let unclaimed = Directory::decode(&[&with_number::<1>(&bytes, 8, 2)[..], &[0; 36]].concat(), 1000);
+        assert!(matches!(unclaimed, Err(FormatError::TrailingBytes { len_bytes: 36, .. })), "a chunk of no frame");
     }
 
     proptest! {

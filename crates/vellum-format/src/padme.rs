@@ -32,6 +32,15 @@ mod tests {
             }
             len *= 2;
         }
-        assert_eq!(padme_len(1_000_000), 1_015_808);
+    }
+
+    /// Computed from the text of `docs/FORMAT.md`, "Padmé".
+    #[test]
+    fn lengths_are_those_of_the_specification() {
+        let steps = [(0, 4096), (4095, 4096), (4096, 4096), (4097, 4352), (4352, 4352), (4353, 4608)];
+        let large = [(65_536, 65_536), (65_537, 67_584), (1_000_000, 1_015_808), (1 << 30, 1 << 30)];
+        for (len, padded) in steps.into_iter().chain(large) {
+            assert_eq!(padme_len(len), padded, "{len}");
+        }
     }
 }

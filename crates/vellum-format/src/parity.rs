@@ -280,6 +280,7 @@ impl ParityTable {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::with_number;
     use proptest::prelude::*;
 
     fn table(body_len_bytes: u64) -> ParityTable {
@@ -360,6 +361,55 @@ mod tests {
             assert!(ParityTable::decode_end(&bytes[..len]).is_err(), "cut to {len}");
             assert_eq!(ParityTable::decode_end(&bytes[len..]).is_ok(), len <= 6, "cut from {len}");
         }
+    }
+
+    /// `docs/FORMAT.md`, "Parity": what stands at the end of a table, of a body of 100,000 bytes.
+    #[test]
+    fn a_table_is_stored_as_specified() {
+        let table = table(100_000);
+        let bytes = table.encode();
+        let (tags, end) = bytes.split_at(29 * 16);
+        assert_eq!(tags, table.tags.as_flattened());
+        assert_eq!(end[..24], *b"VELLUMPY\x01\0\x01\0\x19\0\x04\0\0\x10\0\0\0\0\0\0");
+        assert_eq!(end[24..32], 100_000u64.to_le_bytes());
+        assert_eq!(end[32..], *ObjectId::of(&bytes[..29 * 16 + 32]).as_bytes());
+    }
+
+    /// A table that says something else of itself, with the right check value.
+    fn forged(at: usize, number: u64) -> Result<ParityTable, FormatError> {
+        let mut bytes = table(100_000).encode();
+        let end = bytes.len() - ParityTable::END_LEN;
+        bytes = match at {
+            24 => with_number::<8>(&bytes, end + at, number),
+            _ => with_number::<1>(&bytes, end + at, number),
+        };
+        let check = ObjectId::of(&bytes[..end + 32]);
+        bytes[end + 32..].copy_from_slice(check.as_bytes());
+        ParityTable::decode_end(&bytes)
+    }
+
+    #[test]
+    fn every_field_of_a_table_is_checked_even_under_a_right_check_value() {
+        assert_eq!(forged(0, b'V'.into()), Ok(table(100_000)));
+        assert!(matches!(forged(0, b'v'.into()), Err(FormatError::WrongMagic { .. })));
+        assert!(matches!(forged(8, 2), Err(FormatError::Unsupported { field: "version", .. })));
+        assert!(matches!(forged(10, 2), Err(FormatError::Unsupported { field: "parity scheme", .. })));
+        let wrong = [(10, 0), (11, 1), (12, 24), (13, 1), (14, 5), (17, 32), (20, 1), (23, 1), (24, 0), (24, 1 << 20)];
+        for (at, number) in wrong {
+            assert!(matches!(forged(at, number), Err(FormatError::Inconsistent { .. })), "{number} at {at}");
+        }
+        let beyond = forged(24, limits::PACK_LEN_BYTES_MAX + 1);
+        assert!(matches!(beyond, Err(FormatError::BeyondLimit { .. })));
+        assert!(matches!(forged(24, limits::PACK_LEN_BYTES_MAX), Err(FormatError::Inconsistent { .. })));
+    }
+
+    #[test]
+    fn schemes_are_numbers_in_a_config() {
+        for parity in [Parity::None, Parity::ReedSolomon] {
+            assert_eq!(Parity::try_from(u8::from(parity)), Ok(parity));
+        }
+        assert_eq!([Parity::None, Parity::ReedSolomon].map(u8::from), [0, 1]);
+        assert!(matches!(Parity::try_from(2), Err(FormatError::Unsupported { .. })));
     }
 
     proptest! {

@@ -143,6 +143,7 @@ pub(crate) mod tests {
     #[test]
     fn round_trip_and_refusals() {
         assert_eq!(RepositoryConfig::decode(&config().encode()), Ok(config()));
+        assert!(config().encode().len() as u64 * 100 < limits::CONFIG_LEN_BYTES_MAX, "room for many classes");
         let refused = |change: fn(&mut RepositoryConfig)| {
             let mut changed = config();
             change(&mut changed);
@@ -153,6 +154,61 @@ pub(crate) mod tests {
         refused(|config| config.frame_len_bytes = 1 << 30);
         refused(|config| config.classes.clear());
         refused(|config| config.classes[0].chunker.max_len_bytes = 1);
+    }
+
+    /// A class with the smallest chunks, which fit every pack.
+    fn small_class() -> ClassConfig {
+        let mut class = config().classes[0].clone();
+        class.chunker = ChunkerConfig { min_len_bytes: 1, avg_len_bytes: 2, max_len_bytes: 3, ..class.chunker };
+        class
+    }
+
+    /// Whether a config decodes with this change to one of small chunks and frames.
+    fn takes(change: impl Fn(&mut RepositoryConfig)) -> bool {
+        let mut changed = RepositoryConfig { classes: vec![small_class()], frame_len_bytes: 4096, ..config() };
+        change(&mut changed);
+        RepositoryConfig::decode(&changed.encode()).is_ok()
+    }
+
+    /// `docs/FORMAT.md`, "Config".
+    #[test]
+    fn lengths_are_taken_up_to_their_limits() {
+        let mib = 1 << 20;
+        let pack = |len: u32| takes(|config| config.pack_len_bytes = len);
+        assert_eq!([mib - 1, mib, 512 * mib, 512 * mib + 1].map(pack), [false, true, true, false]);
+        let frame = |len: u32| takes(|config| config.frame_len_bytes = len);
+        assert_eq!([4095, 4096, 8 * mib, 8 * mib + 1].map(frame), [false, true, true, false]);
+        let quarter = |len: u32| takes(|config| (config.pack_len_bytes, config.frame_len_bytes) = (mib, len));
+        assert_eq!([mib / 4, mib / 4 + 1].map(quarter), [true, false]);
+    }
+
+    #[test]
+    fn classes_are_taken_up_to_their_limits() {
+        let level = |level: i32| takes(|config| config.classes[0].compression_level = level);
+        assert_eq!([-1, 0, 22, 23].map(level), [false, true, true, false]);
+        let sizes = |pack: u32, min: u32, avg: u32, max: u32| {
+            takes(|config| {
+                config.pack_len_bytes = pack;
+                let chunker = &mut config.classes[0].chunker;
+                (chunker.min_len_bytes, chunker.avg_len_bytes, chunker.max_len_bytes) = (min, avg, max);
+            })
+        };
+        let (mib, max) = (1 << 20, limits::CHUNK_LEN_BYTES_MAX);
+        assert!(sizes(512 * mib, 1, 2, max) && !sizes(512 * mib, 1, 2, max + 1));
+        assert!(sizes(mib, 1, 2, mib / 4) && !sizes(mib, 1, 2, mib / 4 + 1));
+        assert!(!sizes(mib, 2, 2, 3) && !sizes(mib, 3, 2, 4) && !sizes(mib, 1, 2, 2) && !sizes(mib, 1, 3, 2));
+        let two = |name: &str| {
+            takes(|config| config.classes.push(ClassConfig { name: name.to_owned(), ..config.classes[0].clone() }))
+        };
+        assert!(two("other") && !two("private"));
+        assert!(!takes(|config| config.classes.clear()));
+    }
+
+    #[test]
+    fn the_reserved_byte_of_the_start_is_zero() {
+        let mut bytes = config().encode();
+        bytes[11] = 1;
+        assert!(matches!(RepositoryConfig::decode(&bytes), Err(FormatError::Inconsistent { .. })));
     }
 
     #[test]

@@ -50,3 +50,41 @@ impl SealedHeader {
         Ok((Self { epoch, scope, salt }, rest))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAGIC: [u8; 8] = *b"VELLUMSN";
+
+    fn header() -> SealedHeader {
+        SealedHeader { epoch: 0x0102_0304, scope: RepositoryId::from_bytes([5; 16]), salt: [6; 32] }
+    }
+
+    #[test]
+    fn a_header_is_stored_as_specified() {
+        let bytes = [&b"VELLUMSN\x01\0\x01\x01\x04\x03\x02\x01"[..], &[5; 16], &[6; 32]].concat();
+        assert_eq!(header().encode(MAGIC)[..], bytes);
+        assert_eq!(SealedHeader::split("snapshot", MAGIC, &bytes), Ok((header(), &[][..])));
+        let object = [&bytes[..], b"sealed"].concat();
+        assert_eq!(SealedHeader::split("snapshot", MAGIC, &object), Ok((header(), &b"sealed"[..])));
+        for len in 0..bytes.len() {
+            let cut = SealedHeader::split("snapshot", MAGIC, &bytes[..len]);
+            assert!(matches!(cut, Err(FormatError::Truncated { .. })), "{len}: {cut:?}");
+        }
+    }
+
+    #[test]
+    fn another_magic_version_suite_or_wrap_kind_is_refused() {
+        let with = |at: usize, byte: u8| {
+            let mut bytes = header().encode(MAGIC);
+            bytes[at] = byte;
+            SealedHeader::split("snapshot", MAGIC, &bytes).expect_err("refused")
+        };
+        assert_eq!(with(7, b'T'), FormatError::WrongMagic { what: "snapshot" });
+        for (at, byte, named) in [(8, 2, "version"), (9, 1, "version"), (10, 2, "suite"), (11, 2, "wrap kind")] {
+            assert!(matches!(with(at, byte), FormatError::Unsupported { field, .. } if field == named), "{named}");
+        }
+        assert!(matches!(with(11, 0), FormatError::Unsupported { .. }));
+    }
+}

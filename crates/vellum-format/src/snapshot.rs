@@ -179,6 +179,7 @@ pub struct Summary {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::assert_bound;
     use proptest::prelude::*;
 
     fn manifest() -> SnapshotManifest {
@@ -204,6 +205,46 @@ mod tests {
     #[test]
     fn manifest_round_trip() {
         assert_eq!(SnapshotManifest::decode(&manifest().encode()), Ok(manifest()));
+    }
+
+    #[test]
+    fn paths_and_seen_heads_are_bounded() {
+        assert_bound(limits::SNAPSHOT_PATHS_MAX as u64, |count| {
+            let paths = vec![Bytes(vec![]); usize::try_from(count).unwrap()];
+            SnapshotManifest::decode(&SnapshotManifest { paths, ..manifest() }.encode())
+        });
+        assert_bound(limits::SNAPSHOT_SEEN_MAX as u64, |count| {
+            let seen = vec![ObjectId::of(b"other"); usize::try_from(count).unwrap()];
+            SnapshotManifest::decode(&SnapshotManifest { seen, ..manifest() }.encode())
+        });
+    }
+
+    #[test]
+    fn nanoseconds_are_below_a_second() {
+        let decoded = |nanoseconds: u32| cbor::decode("time", &cbor::encode(&Timestamp { seconds: -1, nanoseconds }));
+        for nanoseconds in [0, 999_999_999] {
+            assert_eq!(decoded(nanoseconds), Ok(Timestamp { seconds: -1, nanoseconds }));
+        }
+        assert!(matches!(decoded(1_000_000_000), Err(FormatError::Malformed { .. })));
+    }
+
+    #[test]
+    fn a_root_leads_to_its_content() {
+        let chunk = crate::content::ChunkRef { digest: crate::Digest::from_bytes([3; 32]), len_bytes: 5 };
+        let content = Content { depth: 2, chunks: vec![chunk] };
+        let root = Root::new(&content, "private");
+        assert_eq!((root.content(), root.class.as_str()), (Ok(content), "private"));
+    }
+
+    #[test]
+    fn certificates_round_trip() {
+        let certificate = DeviceCertificate {
+            repository: RepositoryId::from_bytes([1; 16]),
+            device: DeviceId::from_bytes([2; 16]),
+            public_key: FixedBytes([3; 32]),
+            role: "owner".into(),
+        };
+        assert_eq!(DeviceCertificate::decode(&certificate.encode()), Ok(certificate));
     }
 
     #[test]

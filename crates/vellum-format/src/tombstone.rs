@@ -73,6 +73,7 @@ impl TombstoneManifest {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::assert_bound;
     use proptest::prelude::*;
 
     fn manifest() -> TombstoneManifest {
@@ -112,6 +113,10 @@ mod tests {
         assert!(decoded(&told(limits::TOMBSTONE_REASON_LEN_BYTES_MAX)).is_ok());
         let too_long = decoded(&told(limits::TOMBSTONE_REASON_LEN_BYTES_MAX + 1));
         assert!(matches!(too_long, Err(FormatError::BeyondLimit { field: "reason length", .. })));
+        assert_bound(limits::SNAPSHOT_SEEN_MAX as u64, |count| {
+            let seen = vec![ObjectId::of(b"other"); usize::try_from(count).unwrap()];
+            decoded(&TombstoneManifest { seen, ..manifest() })
+        });
         let needy = TombstoneManifest { must_understand: vec!["teleport".into()], ..manifest() };
         assert!(matches!(decoded(&needy), Err(FormatError::Unsupported { .. })));
     }

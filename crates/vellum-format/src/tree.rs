@@ -285,6 +285,7 @@ impl TreeDecoder {
 mod tests {
     use super::*;
     use crate::Digest;
+    use crate::bounds::assert_bound;
     use crate::content::ChunkRef;
     use proptest::prelude::*;
 
@@ -356,12 +357,109 @@ mod tests {
         }
     }
 
+    fn metadata() -> Metadata {
+        Metadata {
+            mode: 0o7777,
+            uid: 1,
+            gid: 2,
+            user: b"user".to_vec(),
+            group: b"group".to_vec(),
+            modified: Timestamp { seconds: -1, nanoseconds: 999_999_999 },
+            xattrs: vec![(b"a".to_vec(), vec![]), (b"b".to_vec(), vec![0])],
+            link_group: Some(LinkGroup { device: 3, inode: 4 }),
+        }
+    }
+
+    fn pipe(name: &[u8], metadata: Metadata) -> Entry {
+        Entry { name: EntryName::new(name.to_vec()).unwrap(), node: Node::Fifo, metadata }
+    }
+
+    fn encoded(entries: &[Entry]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        entries.iter().for_each(|entry| entry.encode_into(&mut bytes));
+        bytes
+    }
+
+    fn decoded(entry: &Entry) -> Result<Entry, FormatError> {
+        Entry::decode(&encoded(std::slice::from_ref(entry))[4..])
+    }
+
+    /// `docs/FORMAT.md`, "Trees": the rules of the table.
+    #[test]
+    fn metadata_keeps_its_rules() {
+        let entry = pipe(b"pipe", metadata());
+        assert_eq!(decoded(&entry), Ok(entry));
+        let refused = |change: &dyn Fn(&mut Metadata)| {
+            let mut changed = metadata();
+            change(&mut changed);
+            let refused = decoded(&pipe(b"pipe", changed));
+            assert!(matches!(refused, Err(FormatError::Inconsistent { .. })), "{refused:?}");
+        };
+        refused(&|metadata| metadata.mode = 0o10000);
+        refused(&|metadata| metadata.xattrs.reverse());
+        refused(&|metadata| metadata.xattrs[1].0 = b"a".to_vec());
+        refused(&|metadata| metadata.xattrs[0].0.clear());
+        refused(&|metadata| metadata.xattrs[0].0 = b"a\0".to_vec());
+        let late = Metadata { modified: Timestamp { seconds: 0, nanoseconds: 1_000_000_000 }, ..metadata() };
+        assert!(decoded(&pipe(b"pipe", late)).is_err());
+        let linking = |target: &[u8]| {
+            let node = Node::Symlink { target: target.to_vec() };
+            decoded(&Entry { node, ..pipe(b"link", metadata()) })
+        };
+        assert!(linking(b"a/../\xff").is_ok());
+        assert!(matches!(linking(b"a\0"), Err(FormatError::Inconsistent { .. })));
+    }
+
+    #[test]
+    fn an_entry_has_a_version_and_nothing_behind_it() {
+        let bytes = &encoded(&[pipe(b"pipe", metadata())])[4..];
+        assert!(matches!(Entry::decode(&[]), Err(FormatError::Truncated { .. })));
+        let newer = Entry::decode(&[&[2], &bytes[1..]].concat());
+        assert!(matches!(newer, Err(FormatError::Unsupported { field: "version", .. })), "{newer:?}");
+        let longer = Entry::decode(&[bytes, &[0]].concat());
+        assert!(matches!(longer, Err(FormatError::TrailingBytes { len_bytes: 1, .. })), "{longer:?}");
+    }
+
+    #[test]
+    fn names_of_a_folder_ascend_strictly() {
+        let pushed = |names: [&[u8]; 2]| {
+            let entries = names.map(|name| pipe(name, metadata()));
+            TreeDecoder::default().push(&encoded(&entries), &mut |_| ())
+        };
+        assert_eq!(pushed([b"a", b"b"]), Ok(()));
+        for wrong in [[b"a", b"a"], [b"b", b"a"]] {
+            let refused = pushed(wrong.map(|name| &name[..]));
+            assert!(matches!(refused, Err(FormatError::Inconsistent { what: "tree", .. })), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn an_entry_is_refused_by_its_length_before_it_arrives() {
+        let max = limits::ENTRY_LEN_BYTES_MAX as u64;
+        assert_bound(max, |len| {
+            let len = u32::try_from(len).unwrap();
+            TreeDecoder::default().push(&len.to_le_bytes(), &mut |_| ())
+        });
+    }
+
+    #[test]
+    fn a_stream_that_ends_inside_an_entry_is_cut_short() {
+        let bytes = encoded(&[pipe(b"pipe", metadata())]);
+        for len in 0..=bytes.len() {
+            let (mut decoder, mut entries) = (TreeDecoder::default(), 0);
+            decoder.push(&bytes[..len], &mut |_| entries += 1).unwrap();
+            assert_eq!(entries, usize::from(len == bytes.len()), "an entry is handed out as soon as it is there");
+            assert_eq!(decoder.finish().is_ok(), len == 0 || len == bytes.len(), "{len}");
+        }
+    }
+
     #[test]
     fn names_that_lead_out_of_a_folder_are_refused() {
         for bad in [&b""[..], b".", b"..", b"a/b", b"/", b"a\0"] {
             assert!(EntryName::new(bad.to_vec()).is_err());
         }
-        assert!(EntryName::new(b"...".to_vec()).is_ok());
-        assert!(EntryName::new(vec![0xff; 255]).is_ok());
+        assert_eq!(EntryName::new(b"...".to_vec()).unwrap().as_bytes(), b"...");
+        assert!(EntryName::new(vec![0xff; limits::ENTRY_NAME_LEN_BYTES_MAX]).is_ok());
+        assert!(EntryName::new(vec![0xff; limits::ENTRY_NAME_LEN_BYTES_MAX + 1]).is_err());
     }
 }

@@ -124,8 +124,7 @@ impl Verification {
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let count = |len: usize| u32::try_from(len).expect("a record keeps below its limits").to_le_bytes();
-        let len = self.runs.len() * CheckRun::ENCODED_LEN + self.packs.len() * PackReading::ENCODED_LEN;
-        let mut out = Vec::with_capacity(Self::START_LEN + len);
+        let mut out = Vec::new();
         out.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
         out.extend_from_slice(&[0; 2]);
         out.extend_from_slice(&count(self.runs.len()));
@@ -154,16 +153,15 @@ impl Verification {
         }
         let run_count = at_most(WHAT, "run count", cursor.u32()?, limits::VERIFICATION_RUNS_MAX)?;
         let pack_count = at_most(WHAT, "pack count", cursor.u32()?, limits::VERIFICATION_PACKS_MAX)?;
-        let len = run_count as usize * CheckRun::ENCODED_LEN + pack_count as usize * PackReading::ENCODED_LEN;
-        if cursor.remaining() < len {
-            return Err(FormatError::Truncated { what: WHAT });
-        }
-        let runs = (0..run_count).map(|_| CheckRun::decode(&mut cursor)).collect::<Result<_, _>>()?;
+        let mut encoded_runs = Cursor::new(WHAT, cursor.take(run_count as usize * CheckRun::ENCODED_LEN)?);
+        let mut encoded_packs = Cursor::new(WHAT, cursor.take(pack_count as usize * PackReading::ENCODED_LEN)?);
+        cursor.zero_padding()?;
+        let runs = (0..run_count).map(|_| CheckRun::decode(&mut encoded_runs)).collect::<Result<_, _>>()?;
         let mut packs: Vec<PackReading> = Vec::with_capacity(pack_count as usize);
         for _ in 0..pack_count {
-            let pack = ObjectId::from_bytes(cursor.array()?);
-            let run = cursor.u32()?;
-            let outcome = cursor.u8()?;
+            let pack = ObjectId::from_bytes(encoded_packs.array()?);
+            let run = encoded_packs.u32()?;
+            let outcome = encoded_packs.u8()?;
             if run >= run_count || packs.last().is_some_and(|last| last.pack >= pack) {
                 return Err(FormatError::Inconsistent {
                     what: WHAT,
@@ -175,7 +173,6 @@ impl Verification {
             }
             packs.push(PackReading { pack, run, is_whole: outcome == 1 });
         }
-        cursor.zero_padding()?;
         Ok(Self { runs, packs })
     }
 
@@ -190,6 +187,7 @@ impl Verification {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::{assert_bound, with_number};
     use proptest::prelude::*;
 
     fn run() -> impl Strategy<Value = CheckRun> {
@@ -259,6 +257,33 @@ mod tests {
         assert!(matches!(with(0, 2), FormatError::Unsupported { .. }));
         assert!(matches!(with(Verification::START_LEN + 28, 3), FormatError::Unsupported { .. }));
         assert!(matches!(with(sample().encode().len() - 1, 2), FormatError::Unsupported { .. }));
+    }
+
+    #[test]
+    fn counts_are_bounded_and_need_what_they_count() {
+        let start = &sample().encode()[..Verification::START_LEN];
+        let runs = |count| Verification::decode(&with_number::<4>(start, 4, count));
+        assert_bound(limits::VERIFICATION_RUNS_MAX.into(), runs);
+        let packs = |count| Verification::decode(&with_number::<4>(start, 8, count));
+        assert_bound(limits::VERIFICATION_PACKS_MAX.into(), packs);
+    }
+
+    #[test]
+    fn reserved_bytes_are_zero() {
+        for at in [2, 3, Verification::START_LEN + 29, Verification::START_LEN + 31] {
+            let refused = Verification::decode(&with_number::<1>(&sample().encode(), at, 1));
+            assert!(matches!(refused, Err(FormatError::Inconsistent { .. })), "{at}: {refused:?}");
+        }
+    }
+
+    #[test]
+    fn a_reading_is_as_old_as_its_run() {
+        let mut record = sample();
+        record.runs.push(CheckRun { time: Timestamp { seconds: 50, nanoseconds: 60 }, ..record.runs[0] });
+        let reading = |run| PackReading { run, ..record.packs[0] };
+        assert_eq!(record.time_of(&reading(0)), Timestamp { seconds: 5, nanoseconds: 6 });
+        assert_eq!(record.time_of(&reading(1)), Timestamp { seconds: 50, nanoseconds: 60 });
+        assert!(record.time_of(&reading(2)) < Timestamp { seconds: i64::MIN, nanoseconds: 1 });
     }
 
     proptest! {
