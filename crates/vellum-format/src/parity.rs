@@ -111,15 +111,15 @@ impl ParityLayout {
         (layout.object_len_bytes() == len_bytes).then_some(layout)
     }
 
-    /// The longest burst that is healed wherever it lies: one byte more can touch five shards, or both tables.
+    /// The longest burst that is healed wherever it lies: one byte more can touch five shards.
     ///
     /// Where the body fills its last shard it is three shards and a byte; at least it is two shards.
     #[must_use]
     pub fn burst_len_bytes(&self) -> u64 {
+        // Never both tables: four shards lie between them, and a table is shorter than a shard.
         let from_to = |first: u64, last: u64| self.shard(last).start - self.shard(first).end + 1;
         let five_shards = (0..self.data_shards).map(|number| from_to(number, number + Self::PARITY_SHARDS));
-        let both_tables = self.object_len_bytes() - self.table_len_bytes() - self.first_table().end + 1;
-        five_shards.chain([both_tables]).min().unwrap_or(both_tables)
+        five_shards.min().unwrap_or(0)
     }
 
     /// Length of the body.
@@ -313,6 +313,26 @@ mod tests {
         }
     }
 
+    /// `S`, `D` and `T` of `docs/FORMAT.md`, "Parity", and where the parity shards begin.
+    #[test]
+    fn all_lengths_follow_from_the_body_as_specified() {
+        let cases = [
+            (1, 4096, 1, 144, 4096),
+            (4096, 4096, 1, 144, 8192),
+            (4097, 4096, 2, 160, 8192),
+            (262_144, 4096, 64, 1152, 266_240),
+            (262_145, 8192, 33, 656, 266_240),
+            (32 << 20, 512 << 10, 64, 1152, (32 << 20) + 4096),
+        ];
+        for (body, shard, data_shards, table, parity) in cases {
+            let layout = ParityLayout::of_body(body);
+            let lengths = (layout.body_len_bytes(), layout.shard_len_bytes(), layout.table_len_bytes());
+            assert_eq!(lengths, (body, shard, table));
+            assert_eq!((layout.data_shards(), layout.parity_start()), (data_shards, parity), "{body}");
+            assert_eq!(layout.object_len_bytes(), parity + 4 * shard + table, "{body}");
+        }
+    }
+
     #[test]
     fn parity_costs_a_sixteenth_of_a_large_pack_and_a_few_sectors_of_a_small_one() {
         let added = |body: u64| Parity::ReedSolomon.object_len_bytes(body) - body;
@@ -434,6 +454,8 @@ mod tests {
                 parts.filter(|part| part.start < start + len && part.end > start).count()
             };
             let last = |number: u64| layout.shard(number).end - 1;
+            let between_tables = layout.object_len_bytes() - layout.table_len_bytes() - layout.first_table().end;
+            prop_assert!(burst <= between_tables, "one table stays whole");
             prop_assert!((0..layout.shards()).all(|number| touched(last(number), burst) <= 4));
             prop_assert!((0..layout.shards()).any(|number| touched(last(number), burst + 1) == 5));
         }
