@@ -50,7 +50,7 @@ impl<F: Fn(&str, ObjectKind) + Send + Sync> Storage for Spy<F> {
         (self.hook)("go on listing", kind);
         self.inner.list(kind, &mut |object| {
             if first.contains(&object.name) {
-                visit(object)
+                visit(object);
             }
         })
     }
