@@ -15,7 +15,7 @@
 //! - A listing is no moment: it is begun, comes to each object that was there at some time in any order, and misses
 //!   what was put since. For what is asked here of several objects at once that makes a difference.
 //!
-//! The bounds are the catalogs and condemnations that there are at a time.
+//! The bounds are the catalogs that there are at a time, and three condemnations; a step beyond them is not taken.
 
 mod state;
 mod steps;
