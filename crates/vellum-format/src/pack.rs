@@ -434,11 +434,11 @@ pub(crate) mod tests {
         }
     }
 
-    /// Frames of one chunk each at these places.
-    fn placed(places: &[std::ops::Range<u32>]) -> Directory {
-        let frame = |place: &std::ops::Range<u32>| Frame {
-            offset: place.start,
-            stored_len_bytes: place.end - place.start,
+    /// Frames of one chunk each between these places.
+    fn placed(places: &[(u32, u32)]) -> Directory {
+        let frame = |&(start, end): &(u32, u32)| Frame {
+            offset: start,
+            stored_len_bytes: end - start,
             wrap: 0,
             kind: ChunkKind::Data,
             compression: Compression::None,
@@ -451,12 +451,17 @@ pub(crate) mod tests {
 
     #[test]
     fn frames_lie_in_order_between_header_and_directory() {
-        let decoded = |places: &[std::ops::Range<u32>]| Directory::decode(&placed(places).encode(), 1000);
-        for fits in [&[80..1000][..], &[80..500, 500..1000], &[90..500, 510..990], &[]] {
+        let decoded = |places: &[(u32, u32)]| Directory::decode(&placed(places).encode(), 1000);
+        for fits in [&[(80, 1000)][..], &[(80, 500), (500, 1000)], &[(90, 500), (510, 990)], &[]] {
             assert_eq!(decoded(fits), Ok(placed(fits)), "{fits:?}");
         }
-        for bad in [&[79..1000][..], &[80..1001], &[80..500, 499..1000], &[500..1000, 80..500], &[80..1001, 1001..1002]]
-        {
+        for bad in [
+            &[(79, 1000)][..],
+            &[(80, 1001)],
+            &[(80, 500), (499, 1000)],
+            &[(500, 1000), (80, 500)],
+            &[(80, 1001), (1001, 1002)],
+        ] {
             let refused = decoded(bad);
             assert!(matches!(refused, Err(FormatError::Inconsistent { .. })), "{bad:?}: {refused:?}");
         }
@@ -464,7 +469,7 @@ pub(crate) mod tests {
 
     #[test]
     fn every_number_of_a_directory_is_bounded() {
-        let bytes = placed(&[80..500]).encode();
+        let bytes = placed(&[(80, 500)]).encode();
         let (wrap, frame, chunk) = (16, 16 + 8 + 112, 16 + 8 + 112 + 40);
         let decode = |bytes: &[u8]| Directory::decode(bytes, 1000);
         assert_bound(limits::PACK_WRAPS_MAX.into(), |count| decode(&with_number::<2>(&bytes[..16], 2, count)));
@@ -475,7 +480,7 @@ pub(crate) mod tests {
             decode(&with_number::<4>(&with_number::<4>(&bytes, frame + 8, len), chunk + 36 - 4, len))
         });
         assert_bound(limits::FRAME_PLAIN_LEN_BYTES_MAX.into(), |len| {
-            let mut directory = placed(&[80..500]);
+            let mut directory = placed(&[(80, 500)]);
             let half = u32::try_from(len).unwrap() / 2;
             directory.frames[0].chunks[0].len_bytes = half;
             directory.frames[0].chunks.push(PackedChunk { id: ChunkId::from_bytes([4; 32]), len_bytes: half });
@@ -485,7 +490,7 @@ pub(crate) mod tests {
 
     #[test]
     fn reserved_bytes_wraps_and_lengths_of_a_directory_are_checked() {
-        let bytes = placed(&[80..500]).encode();
+        let bytes = placed(&[(80, 500)]).encode();
         let (wrap, frame, chunk) = (16, 16 + 8 + 112, 16 + 8 + 112 + 40);
         let inconsistent = [
             ("reserved bytes of the start", 12, 1),
