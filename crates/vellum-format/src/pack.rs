@@ -434,13 +434,10 @@ pub(crate) mod tests {
         }
     }
 
-    /// Where a frame begins and ends.
-    type Place = (u32, u32);
-
-    /// Frames of one chunk each at these places.
-    fn placed(places: &[Place]) -> Directory {
-        let frame = |(start, end): &Place| Frame {
-            offset: *start,
+    /// Frames of one chunk each between these places.
+    fn placed(places: &[(u32, u32)]) -> Directory {
+        let frame = |&(start, end): &(u32, u32)| Frame {
+            offset: start,
             stored_len_bytes: end - start,
             wrap: 0,
             kind: ChunkKind::Data,
@@ -454,7 +451,7 @@ pub(crate) mod tests {
 
     #[test]
     fn frames_lie_in_order_between_header_and_directory() {
-        let decoded = |places: &[Place]| Directory::decode(&placed(places).encode(), 1000);
+        let decoded = |places: &[(u32, u32)]| Directory::decode(&placed(places).encode(), 1000);
         for fits in [&[(80, 1000)][..], &[(80, 500), (500, 1000)], &[(90, 500), (510, 990)], &[]] {
             assert_eq!(decoded(fits), Ok(placed(fits)), "{fits:?}");
         }

@@ -390,6 +390,7 @@ mod tests {
         let bytes = table.encode();
         let (tags, end) = bytes.split_at(29 * 16);
         assert_eq!(tags, table.tags.as_flattened());
+        assert_eq!(ParityTable::tag(b"shard")[..], ObjectId::of(b"shard").as_bytes()[..16]);
         assert_eq!(end[..24], *b"VELLUMPY\x01\0\x01\0\x19\0\x04\0\0\x10\0\0\0\0\0\0");
         assert_eq!(end[24..32], 100_000u64.to_le_bytes());
         assert_eq!(end[32..], *ObjectId::of(&bytes[..29 * 16 + 32]).as_bytes());
@@ -418,6 +419,8 @@ mod tests {
         for (at, number) in wrong {
             assert!(matches!(forged(at, number), Err(FormatError::Inconsistent { .. })), "{number} at {at}");
         }
+        let empty = ParityTable::decode_end(&table(0).encode());
+        assert!(matches!(empty, Err(FormatError::Inconsistent { .. })), "no body has no parity");
         let beyond = forged(24, limits::PACK_LEN_BYTES_MAX + 1);
         assert!(matches!(beyond, Err(FormatError::BeyondLimit { .. })));
         assert!(matches!(forged(24, limits::PACK_LEN_BYTES_MAX), Err(FormatError::Inconsistent { .. })));
