@@ -6,7 +6,7 @@ use crate::damaged::DamagedFrames;
 use crate::fault::reach;
 use crate::heal::Healing;
 use crate::local_state::LocalState;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -243,6 +243,12 @@ impl Repository {
         let condemned = self.condemned_packs();
         recovered.retain(|pack| !condemned.contains(&pack.pack));
         recovered
+    }
+
+    /// Forgets packs that are not stored any more: a catalog made of them would list what is gone. (I4)
+    pub(crate) fn retain_recovered(&self, stored: &BTreeMap<ObjectId, u64>) {
+        let mut recovered = self.recovered.lock().unwrap_or_else(PoisonError::into_inner);
+        recovered.retain(|pack| stored.contains_key(&pack.pack));
     }
 
     pub(crate) fn remember_recovered(&self, packs: &[CatalogedPack]) {

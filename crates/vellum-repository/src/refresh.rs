@@ -39,6 +39,7 @@ impl Repository {
         let is_cheap = self.storage().capabilities().cheap_listing;
         if is_cheap || !refreshed.damaged.is_empty() {
             let stored = self.names(ObjectKind::Pack)?;
+            self.retain_recovered(&stored);
             refreshed.packs_recovered = self.adopt_unlisted(&stored)?;
             refreshed.packs_absent = self.mark_absent_packs(&stored);
             self.retain_damaged(&stored);
@@ -51,7 +52,9 @@ impl Repository {
     pub(crate) fn refresh_for_deletion(&self) -> Result<(), RepositoryError> {
         self.refresh()?;
         if !self.storage().capabilities().cheap_listing {
-            self.mark_absent_packs(&self.names(ObjectKind::Pack)?);
+            let stored = self.names(ObjectKind::Pack)?;
+            self.retain_recovered(&stored);
+            self.mark_absent_packs(&stored);
         }
         Ok(())
     }

@@ -51,7 +51,8 @@ impl Prune<'_, '_> {
     /// Chooses packs, given what the snapshots need. Packs of running writers and damaged packs are left alone.
     ///
     /// # Errors
-    /// [`RepositoryError::LocalState`] when the index turned out damaged since the marking: run again.
+    /// [`RepositoryError::FrameForgotten`] when the index turned out damaged since the marking, or a pack is gone that
+    /// the marks count on: begin again.
     pub fn plan(&mut self, live: &LiveSet) -> Result<PrunePlan, RepositoryError> {
         let stored = self.repository.names(ObjectKind::Pack)?;
         let usage = usage(self.repository, &stored, live)?;
@@ -138,6 +139,10 @@ fn allowed_unused(limit: MaxUnused, used_bytes: u64) -> u64 {
 }
 
 /// Every pack that is there and known, with what is needed of it.
+///
+/// # Errors
+/// [`RepositoryError::FrameForgotten`] as for [`Prune::plan`]: another prune has deleted a copy since it was marked, so
+/// one that looks superfluous beside it may be the last.
 fn usage(
     repository: &Repository,
     stored: &BTreeMap<ObjectId, u64>,
@@ -147,15 +152,18 @@ fn usage(
     let present = index.packs().into_iter().filter(|(pack, len_bytes)| stored.get(pack) == Some(len_bytes));
     let mut usage: BTreeMap<ObjectId, Usage> =
         present.map(|(pack, len_bytes)| (pack, Usage { len_bytes, ..Usage::default() })).collect();
+    let mut all_there = true;
     index.for_each_chunk(|_, location| {
-        if let Some(one) = usage.get_mut(&location.pack) {
-            one.plain_bytes += u64::from(location.len_bytes);
-            if live.copies.contains(location) {
-                one.live_bytes += u64::from(location.len_bytes);
+        let is_live = live.copies.contains(location);
+        match usage.get_mut(&location.pack) {
+            Some(one) => {
+                one.plain_bytes += u64::from(location.len_bytes);
+                one.live_bytes += if is_live { u64::from(location.len_bytes) } else { 0 };
             }
+            None => all_there &= !is_live,
         }
     })?;
-    match live.copies.is_current(index) {
+    match all_there && live.copies.is_current(index) {
         true => Ok(usage),
         false => Err(RepositoryError::FrameForgotten),
     }
