@@ -5,7 +5,10 @@ use crate::RepositoryError;
 use crate::open::Repository;
 use std::collections::{BTreeMap, BTreeSet};
 use vellum_format::pack::PackHeader;
-use vellum_format::{ObjectId, ObjectKind, ObjectName};
+use vellum_format::{ObjectId, ObjectKind, ObjectName, padme_len};
+
+/// More than a pack takes beside its frames and its padding: its directory is padded on its own.
+const LAST_PACK_BYTES: u64 = 4096;
 
 /// How much of the kept packs may be bytes that no snapshot needs.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -29,6 +32,8 @@ pub struct PrunePlan {
     pub bytes_condemned: u64,
     /// About how many of them are written anew.
     pub bytes_moved: u64,
+    /// How many unused bytes may be moved along, since the repository stays within its limit.
+    pub spare_bytes: u64,
 }
 
 /// A pack and how much of it is needed, counted in plaintext bytes of its chunks.
@@ -87,9 +92,10 @@ impl Prune<'_, '_> {
             (std::cmp::Reverse(share), **pack)
         });
         let mut budget = self.settings.max_repack_bytes;
+        let (mut len_bytes, mut moved_bytes) = (0, 0);
         for (pack, one) in partly {
             if unused <= allowed {
-                return;
+                break;
             }
             let moved = one.len_bytes - one.unused_bytes();
             let Some(rest) = budget.checked_sub(one.len_bytes) else { continue };
@@ -100,9 +106,24 @@ impl Prune<'_, '_> {
             budget = rest;
             unused -= one.unused_bytes();
             plan.repack.insert(*pack);
-            plan.bytes_condemned += one.len_bytes;
-            plan.bytes_moved += moved;
+            len_bytes += one.len_bytes;
+            moved_bytes += moved;
         }
+        if self.written_len_bytes(moved_bytes) >= len_bytes {
+            plan.repack.clear();
+            return;
+        }
+        plan.bytes_condemned += len_bytes;
+        plan.bytes_moved = moved_bytes;
+        plan.spare_bytes = allowed.saturating_sub(unused);
+    }
+
+    /// What packs take at most that are written anew from so many bytes of others: the last two of them are not full.
+    fn written_len_bytes(&self, moved_bytes: u64) -> u64 {
+        let config = self.repository.config();
+        let full_len_bytes = config.parity.object_len_bytes(u64::from(config.pack_len_bytes));
+        let last = (moved_bytes % full_len_bytes).div_ceil(2) + LAST_PACK_BYTES;
+        moved_bytes - moved_bytes % full_len_bytes + 2 * config.parity.object_len_bytes(padme_len(last))
     }
 
     /// Whether the pack bears the tag of an intent that stood when this prune began. What cannot be read is not
