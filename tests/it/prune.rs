@@ -4,7 +4,7 @@ use crate::support::{NOW, Versions, assert_holds, backup, check, create, open, r
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vellum::format::tree::{Entry, EntryName, Node};
-use vellum::format::{ObjectId, ObjectKind};
+use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{MemoryStorage, Storage};
 use vellum::{
     BackupOptions, Context, Error, Event, EventSink, FrameCache, KeyFile, LocalState, MaxUnused, PruneOptions,
@@ -115,6 +115,39 @@ fn a_dry_run_tells_and_changes_nothing() {
     let done = prune(&world.repository, &options);
     assert_eq!(done.packs_condemned, told.packs_condemned);
     assert!(world.repository.intents().unwrap().is_empty(), "whoever has ended has withdrawn");
+}
+
+/// Its chunks are named by lists of their own, and it is there twice.
+#[test]
+fn what_a_long_file_needs_stays() {
+    let long = |name| (name, 1_600_000, 330);
+    let versions = Versions::of_files(&[&[("gone", 300_000, 331)], &[long("once"), long("twice")]]);
+    let (storage, key) = (Arc::new(MemoryStorage::new()), KeyFile::generate().expect("randomness"));
+    let repository = create(storage.clone(), &key, &LocalState::None);
+    let gone = backup(&repository, versions.path(0)).snapshot.expect("a snapshot");
+    let kept = backup(&repository, versions.path(1)).snapshot.expect("a snapshot");
+    remove(&repository, gone).expect("a removal");
+    let mut options = at_once();
+    options.max_unused = MaxUnused::Percent(0.0);
+    let report = prune(&repository, &options);
+    assert!(report.packs_deleted > 0, "{report:?}");
+    let fresh = open(storage, &key, &LocalState::None);
+    assert_holds(&fresh, kept, versions.path(1), versions.manifest(1));
+}
+
+#[test]
+fn a_prune_ends_removals_that_were_interrupted_and_a_dry_run_does_not() {
+    let world = World::new(332, 1);
+    let name = ObjectName::new(ObjectKind::Snapshot, world.ids[0]);
+    let bytes = world.storage.get(&name, u64::MAX).expect("memory");
+    world.forget(0);
+    world.storage.put(&name, &bytes).expect("memory");
+    let mut options = at_once();
+    options.dry_run = true;
+    prune(&world.repository, &options);
+    assert!(world.repository.names(ObjectKind::Snapshot).unwrap().contains_key(&name.id), "a dry run deletes nothing");
+    prune(&world.repository, &at_once());
+    assert!(world.repository.names(ObjectKind::Snapshot).unwrap().is_empty());
 }
 
 #[test]
