@@ -15,8 +15,8 @@ pub(crate) struct BackupLine<'a> {
     head_code: Option<String>,
     dry_run: bool,
     skipped: bool,
-    #[serde(flatten)]
-    summary: SummaryFields,
+    #[serde(flatten, with = "SummaryFields")]
+    summary: Summary,
     total_duration: f64,
     backup_start: String,
     problems: Vec<Cow<'a, str>>,
@@ -30,7 +30,7 @@ impl<'a> BackupLine<'a> {
             head_code: report.snapshot.map(|id| HeadCode::of(&id).to_string()),
             dry_run,
             skipped: report.snapshot.is_none() && !dry_run,
-            summary: SummaryFields::new(&report.summary),
+            summary: report.summary,
             total_duration: took.as_secs_f64(),
             backup_start: start,
             problems: report.problems.iter().take(100).map(|problem| text(&problem.path)).collect(),
@@ -40,36 +40,26 @@ impl<'a> BackupLine<'a> {
 
 /// What a backup saw and added, in its own line and in its snapshot's. Names as in restic where the meaning is the same.
 #[derive(Serialize)]
+#[serde(remote = "Summary")]
 struct SummaryFields {
     files_new: u64,
     files_changed: u64,
-    files_unmodified: u64,
-    dirs: u64,
+    #[serde(rename = "files_unmodified")]
+    files_unchanged: u64,
+    #[serde(rename = "dirs")]
+    folders: u64,
     others: u64,
-    data_blobs: u64,
-    data_added: u64,
-    data_stored: u64,
-    total_files_processed: u64,
-    total_bytes_processed: u64,
+    #[serde(rename = "data_blobs")]
+    chunks_new: u64,
+    #[serde(rename = "data_added")]
+    bytes_new: u64,
+    #[serde(rename = "data_stored")]
+    bytes_stored: u64,
+    #[serde(rename = "total_files_processed")]
+    files: u64,
+    #[serde(rename = "total_bytes_processed")]
+    bytes: u64,
     errors: u64,
-}
-
-impl SummaryFields {
-    const fn new(summary: &Summary) -> Self {
-        Self {
-            files_new: summary.files_new,
-            files_changed: summary.files_changed,
-            files_unmodified: summary.files_unchanged,
-            dirs: summary.folders,
-            others: summary.others,
-            data_blobs: summary.chunks_new,
-            data_added: summary.bytes_new,
-            data_stored: summary.bytes_stored,
-            total_files_processed: summary.files,
-            total_bytes_processed: summary.bytes,
-            errors: summary.errors,
-        }
-    }
 }
 
 /// What a try told at its end.
@@ -110,7 +100,8 @@ pub(crate) struct SnapshotLine<'a> {
     paths_bytes: Vec<String>,
     tags: &'a [String],
     program_version: &'a str,
-    summary: SummaryFields,
+    #[serde(with = "SummaryFields")]
+    summary: Summary,
 }
 
 impl<'a> SnapshotLine<'a> {
@@ -128,7 +119,39 @@ impl<'a> SnapshotLine<'a> {
             paths_bytes: manifest.paths.iter().filter(|_| !is_text).map(|path| hex(&path.0)).collect(),
             tags: &manifest.tags,
             program_version: &manifest.program,
-            summary: SummaryFields::new(&manifest.summary),
+            summary: manifest.summary,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_keep_their_names_and_their_order() {
+        let summary = Summary {
+            files: 9,
+            folders: 4,
+            others: 5,
+            bytes: 10,
+            files_new: 1,
+            files_changed: 2,
+            files_unchanged: 3,
+            chunks_new: 6,
+            bytes_new: 7,
+            bytes_stored: 8,
+            errors: 11,
+            duration_ms: 12,
+        };
+        let report = BackupReport { snapshot: None, summary, problems: Vec::new(), history: Vec::new() };
+        let line = serde_json::to_string(&BackupLine::new(&report, String::new(), Duration::ZERO, false)).unwrap();
+        assert_eq!(
+            line,
+            "{\"snapshot_id\":null,\"head_code\":null,\"dry_run\":false,\"skipped\":true,\"files_new\":1,\
+             \"files_changed\":2,\"files_unmodified\":3,\"dirs\":4,\"others\":5,\"data_blobs\":6,\"data_added\":7,\
+             \"data_stored\":8,\"total_files_processed\":9,\"total_bytes_processed\":10,\"errors\":11,\
+             \"total_duration\":0.0,\"backup_start\":\"\",\"problems\":[]}"
+        );
     }
 }
