@@ -16,8 +16,9 @@
 //! - W7 deletes the intent.
 //!
 //! A pruner:
-//! - G1 lists condemnations, then snapshots, then loads the index, and chooses packs: any, if no snapshot needs the
-//!   chunk; otherwise so that a copy is left that is indexed and not condemned.
+//! - G1 lists condemnations, then snapshots, then loads the index and, if a snapshot needs the chunk, marks a copy that
+//!   is indexed and not condemned. Then it chooses packs: any, if no snapshot needs the chunk; otherwise so that the
+//!   marked copy is left. If that is gone by now, it chooses nothing.
 //! - G2 makes that copy, if there is no other: it puts a pack and indexes it.
 //! - G3 puts a condemnation with the packs that it chose, if any. Nothing takes that back.
 //! - G3b lists all condemnations. From here on, all packs that they name are condemned to this pruner.
@@ -77,6 +78,8 @@ enum Mutant {
     FenceUnchecked,
     /// Without G3b.
     OwnCondemnationOnly,
+    /// G1 chooses as if nothing were needed when the copy that it marked is gone.
+    ForgetsVanishedMarks,
     /// G4 before G3.
     IntentsBeforeOwnCondemnation,
     /// G4 before G3b.
@@ -206,7 +209,7 @@ fn every_step_is_taken() {
 }
 
 /// Mistakes, a promise that each breaks, and how many writers and pruners that takes.
-const MUTANTS: [(Mutant, Promise, usize, usize); 22] = [
+const MUTANTS: [(Mutant, Promise, usize, usize); 23] = [
     (Mutant::NoIntent, Promise::AcknowledgedIsComplete, 1, 1),
     (Mutant::LateIntent, Promise::AcknowledgedIsComplete, 1, 1),
     (Mutant::CondemnationsUnlisted, Promise::AcknowledgedIsComplete, 1, 1),
@@ -215,6 +218,7 @@ const MUTANTS: [(Mutant, Promise, usize, usize); 22] = [
     (Mutant::NamesRepeat, Promise::AcknowledgedIsComplete, 1, 1),
     (Mutant::FenceUnchecked, Promise::AcknowledgedIsComplete, 1, 1),
     (Mutant::OwnCondemnationOnly, Promise::AcknowledgedIsComplete, 0, 2),
+    (Mutant::ForgetsVanishedMarks, Promise::AcknowledgedIsComplete, 0, 2),
     (Mutant::IntentsBeforeOwnCondemnation, Promise::AcknowledgedIsComplete, 1, 1),
     (Mutant::IntentsBeforeCondemnations, Promise::AcknowledgedIsComplete, 1, 2),
     (Mutant::NoWaiting, Promise::AcknowledgedIsComplete, 1, 1),

@@ -477,3 +477,45 @@ fn a_backup_that_begins_and_a_prune_that_ends_while_intents_are_listed_are_not_o
     let writer = writer.lock().expect("memory").take().expect("the other prune deletes the catalog again");
     doomed.assert_harmless(writer.finish());
 }
+
+/// Everything is stored twice. While a prune chooses what to delete beside the copies that it has marked, another one
+/// that marked the other copies deletes these.
+#[test]
+fn of_copies_that_another_prune_deletes_first_the_others_stay() {
+    let versions = Versions::of_files(&[&[("a", 700_000, 1)]]);
+    let key: &'static KeyFile = Box::leak(Box::new(KeyFile::generate().expect("memory")));
+    let template = Arc::new(MemoryStorage::new());
+    drop(create(template.clone(), key, &LocalState::None));
+    let twin = Arc::new(template.as_ref().clone());
+    let id = backup(&open(template.clone(), key, &LocalState::None), versions.path(0)).snapshot.expect("memory");
+    backup(&open(twin.clone(), key, &LocalState::None), versions.path(0));
+    let copies = [names(&template, ObjectKind::Pack), names(&twin, ObjectKind::Pack)];
+    for name in
+        [ObjectKind::Pack, ObjectKind::Catalog, ObjectKind::CatalogMirror].map(|kind| names(&twin, kind)).concat()
+    {
+        template.put(&name, &twin.get(&name, u64::MAX).expect("memory")).expect("memory");
+    }
+    // Which of them a prune marks is chance; the copies that it did not mark may go at any time.
+    let mut attempts = Vec::new();
+    for vanishing in copies {
+        let storage = Arc::new(template.as_ref().clone());
+        let (listings, begun) = (AtomicUsize::new(0), Arc::new(AtomicUsize::new(0)));
+        let (inner, counted) = (storage.clone(), begun.clone());
+        let hook = move |what: &str, kind: ObjectKind| match (what, kind) {
+            ("put", ObjectKind::Intent) => drop(counted.fetch_add(1, Ordering::SeqCst)),
+            // The first is about what is there to be marked.
+            ("list", ObjectKind::Pack) if listings.fetch_add(1, Ordering::SeqCst) == 1 => {
+                vanishing.iter().for_each(|name| inner.delete(name).expect("memory"));
+            }
+            _ => {}
+        };
+        let spy = Spy { inner: storage.clone(), keeps_intents: false, is_cheap: true, hook };
+        let pruner = open(Arc::new(spy), key, &LocalState::None);
+        vellum::prune(&pruner, &at_once(), &Context::default()).expect("a prune");
+        attempts.push(begun.load(Ordering::SeqCst));
+        let fresh = open(storage.clone(), key, &LocalState::None);
+        assert_holds(&fresh, id, versions.path(0), versions.manifest(0));
+        assert_eq!(check(&fresh).findings, []);
+    }
+    assert!(attempts.contains(&2), "one of them had marked what vanished, and began again: {attempts:?}");
+}

@@ -9,7 +9,7 @@ use super::{Choice, Mutant, Setup};
 pub(super) fn moves(state: &State, number: usize, setup: &Setup, out: &mut Vec<Move>) {
     let mut pruner = Mover { state, number, setup, doom: doomed(number), keep: kept(number), out };
     match state.pruners[number].step {
-        At::Idle | At::Began | At::Surveyed => pruner.choose(),
+        At::Idle | At::Began | At::Surveyed | At::Marked => pruner.choose(),
         At::Repacking | At::RepackPut | At::Chosen => pruner.condemn(),
         At::Condemned | At::Listed | At::Waiting => pruner.outlast(),
         At::Walked | At::Rescuing | At::RescuePut => pruner.rescue(),
@@ -72,6 +72,7 @@ impl Mover<'_> {
                 next.pruners[number].needs = next.is_needed();
                 next.change_known(|known| known | 1 << number);
             }),
+            (At::Surveyed, _) => self.mark(),
             _ => {
                 for chosen in subsets(self.state.packs_that(|pack| pack.has(STORED) && pack.lacks(doom))) {
                     self.choose_packs(chosen);
@@ -80,30 +81,45 @@ impl Mover<'_> {
         }
     }
 
-    /// G1: when a snapshot needs the chunk, a copy that counts must be left, or be made by G2.
+    /// G1: when a snapshot needs the chunk, one of the copies that count is marked.
+    fn mark(&mut self) {
+        let (doom, keep) = (self.doom, self.keep);
+        let counts = match self.state.pruners[self.number].needs {
+            true => self.state.packs_that(|pack| pack.has(STORED | INDEXED) && pack.lacks(doom)),
+            false => 0,
+        };
+        for marked in slots(counts) {
+            self.go(At::Marked, "G1: loads the index, and marks a copy", |next| next.packs[marked].set(keep));
+        }
+        if counts == 0 {
+            self.go(At::Marked, "G1: loads the index, and marks nothing", |_| {});
+        }
+    }
+
+    /// G1: when a snapshot needs the chunk, the copy that is marked must be left, or another be made by G2.
     fn choose_packs(&mut self, chosen: Slots) {
         let (number, doom, keep) = (self.number, self.doom, self.keep);
         let needs = self.state.pruners[number].needs;
-        let left = match needs {
-            true => self.state.packs_that(|pack| pack.has(STORED | INDEXED) && pack.lacks(doom)) & !chosen,
-            false => 0,
-        };
-        let (to, words) = match needs && left == 0 && chosen != 0 {
+        let marked = self.state.packs_that(|pack| pack.has(STORED | keep));
+        let forgets = needs && marked == 0 && self.is(Mutant::ForgetsVanishedMarks);
+        let (to, words) = match needs && marked & !chosen == 0 && chosen != 0 && !forgets {
             true if self.setup.choice == (Choice::Redundant { repacks: true }) && self.state.is_readable() => {
-                (At::Repacking, "G1: loads the index, and chooses packs to repack")
+                (At::Repacking, "G1: chooses packs to repack")
             }
             true => return,
-            false if chosen == 0 => (At::Condemned, "G1: loads the index, and condemns nothing"),
-            false => (At::Chosen, "G1: loads the index, and chooses packs"),
+            false if chosen == 0 => (At::Condemned, "G1: condemns nothing"),
+            false => (At::Chosen, "G1: chooses packs"),
         };
         let intents = self.intents();
         let lists_intents = self.is(Mutant::IntentsBeforeOwnCondemnation);
         self.go(to, words, |next| {
             for (slot, pack) in next.packs.iter_mut().enumerate() {
                 pack.set_to(doom, chosen >> slot & 1 == 1);
-                pack.set_to(keep, left >> slot & 1 == 1);
+                pack.set_to(keep, (marked & !chosen) >> slot & 1 == 1);
             }
-            next.pruners[number].outlasts = if lists_intents { intents } else { 0 };
+            let pruner = &mut next.pruners[number];
+            pruner.outlasts = if lists_intents { intents } else { 0 };
+            pruner.needs &= !forgets;
         });
     }
 

@@ -35,7 +35,7 @@ pub(super) const fn doomed(pruner: usize) -> u16 {
     1 << (3 + WRITERS_MAX + pruner)
 }
 
-/// This pruner counted on it when it chose, or has put it and must index it.
+/// This pruner marked it, and counted on it when it chose; or has put it and must index it.
 pub(super) const fn kept(pruner: usize) -> u16 {
     1 << (3 + WRITERS_MAX + PRUNERS_MAX + pruner)
 }
@@ -151,6 +151,8 @@ pub(super) enum PrunerStep {
     Began,
     /// G1: it listed snapshots.
     Surveyed,
+    /// G1: it loaded the index, and marked a copy that the snapshots need.
+    Marked,
     /// G2: it has to write a copy.
     Repacking,
     RepackPut,
@@ -173,10 +175,11 @@ pub(super) enum PrunerStep {
 }
 
 impl PrunerStep {
-    pub(super) const ALL: [Self; 15] = [
+    pub(super) const ALL: [Self; 16] = [
         Self::Idle,
         Self::Began,
         Self::Surveyed,
+        Self::Marked,
         Self::Repacking,
         Self::RepackPut,
         Self::Chosen,
