@@ -1,7 +1,7 @@
 //! I13 to I15: snapshots go only after their tombstone, no history is silently shorter, and two ways of history are
 //! told while writers at once are not.
 
-use crate::support::{self, NOW, Versions, create, open, threads, try_backup, try_check};
+use crate::support::{self, NOW, Versions, create, open, put_all, threads, try_backup, try_check};
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -104,16 +104,6 @@ fn shortened(findings: &[HistoryFinding]) -> Vec<(ObjectId, KnownBy)> {
         other => panic!("{other}"),
     };
     findings.iter().map(shortened).collect()
-}
-
-fn put_all(from: &MemoryStorage, to: &MemoryStorage) {
-    for kind in ObjectKind::ALL {
-        let mut names = Vec::new();
-        from.list(kind, &mut |object| names.push(object.name)).expect("memory");
-        for name in names {
-            to.put(&name, &from.get(&name, u64::MAX).expect("memory")).expect("memory");
-        }
-    }
 }
 
 #[test]
