@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use vellum::format::snapshot::Timestamp;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
-use vellum::storage::{Capabilities, MemoryStorage, ObjectSummary, Put, Storage, StorageError};
+use vellum::storage::{MemoryStorage, ObjectSummary, Put, Storage, StorageError, forward};
 use vellum::{BackupOptions, Credential, KeyFile, LocalState, Locked, MaxUnused, NewSlot, PruneOptions, Repository};
 use vellum_testkit::Random;
 
@@ -170,16 +170,14 @@ impl Door {
 
 #[deny(clippy::missing_trait_methods)]
 impl Storage for Door {
+    forward!(|self| self.inner => adopt, release_reserve, keep_reserve, location, capabilities);
+
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
         self.through(|| self.inner.put(name, bytes))
     }
 
     fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
         self.through(|| self.inner.replace_damaged(name, bytes))
-    }
-
-    fn adopt(&self, name: &ObjectName) {
-        self.inner.adopt(name);
     }
 
     fn sync(&self) -> Result<(), StorageError> {
@@ -204,22 +202,6 @@ impl Storage for Door {
 
     fn delete(&self, name: &ObjectName) -> Result<(), StorageError> {
         self.through(|| self.inner.delete(name))
-    }
-
-    fn release_reserve(&self) -> Result<bool, StorageError> {
-        self.inner.release_reserve()
-    }
-
-    fn keep_reserve(&self) {
-        self.inner.keep_reserve();
-    }
-
-    fn location(&self) -> String {
-        "memory".to_owned()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
     }
 }
 
