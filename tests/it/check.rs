@@ -1,7 +1,7 @@
 //! What checks read and remember: shares that cover everything in turn, over records that may be lost, old, damaged or
 //! dated wrongly and cost nothing by that (I25).
 
-use crate::support::{self, NOW, Versions, threads, try_backup};
+use crate::support::{self, NOW, Versions, bytes_of, names, put_all, threads, try_backup};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use vellum::format::snapshot::Timestamp;
@@ -42,45 +42,26 @@ impl Scene {
         check(&self.open(), seconds, read_data)
     }
 
-    fn names(&self, kind: ObjectKind) -> BTreeSet<ObjectId> {
-        names(&*self.storage, kind)
-    }
-
     fn packs(&self) -> BTreeSet<ObjectId> {
-        self.names(ObjectKind::Pack)
+        names(&*self.storage, ObjectKind::Pack).into_iter().map(|name| name.id).collect()
     }
 
     fn records(&self) -> Vec<ObjectName> {
-        self.names(ObjectKind::Verification)
-            .into_iter()
-            .map(|id| ObjectName::new(ObjectKind::Verification, id))
-            .collect()
+        names(&*self.storage, ObjectKind::Verification)
     }
 
     fn bytes(&self, name: &ObjectName) -> Vec<u8> {
-        self.storage.get(name, u64::MAX).expect("an object of the scene")
+        bytes_of(&*self.storage, name)
     }
 
     fn change(&self, name: &ObjectName, change: impl FnOnce(&mut Vec<u8>)) {
-        let mut bytes = self.bytes(name);
-        change(&mut bytes);
-        self.storage.delete(name).expect("memory");
-        self.storage.put(name, &bytes).expect("memory");
+        support::change(&*self.storage, name, change);
     }
 
     /// What is known at a time, as somebody tells it who only looks.
     fn coverage(&self, seconds: i64) -> Coverage {
         self.check(seconds, ReadData::None).coverage
     }
-}
-
-fn names(storage: &dyn Storage, kind: ObjectKind) -> BTreeSet<ObjectId> {
-    let mut names = BTreeSet::new();
-    let insert = &mut |object: vellum::storage::ObjectSummary| {
-        names.insert(object.name.id);
-    };
-    storage.list(kind, insert).expect("memory");
-    names
 }
 
 fn at(seconds: i64) -> Timestamp {
@@ -361,12 +342,7 @@ fn a_power_cut_while_a_check_records_loses_nothing_that_was_known() {
     let known = scene.coverage(2 * DAY).never_read;
     let base = SimDisk::new();
     let storage = LocalStorage::create_on(base.clone()).expect("an empty disk");
-    for kind in ObjectKind::ALL {
-        for id in scene.names(kind) {
-            let name = ObjectName::new(kind, id);
-            storage.put(&name, &scene.bytes(&name)).expect("a new object");
-        }
-    }
+    put_all(&*scene.storage, &storage);
     storage.sync().expect("a good disk");
     let open = |disk: &SimDisk| {
         let storage = LocalStorage::open_on(disk.clone()).expect("a repository");

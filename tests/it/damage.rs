@@ -4,7 +4,9 @@
 //! P2: a check that reads all data finds any single change to any object. P3: what is restored without a problem is
 //! what was saved. The mass of cases is read in memory; some of them are restored to a real folder too.
 
-use crate::support::{self, StoredTree, Versions, stored_tree, threads, try_backup, try_check};
+use crate::support::{
+    self, Objects, StoredTree, Versions, bytes_of, names, objects, stored_tree, threads, try_backup, try_check,
+};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
@@ -90,7 +92,7 @@ impl Sample {
         vellum::check(&repository, &options, &threads(1)).expect("a check, which leaves a record");
         let storage = (*storage).clone();
         let sample = Self { key, versions, storage, snapshots, cases: AtomicU64::new(0) };
-        let total: usize = sample.objects().iter().map(|(_, bytes)| bytes.len()).sum();
+        let total: usize = sample.objects().values().map(Vec::len).sum();
         assert!(len_bytes.contains(&total), "the sample is to have {len_bytes:?} bytes, not {total}");
         assert!(names(&sample.storage, ObjectKind::Pack).len() >= 4, "data and trees of both backups");
         sample.assert_undamaged();
@@ -105,13 +107,13 @@ impl Sample {
         assert_eq!(problems, Vec::<String>::new(), "an undamaged repository has no problems");
     }
 
-    fn objects(&self) -> Vec<(ObjectName, Vec<u8>)> {
+    fn objects(&self) -> Objects {
         objects(&self.storage)
     }
 
     /// Judges every damage that is asked for, to every object.
     fn sweep(&self, thread_count: usize, damages: impl Fn(&[u8]) -> Vec<Vec<u8>> + Sync) {
-        let all = BTreeMap::from_iter(self.objects().into_iter().map(|(_, bytes)| (bytes.clone(), damages(&bytes))));
+        let all = BTreeMap::from_iter(self.objects().into_values().map(|bytes| (bytes.clone(), damages(&bytes))));
         self.sweep_lazily(thread_count, |bytes| all[bytes].len(), |bytes, number| all[bytes][number].clone());
     }
 
@@ -233,21 +235,6 @@ fn open(storage: &MemoryStorage, key: &KeyFile) -> Result<Repository, Repository
 
 fn open_with(storage: &MemoryStorage, key: &KeyFile, state: &LocalState) -> Result<Repository, RepositoryError> {
     Locked::open(Arc::new(storage.clone()))?.unlock(&Credential::KeyFile(key), state)
-}
-
-fn names(storage: &MemoryStorage, kind: ObjectKind) -> Vec<ObjectName> {
-    let mut names = Vec::new();
-    storage.list(kind, &mut |object| names.push(object.name)).expect("memory");
-    names
-}
-
-fn objects(storage: &MemoryStorage) -> Vec<(ObjectName, Vec<u8>)> {
-    let all = ObjectKind::ALL.into_iter().flat_map(|kind| names(storage, kind));
-    all.map(|name| (name, bytes_of(storage, &name))).collect()
-}
-
-fn bytes_of(storage: &MemoryStorage, name: &ObjectName) -> Vec<u8> {
-    storage.get(name, u64::MAX).expect("an object of the sample")
 }
 
 fn replace(storage: &MemoryStorage, old: &ObjectName, new: &ObjectName, bytes: &[u8]) {
@@ -662,7 +649,7 @@ fn a_deleted_last_snapshot_is_missed_by_the_machine_that_made_it() {
 fn a_plain_check_finds_every_missing_object() {
     let matrix = Matrix::new();
     // A record of checks may be missing: nothing relies on it (I25).
-    let objects = matrix.sample.objects().into_iter().map(|(name, _)| name);
+    let objects = matrix.sample.objects().into_keys();
     for name in objects.filter(|name| name.kind != ObjectKind::Verification) {
         let storage = matrix.sample.storage.clone();
         storage.delete(&name).expect("memory");

@@ -4,13 +4,13 @@
 //! forget: what was acknowledged is there and whole, the next backup succeeds, and a check has nothing to find.
 //! Points are reached by real operations, each on a disk of its own that was prepared once.
 
-use crate::support::{self, NOW, Versions, small_packs, stored_tree, threads, try_backup, try_check};
+use crate::support::{self, NOW, Versions, names, small_packs, stored_tree, threads, try_backup, try_check};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use vellum::format::{ObjectId, ObjectKind, ObjectName};
+use vellum::format::{ObjectId, ObjectKind};
 use vellum::storage::{LocalStorage, Storage};
 use vellum::{
     Credential, Error, KeyFile, LocalState, Locked, MaxUnused, NewSlot, PruneOptions, RepairOptions, Repository,
@@ -183,16 +183,12 @@ impl World {
             }
             Scene::RepairCopy => {
                 let storage = at.storage().expect("a repository");
-                let name = first(&storage, ObjectKind::Catalog);
+                let name = names(&storage, ObjectKind::Catalog)[0];
                 storage.delete(&name).and_then(|()| storage.sync()).expect("a writable storage");
             }
             Scene::RepairPack => {
                 let storage = at.storage().expect("a repository");
-                let name = first(&storage, ObjectKind::Pack);
-                let mut bytes = storage.get(&name, u64::MAX).expect("it was listed");
-                bytes[100] ^= 1;
-                storage.delete(&name).expect("a writable storage");
-                storage.put(&name, &bytes).expect("a writable storage");
+                support::change(&storage, &names(&storage, ObjectKind::Pack)[0], |bytes| bytes[100] ^= 1);
                 storage.sync().expect("a writable storage");
             }
         }
@@ -460,12 +456,6 @@ fn at_once(days: i64) -> PruneOptions {
     options.grace_seconds = 0;
     options.max_unused = MaxUnused::Percent(0.0);
     options
-}
-
-fn first(storage: &dyn Storage, kind: ObjectKind) -> ObjectName {
-    let mut names = Vec::new();
-    storage.list(kind, &mut |object| names.push(object.name)).expect("a readable storage");
-    names.into_iter().min().expect("there is one")
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -1,14 +1,13 @@
 //! Forgetting in a real repository, by rules, with devices that nobody should trust.
 
 use crate::support::{create, open, restore};
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vellum::format::snapshot::Timestamp;
-use vellum::format::{ObjectId, ObjectKind, ObjectName};
+use vellum::format::{ObjectId, ObjectName};
 use vellum::retention::{Count, Policy, TimeZone};
-use vellum::storage::{Capabilities, MemoryStorage, ObjectSummary, Put, Storage, StorageError};
+use vellum::storage::{MemoryStorage, Put, Storage, StorageError, forward};
 use vellum::{
     BackupOptions, CancelToken, Context, Error, ForgetOptions, ForgetReport, ForgetTarget, KeyFile, LocalState,
     Repository, Rules, SnapshotRef,
@@ -152,46 +151,22 @@ struct Full {
 
 #[deny(clippy::missing_trait_methods)]
 impl Storage for Full {
+    forward!(|self| self.storage =>
+        replace_damaged, adopt, sync, get, get_range, len, list, delete, location, capabilities
+    );
+
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
         match self.is_full.load(Ordering::SeqCst) {
             true => Err(StorageError::NoSpace { path: "/full".into(), source: std::io::ErrorKind::StorageFull.into() }),
             false => self.storage.put(name, bytes),
         }
     }
-    fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
-        self.storage.replace_damaged(name, bytes)
-    }
-    fn adopt(&self, name: &ObjectName) {
-        self.storage.adopt(name);
-    }
-    fn sync(&self) -> Result<(), StorageError> {
-        self.storage.sync()
-    }
-    fn get(&self, name: &ObjectName, len_bytes_max: u64) -> Result<Vec<u8>, StorageError> {
-        self.storage.get(name, len_bytes_max)
-    }
-    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
-        self.storage.get_range(name, range)
-    }
-    fn len(&self, name: &ObjectName) -> Result<u64, StorageError> {
-        self.storage.len(name)
-    }
-    fn list(&self, kind: ObjectKind, visit: &mut dyn FnMut(ObjectSummary)) -> Result<(), StorageError> {
-        self.storage.list(kind, visit)
-    }
-    fn delete(&self, name: &ObjectName) -> Result<(), StorageError> {
-        self.storage.delete(name)
-    }
+
     fn release_reserve(&self) -> Result<bool, StorageError> {
         Ok(self.is_full.swap(false, Ordering::SeqCst))
     }
+
     fn keep_reserve(&self) {}
-    fn location(&self) -> String {
-        self.storage.location()
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.storage.capabilities()
-    }
 }
 
 // P6

@@ -64,10 +64,7 @@ impl Scene {
 
     /// Changes what is stored of an object.
     fn change(&self, name: &ObjectName, change: impl FnOnce(&mut Vec<u8>)) {
-        let mut bytes = self.disk.inner().get(name, u64::MAX).expect("an object of the scene");
-        change(&mut bytes);
-        self.disk.inner().delete(name).expect("memory");
-        self.disk.inner().put(name, &bytes).expect("memory");
+        support::change(self.disk.inner(), name, change);
     }
 
     fn layout(&self, pack: &ObjectName) -> ParityLayout {

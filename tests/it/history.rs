@@ -1,14 +1,13 @@
 //! I13 to I15: snapshots go only after their tombstone, no history is silently shorter, and two ways of history are
 //! told while writers at once are not.
 
-use crate::support::{self, NOW, Versions, create, open, threads, try_backup, try_check};
+use crate::support::{self, NOW, Versions, create, open, put_all, threads, try_backup, try_check};
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use vellum::format::snapshot::Timestamp;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
-use vellum::storage::{Capabilities, LocalStorage, MemoryStorage, ObjectSummary, Put, Storage, StorageError};
+use vellum::storage::{LocalStorage, MemoryStorage, ObjectSummary, Storage, StorageError, forward};
 use vellum::{
     BackupOptions, CheckOptions, Context, CreateOptions, Credential, HeadCode, HistoryFinding, KeyFile, KnownBy,
     LocalState, NewSlot, Removal, Repository, RepositoryError,
@@ -105,16 +104,6 @@ fn shortened(findings: &[HistoryFinding]) -> Vec<(ObjectId, KnownBy)> {
         other => panic!("{other}"),
     };
     findings.iter().map(shortened).collect()
-}
-
-fn put_all(from: &MemoryStorage, to: &MemoryStorage) {
-    for kind in ObjectKind::ALL {
-        let mut names = Vec::new();
-        from.list(kind, &mut |object| names.push(object.name)).expect("memory");
-        for name in names {
-            to.put(&name, &from.get(&name, u64::MAX).expect("memory")).expect("memory");
-        }
-    }
 }
 
 #[test]
@@ -617,49 +606,16 @@ struct Meddling {
 
 #[deny(clippy::missing_trait_methods)]
 impl Storage for Meddling {
-    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
-        self.inner.put(name, bytes)
-    }
-    fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
-        self.inner.replace_damaged(name, bytes)
-    }
-    fn adopt(&self, name: &ObjectName) {
-        self.inner.adopt(name);
-    }
-    fn sync(&self) -> Result<(), StorageError> {
-        self.inner.sync()
-    }
-    fn get(&self, name: &ObjectName, len_bytes_max: u64) -> Result<Vec<u8>, StorageError> {
-        self.inner.get(name, len_bytes_max)
-    }
-    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
-        self.inner.get_range(name, range)
-    }
-    fn len(&self, name: &ObjectName) -> Result<u64, StorageError> {
-        self.inner.len(name)
-    }
+    forward!(|self| self.inner =>
+        put, replace_damaged, adopt, sync, get, get_range, len, delete, release_reserve, keep_reserve, location,
+        capabilities
+    );
+
     fn list(&self, kind: ObjectKind, visit: &mut dyn FnMut(ObjectSummary)) -> Result<(), StorageError> {
         self.inner.list(kind, visit)?;
         let act = if kind == self.after { self.act.lock().expect("one thread").take() } else { None };
         act.into_iter().for_each(|act| act());
         Ok(())
-    }
-    fn delete(&self, name: &ObjectName) -> Result<(), StorageError> {
-        self.inner.delete(name)
-    }
-    fn release_reserve(&self) -> Result<bool, StorageError> {
-        self.inner.release_reserve()
-    }
-
-    fn keep_reserve(&self) {
-        self.inner.keep_reserve();
-    }
-
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
     }
 }
 

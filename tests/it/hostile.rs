@@ -8,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vellum::format::content::{ChunkKind, Content};
 use vellum::format::snapshot::{Summary, Timestamp};
-use vellum::format::tree::{Entry, EntryName, LinkGroup, Metadata, Node};
+use vellum::format::tree::{LinkGroup, Metadata, Node};
 use vellum::storage::MemoryStorage;
 use vellum::{
     FrameCache, KeyFile, LocalState, Overwrite, Repository, RestoreOptions, RestoreReport, SessionOptions,
     SnapshotDraft, SnapshotRef, TreeWalk,
 };
+use vellum_testkit::entries::{entry, entry_with, metadata};
 use vellum_testkit::trees::{Manifest, assert_same_tree, differences, manifest};
 
 /// A snapshot of a small source, a target to restore it to, and an outside that nobody may touch.
@@ -259,26 +260,6 @@ struct Evil<'a> {
 }
 
 impl Evil<'_> {
-    fn metadata() -> Metadata {
-        Metadata {
-            mode: 0o755,
-            uid: rustix::process::geteuid().as_raw(),
-            gid: rustix::process::getegid().as_raw(),
-            user: Vec::new(),
-            group: Vec::new(),
-            modified: Timestamp { seconds: 1, nanoseconds: 0 },
-            xattrs: Vec::new(),
-            link_group: None,
-        }
-    }
-
-    fn encoded(name: &[u8], node: Node) -> Vec<u8> {
-        let name = EntryName::new(name.to_vec()).expect("a plain name");
-        let mut bytes = Vec::new();
-        Entry { name, node, metadata: Self::metadata() }.encode_into(&mut bytes);
-        bytes
-    }
-
     /// Publishes a snapshot whose root folder lists these bytes; `tree` may store more chunks.
     fn publish(&self, tree: impl FnOnce(&mut dyn FnMut(ChunkKind, &[u8]) -> Content) -> Vec<u8>) {
         let session = self.repository.begin(&SessionOptions::default()).expect("a session");
@@ -334,9 +315,8 @@ fn different_files_of_one_inode_are_not_linked() {
         for (name, text) in [("a", "one"), ("b", "two"), ("c", "one")] {
             let content = put(ChunkKind::Data, text.as_bytes());
             let node = Node::File { len_bytes: text.len() as u64, content, sparse: false };
-            let name = EntryName::new(name.into()).expect("a plain name");
             let link_group = Some(LinkGroup { device: 1, inode: 1 });
-            Entry { name, node, metadata: Metadata { link_group, ..Evil::metadata() } }.encode_into(&mut bytes);
+            bytes.extend(entry_with(name.as_bytes(), node, Metadata { link_group, ..metadata() }));
         }
         bytes
     });
@@ -368,13 +348,13 @@ fn names_that_lead_out_of_a_folder_are_refused() {
                 sparse: false,
             },
             |put: &mut dyn FnMut(ChunkKind, &[u8]) -> Content| Node::Folder {
-                content: put(ChunkKind::Tree, &Evil::encoded(b"file", Node::Fifo)),
+                content: put(ChunkKind::Tree, &entry(b"file", Node::Fifo)),
             },
             |_: &mut dyn FnMut(ChunkKind, &[u8]) -> Content| Node::Symlink { target: b"/".to_vec() },
         ] {
             let world = World::new();
             Evil { repository: &world.repository }.publish(|put| {
-                let mut tree = Evil::encoded(plain, node(put));
+                let mut tree = entry(plain, node(put));
                 let at = tree.windows(plain.len()).position(|window| window == plain).expect("the name is in it");
                 tree[at..at + evil.len()].copy_from_slice(evil);
                 tree
@@ -392,10 +372,10 @@ fn a_name_that_comes_twice_is_refused() {
     for aim in aims {
         let world = World::new();
         Evil { repository: &world.repository }.publish(|put| {
-            let link = Evil::encoded(b"folder", Node::Symlink { target: aim.clone() });
+            let link = entry(b"folder", Node::Symlink { target: aim.clone() });
             let content = put(ChunkKind::Data, b"evil");
-            let file = Evil::encoded(b"file", Node::File { len_bytes: 4, content, sparse: false });
-            let folder = Evil::encoded(b"folder", Node::Folder { content: put(ChunkKind::Tree, &file) });
+            let file = entry(b"file", Node::File { len_bytes: 4, content, sparse: false });
+            let folder = entry(b"folder", Node::Folder { content: put(ChunkKind::Tree, &file) });
             [link, folder].concat()
         });
         let done = restore_evil(&world, &aim.escape_ascii().to_string());
@@ -408,13 +388,13 @@ fn a_name_that_comes_twice_is_refused() {
 fn a_link_from_an_earlier_restore_is_no_way_out() {
     let world = World::new();
     Evil { repository: &world.repository }
-        .publish(|_| Evil::encoded(b"folder", Node::Symlink { target: b"../outside/folder".to_vec() }));
+        .publish(|_| entry(b"folder", Node::Symlink { target: b"../outside/folder".to_vec() }));
     let first = restore_evil(&world, "the link");
     assert!(!is_refused(&first), "a link that points outside is only a link: {first:?}");
     Evil { repository: &world.repository }.publish(|put| {
         let content = put(ChunkKind::Data, b"evil");
-        let file = Evil::encoded(b"file", Node::File { len_bytes: 4, content, sparse: false });
-        Evil::encoded(b"folder", Node::Folder { content: put(ChunkKind::Tree, &file) })
+        let file = entry(b"file", Node::File { len_bytes: 4, content, sparse: false });
+        entry(b"folder", Node::Folder { content: put(ChunkKind::Tree, &file) })
     });
     let second = vellum::restore(
         &world.repository,
@@ -442,39 +422,39 @@ fn lengths_kinds_and_lists_that_lie_are_told() {
         ("a reference with another length than its chunk", |put| {
             let mut content = put(ChunkKind::Data, b"evil");
             content.chunks[0].len_bytes = 3;
-            Evil::encoded(b"file", Node::File { len_bytes: 3, content, sparse: false })
+            entry(b"file", Node::File { len_bytes: 3, content, sparse: false })
         }),
         ("a file longer than its chunks", |put| {
             let content = put(ChunkKind::Data, b"evil");
-            Evil::encoded(b"file", Node::File { len_bytes: 1 << 62, content, sparse: true })
+            entry(b"file", Node::File { len_bytes: 1 << 62, content, sparse: true })
         }),
         ("a file shorter than its chunks", |put| {
             let content = put(ChunkKind::Data, b"evil");
-            Evil::encoded(b"file", Node::File { len_bytes: 1, content, sparse: false })
+            entry(b"file", Node::File { len_bytes: 1, content, sparse: false })
         }),
         ("a file made of a folder's list", |put| {
-            let list = Evil::encoded(b"file", Node::Fifo);
+            let list = entry(b"file", Node::Fifo);
             let content = put(ChunkKind::Tree, &list);
-            Evil::encoded(b"file", Node::File { len_bytes: list.len() as u64, content, sparse: false })
+            entry(b"file", Node::File { len_bytes: list.len() as u64, content, sparse: false })
         }),
         ("a folder made of a file", |put| {
-            let list = Evil::encoded(b"file", Node::Fifo);
+            let list = entry(b"file", Node::Fifo);
             let content = put(ChunkKind::Data, &list);
-            Evil::encoded(b"folder", Node::Folder { content })
+            entry(b"folder", Node::Folder { content })
         }),
         ("a list of chunks that is none", |put| {
             let mut content = put(ChunkKind::List, b"not a list of references");
             content.depth = 1;
-            Evil::encoded(b"file", Node::File { len_bytes: 24, content, sparse: false })
+            entry(b"file", Node::File { len_bytes: 24, content, sparse: false })
         }),
         ("a list of chunks where the chunk lies", |put| {
             let mut content = put(ChunkKind::Data, b"evil");
             content.depth = 3;
-            Evil::encoded(b"file", Node::File { len_bytes: 4, content, sparse: false })
+            entry(b"file", Node::File { len_bytes: 4, content, sparse: false })
         }),
         ("names that do not ascend", |put| {
             let content = put(ChunkKind::Data, b"evil");
-            let file = |name| Evil::encoded(name, Node::File { len_bytes: 4, content: content.clone(), sparse: false });
+            let file = |name| entry(name, Node::File { len_bytes: 4, content: content.clone(), sparse: false });
             [file(b"b"), file(b"a")].concat()
         }),
     ];
@@ -505,10 +485,10 @@ fn a_wide_tree_of_one_repeated_folder_is_walked_step_by_step() {
     let world = World::new();
     Evil { repository: &world.repository }.publish(|put| {
         let content = put(ChunkKind::Data, b"evil");
-        let mut list = Evil::encoded(b"file", Node::File { len_bytes: 4, content, sparse: false });
+        let mut list = entry(b"file", Node::File { len_bytes: 4, content, sparse: false });
         for _ in 0..30 {
             let content = put(ChunkKind::Tree, &list);
-            let folder = |name: &[u8]| Evil::encoded(name, Node::Folder { content: content.clone() });
+            let folder = |name: &[u8]| entry(name, Node::Folder { content: content.clone() });
             list = [folder(b"a"), folder(b"b")].concat();
         }
         list

@@ -1,11 +1,10 @@
 //! Invariants of docs/INVARIANTS.md that no larger suite would notice if they broke.
 
 use crate::support::{NOW, backup, create};
-use std::ops::Range;
 use std::sync::Arc;
 use vellum::format::content::ChunkKind;
 use vellum::format::{ObjectKind, ObjectName};
-use vellum::storage::{Capabilities, MemoryStorage, ObjectSummary, Put, Storage, StorageError};
+use vellum::storage::{MemoryStorage, Put, Storage, StorageError, forward};
 use vellum::{
     BackupOptions, Context, Credential, Error, KeyFile, LocalState, NewSlot, RepositoryError, SessionOptions,
 };
@@ -17,46 +16,13 @@ struct KnowsEveryPack(MemoryStorage);
 
 #[deny(clippy::missing_trait_methods)]
 impl Storage for KnowsEveryPack {
+    forward!(|self| self.0 =>
+        replace_damaged, adopt, sync, get, get_range, len, list, delete, release_reserve, keep_reserve, location,
+        capabilities
+    );
+
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
         if name.kind == ObjectKind::Pack { Ok(Put::AlreadyThere) } else { self.0.put(name, bytes) }
-    }
-    fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
-        self.0.replace_damaged(name, bytes)
-    }
-    fn adopt(&self, name: &ObjectName) {
-        self.0.adopt(name);
-    }
-    fn sync(&self) -> Result<(), StorageError> {
-        self.0.sync()
-    }
-    fn get(&self, name: &ObjectName, len_bytes_max: u64) -> Result<Vec<u8>, StorageError> {
-        self.0.get(name, len_bytes_max)
-    }
-    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
-        self.0.get_range(name, range)
-    }
-    fn len(&self, name: &ObjectName) -> Result<u64, StorageError> {
-        self.0.len(name)
-    }
-    fn list(&self, kind: ObjectKind, visit: &mut dyn FnMut(ObjectSummary)) -> Result<(), StorageError> {
-        self.0.list(kind, visit)
-    }
-    fn delete(&self, name: &ObjectName) -> Result<(), StorageError> {
-        self.0.delete(name)
-    }
-    fn release_reserve(&self) -> Result<bool, StorageError> {
-        self.0.release_reserve()
-    }
-
-    fn keep_reserve(&self) {
-        self.0.keep_reserve();
-    }
-
-    fn location(&self) -> String {
-        self.0.location()
-    }
-    fn capabilities(&self) -> Capabilities {
-        self.0.capabilities()
     }
 }
 

@@ -2,12 +2,12 @@
 //!
 //! P11: whatever it remembers, a change in the source is in the next snapshot.
 
-use crate::support::{self, StoredTree, assert_holds, copy, stored_tree, threads, try_backup, try_check};
+use crate::support::{self, StoredTree, assert_holds, copy, names, stored_tree, threads, try_backup, try_check};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use vellum::format::{ObjectId, ObjectKind, ObjectName};
+use vellum::format::{ObjectId, ObjectKind};
 use vellum::storage::{MemoryStorage, Storage};
 use vellum::{BackupOptions, Context, KeyFile, LocalState, MaxUnused, PruneOptions, Repository, SnapshotRef};
 use vellum_testkit::Random;
@@ -342,7 +342,7 @@ fn a_pack_that_vanished_is_not_counted_on() {
     let mut world = World::new(5);
     std::thread::sleep(SETTLED);
     world.back_up();
-    let packs = names(&world.storage, ObjectKind::Pack);
+    let packs = names(&*world.storage, ObjectKind::Pack);
     assert!(packs.len() >= 2, "data and trees");
     for pack in packs {
         world.storage.delete(&pack).expect("memory");
@@ -372,7 +372,7 @@ fn a_lost_pack_costs_old_snapshots_only_what_the_source_has_no_more() {
     std::thread::sleep(SETTLED);
     let old = world.back_up();
     let expected_old = manifest(&world.source());
-    let packs = names(&world.storage, ObjectKind::Pack);
+    let packs = names(&*world.storage, ObjectKind::Pack);
     trees::mutate(&world.source(), 6, 8);
     for pack in packs {
         world.storage.delete(&pack).expect("memory");
@@ -489,10 +489,4 @@ fn memory_of_other_roots_is_not_taken() {
     assert_eq!(report.summary.files_unchanged, 0, "a forced backup reads everything");
     world.history.push((report.snapshot.expect("a snapshot"), manifest(&world.source())));
     world.assert_right("after other roots and a forced backup");
-}
-
-fn names(storage: &MemoryStorage, kind: ObjectKind) -> Vec<ObjectName> {
-    let mut names = Vec::new();
-    storage.list(kind, &mut |object| names.push(object.name)).expect("memory");
-    names
 }

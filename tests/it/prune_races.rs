@@ -2,12 +2,11 @@
 
 use crate::support::{NOW, Versions, assert_holds, backup, check, create, open, remove};
 use std::collections::BTreeSet;
-use std::ops::Range;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
-use vellum::storage::{Capabilities, MemoryStorage, ObjectSummary, Put, Storage, StorageError};
+use vellum::storage::{Capabilities, MemoryStorage, ObjectSummary, Put, Storage, StorageError, forward};
 use vellum::{Context, KeyFile, LocalState, PruneOptions, Repository};
 
 /// Forwards; `hook` hears of every listing, put and deletion before it happens, `keeps_intents` does as if it deleted intents.
@@ -18,29 +17,18 @@ struct Spy<F> {
     is_cheap: bool,
     hook: F,
 }
+
+#[deny(clippy::missing_trait_methods)]
 impl<F: Fn(&str, ObjectKind) + Send + Sync> Storage for Spy<F> {
+    forward!(|self| self.inner =>
+        replace_damaged, adopt, sync, get, get_range, len, release_reserve, keep_reserve, location
+    );
+
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
         (self.hook)("put", name.kind);
         self.inner.put(name, bytes)
     }
-    fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
-        self.inner.replace_damaged(name, bytes)
-    }
-    fn adopt(&self, name: &ObjectName) {
-        self.inner.adopt(name);
-    }
-    fn sync(&self) -> Result<(), StorageError> {
-        self.inner.sync()
-    }
-    fn get(&self, name: &ObjectName, max: u64) -> Result<Vec<u8>, StorageError> {
-        self.inner.get(name, max)
-    }
-    fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
-        self.inner.get_range(name, range)
-    }
-    fn len(&self, name: &ObjectName) -> Result<u64, StorageError> {
-        self.inner.len(name)
-    }
+
     fn list(&self, kind: ObjectKind, visit: &mut dyn FnMut(ObjectSummary)) -> Result<(), StorageError> {
         (self.hook)("list", kind);
         let mut first = BTreeSet::new();
@@ -54,6 +42,7 @@ impl<F: Fn(&str, ObjectKind) + Send + Sync> Storage for Spy<F> {
             }
         })
     }
+
     fn delete(&self, name: &ObjectName) -> Result<(), StorageError> {
         (self.hook)("delete", name.kind);
         match self.keeps_intents && name.kind == ObjectKind::Intent {
@@ -61,15 +50,7 @@ impl<F: Fn(&str, ObjectKind) + Send + Sync> Storage for Spy<F> {
             false => self.inner.delete(name),
         }
     }
-    fn release_reserve(&self) -> Result<bool, StorageError> {
-        self.inner.release_reserve()
-    }
-    fn keep_reserve(&self) {
-        self.inner.keep_reserve();
-    }
-    fn location(&self) -> String {
-        self.inner.location()
-    }
+
     fn capabilities(&self) -> Capabilities {
         let mut capabilities = self.inner.capabilities();
         capabilities.cheap_listing = self.is_cheap;

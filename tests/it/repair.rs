@@ -2,8 +2,10 @@
 //!
 //! I19: repair only adds, a healthy repository keeps every byte, and a run that was killed is made again.
 
-use crate::support::{self, NOW, Versions, stored_tree, threads, try_backup, try_check};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::support::{
+    self, NOW, Objects, Versions, names, objects, put_all, stored_tree, threads, try_backup, try_check,
+};
+use std::collections::BTreeSet;
 use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
@@ -13,19 +15,6 @@ use vellum::{
     repair_snapshots,
 };
 use vellum_testkit::{FaultKind, FaultyStorage, Operation, RecordingStorage, SimDisk};
-
-/// Every object with its bytes.
-type Objects = BTreeMap<ObjectName, Vec<u8>>;
-
-fn objects(storage: &dyn Storage) -> Objects {
-    let mut found = Objects::new();
-    for kind in ObjectKind::ALL {
-        let mut names = Vec::new();
-        storage.list(kind, &mut |object| names.push(object.name)).expect("a readable storage");
-        found.extend(names.into_iter().map(|name| (name, storage.get(&name, u64::MAX).expect("it was listed"))));
-    }
-    found
-}
 
 /// A repository with two snapshots that share what they can.
 struct Scene {
@@ -53,15 +42,12 @@ impl Scene {
         (support::open(Arc::<MemoryStorage>::clone(&storage), &self.key, &LocalState::None), storage)
     }
 
-    fn change(&mut self, name: &ObjectName, change: impl FnOnce(&mut Vec<u8>)) {
-        let mut bytes = self.storage.get(name, u64::MAX).expect("an object of the scene");
-        change(&mut bytes);
-        self.storage.delete(name).expect("memory");
-        self.storage.put(name, &bytes).expect("memory");
+    fn change(&self, name: &ObjectName, change: impl FnOnce(&mut Vec<u8>)) {
+        support::change(&self.storage, name, change);
     }
 
     fn names(&self, kind: ObjectKind) -> Vec<ObjectName> {
-        objects(&self.storage).into_keys().filter(|name| name.kind == kind).collect()
+        names(&self.storage, kind)
     }
 
     /// The largest pack of the first backup: it holds data that both snapshots need.
@@ -71,7 +57,7 @@ impl Scene {
     }
 
     /// More than parity makes good.
-    fn ruin(&mut self, pack: &ObjectName) {
+    fn ruin(&self, pack: &ObjectName) {
         self.change(pack, |bytes| (0..bytes.len().min(8 * 4096)).step_by(4096).for_each(|at| bytes[at + 200] ^= 1));
     }
 }
@@ -163,7 +149,7 @@ fn packs_that_no_catalog_lists_are_listed_again() {
 
 #[test]
 fn damaged_packs_are_stored_anew_as_they_were() {
-    let mut scene = Scene::new();
+    let scene = Scene::new();
     let before = objects(&scene.storage);
     let packs = scene.names(ObjectKind::Pack);
     for (number, pack) in packs.iter().enumerate() {
@@ -184,7 +170,7 @@ fn damaged_packs_are_stored_anew_as_they_were() {
 
 #[test]
 fn what_parity_cannot_heal_is_named_with_every_path_it_costs() {
-    let mut scene = Scene::new();
+    let scene = Scene::new();
     let pack = scene.data_pack();
     scene.ruin(&pack);
     let before = objects(&scene.storage);
@@ -216,7 +202,7 @@ fn lost_files(repository: &Repository, id: ObjectId, versions: &Versions, number
 
 #[test]
 fn a_snapshot_that_lost_something_gets_one_of_what_is_left() {
-    let mut scene = Scene::new();
+    let scene = Scene::new();
     let pack = scene.data_pack();
     scene.ruin(&pack);
     let (repository, storage) = scene.open();
@@ -321,7 +307,7 @@ struct Damaged {
 
 impl Damaged {
     fn new() -> (Self, SimDisk) {
-        let mut scene = Scene::new();
+        let scene = Scene::new();
         let whole = objects(&scene.storage);
         let hopeless = scene.data_pack();
         scene.ruin(&hopeless);
@@ -338,9 +324,7 @@ impl Damaged {
         }
         let disk = SimDisk::new();
         let storage = LocalStorage::create_on(disk.clone()).expect("an empty disk");
-        for (name, bytes) in objects(&scene.storage) {
-            storage.put(&name, &bytes).expect("a new object");
-        }
+        put_all(&scene.storage, &storage);
         storage.sync().expect("a good disk");
         let Scene { key, versions, snapshots, .. } = scene;
         (Self { key, versions, snapshots, whole }, disk)

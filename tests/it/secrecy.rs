@@ -1,7 +1,7 @@
 //! What whoever has the storage, or this machine's cache, can read without keys: nothing of contents, names and
 //! attributes, no ids of chunks, no equal data, and of sizes only steps.
 
-use crate::support::{self, threads};
+use crate::support::{self, objects, threads};
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use std::sync::Arc;
 use vellum::format::pack::PackHeader;
 use vellum::format::tree::Node;
 use vellum::format::{ObjectKind, ObjectName, SealedHeader, padme_len};
-use vellum::storage::{MemoryStorage, Storage};
+use vellum::storage::MemoryStorage;
 use vellum::{BackupOptions, FrameCache, KeyFile, LocalState, Repository, TreeWalk};
 use vellum_testkit::Random;
 
@@ -100,14 +100,6 @@ impl World {
         };
         files.into_iter().map(described).collect()
     }
-}
-
-fn objects(storage: &MemoryStorage) -> Vec<(ObjectName, Vec<u8>)> {
-    let mut names = Vec::new();
-    for kind in ObjectKind::ALL {
-        storage.list(kind, &mut |object| names.push(object.name)).expect("memory");
-    }
-    names.into_iter().map(|name| (name, storage.get(&name, u64::MAX).expect("it was listed"))).collect()
 }
 
 fn files_below(folder: &Path) -> Vec<PathBuf> {
@@ -234,7 +226,7 @@ fn lengths_of_objects_are_steps() {
     }
     let full_len_bytes = u64::from(repository.config().pack_len_bytes);
     let (mut full_count, mut part_count) = (0, 0);
-    for (name, bytes) in objects(&storage) {
+    for (name, bytes) in objects(&*storage) {
         let len_bytes = match name.kind {
             ObjectKind::Pack => body_len_bytes(&bytes),
             _ => bytes.len() as u64,
@@ -285,7 +277,7 @@ fn equal_data_shows_neither_between_repositories_nor_inside_one() {
             options.compression_level = level;
             vellum::backup(&repository, &options, &threads(1)).expect("a backup");
         }
-        objects(&storage).iter().filter_map(|(name, bytes)| sealed(name, bytes)).collect::<Vec<_>>()
+        objects(&*storage).iter().filter_map(|(name, bytes)| sealed(name, bytes)).collect::<Vec<_>>()
     });
     let mut blocks: HashSet<&[u8]> = HashSet::new();
     for bytes in &of_each[0] {

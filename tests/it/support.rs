@@ -1,5 +1,7 @@
 //! What several modules need: a repository in a moment, and the options that most tests share.
 
+mod objects;
+
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,8 @@ use vellum::{
 };
 use vellum_testkit::Random;
 use vellum_testkit::trees::{self, Manifest, TreeOptions};
+
+pub(crate) use objects::{Objects, bytes_of, change, names, objects, put_all};
 
 /// The time that tests live in: 2026-11-21T00:00:00Z.
 pub(crate) const NOW: Timestamp = Timestamp { seconds: 1_795_219_200, nanoseconds: 0 };

@@ -9,19 +9,21 @@
 pub mod conformance;
 mod disk;
 mod error;
+mod forward;
 mod local;
 mod memory;
 mod open_url;
 
 use std::ops::Range;
 use std::sync::Arc;
-use vellum_format::{ObjectKind, ObjectName};
 
 pub use disk::{Disk, DiskEntry, DiskEntryKind, OsDisk, WriterId};
 pub use error::StorageError;
 pub use local::LocalStorage;
 pub use memory::MemoryStorage;
 pub use open_url::{Location, open_url};
+#[doc(hidden)]
+pub use vellum_format::{ObjectKind, ObjectName};
 
 /// Named write-once objects.
 ///
@@ -158,45 +160,10 @@ macro_rules! forward_storage {
     ($($pointer:ty),*) => {$(
         #[deny(clippy::missing_trait_methods)]
         impl<S: Storage + ?Sized> Storage for $pointer {
-            fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
-                (**self).put(name, bytes)
-            }
-            fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
-                (**self).replace_damaged(name, bytes)
-            }
-            fn adopt(&self, name: &ObjectName) {
-                (**self).adopt(name);
-            }
-            fn sync(&self) -> Result<(), StorageError> {
-                (**self).sync()
-            }
-            fn get(&self, name: &ObjectName, len_bytes_max: u64) -> Result<Vec<u8>, StorageError> {
-                (**self).get(name, len_bytes_max)
-            }
-            fn get_range(&self, name: &ObjectName, range: Range<u64>) -> Result<Vec<u8>, StorageError> {
-                (**self).get_range(name, range)
-            }
-            fn len(&self, name: &ObjectName) -> Result<u64, StorageError> {
-                (**self).len(name)
-            }
-            fn list(&self, kind: ObjectKind, visit: &mut dyn FnMut(ObjectSummary)) -> Result<(), StorageError> {
-                (**self).list(kind, visit)
-            }
-            fn delete(&self, name: &ObjectName) -> Result<(), StorageError> {
-                (**self).delete(name)
-            }
-            fn release_reserve(&self) -> Result<bool, StorageError> {
-                (**self).release_reserve()
-            }
-            fn keep_reserve(&self) {
-                (**self).keep_reserve();
-            }
-            fn location(&self) -> String {
-                (**self).location()
-            }
-            fn capabilities(&self) -> Capabilities {
-                (**self).capabilities()
-            }
+            crate::forward!(|self| (**self) =>
+                put, replace_damaged, adopt, sync, get, get_range, len, list, delete, release_reserve, keep_reserve,
+                location, capabilities
+            );
         }
     )*};
 }

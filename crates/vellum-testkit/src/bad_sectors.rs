@@ -6,8 +6,8 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use vellum_format::{ObjectKind, ObjectName};
-use vellum_storage::{Capabilities, ObjectSummary, Put, Storage, StorageError};
+use vellum_format::ObjectName;
+use vellum_storage::{Storage, StorageError, forward};
 
 /// What a disk fails to read at least.
 const SECTOR_LEN_BYTES: u64 = 4096;
@@ -49,22 +49,12 @@ impl<S> BadSectors<S> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<S: Storage> Storage for BadSectors<S> {
-    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
-        self.inner.put(name, bytes)
-    }
+    forward!(|self| self.inner => put, adopt, sync, len, list, release_reserve, keep_reserve, location, capabilities);
 
     fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
         self.inner.replace_damaged(name, bytes)?;
         lock(&self.bad).retain(|(bad, _)| bad != name);
         Ok(())
-    }
-
-    fn adopt(&self, name: &ObjectName) {
-        self.inner.adopt(name);
-    }
-
-    fn sync(&self) -> Result<(), StorageError> {
-        self.inner.sync()
     }
 
     fn get(&self, name: &ObjectName, len_bytes_max: u64) -> Result<Vec<u8>, StorageError> {
@@ -77,40 +67,17 @@ impl<S: Storage> Storage for BadSectors<S> {
         self.inner.get_range(name, range)
     }
 
-    fn len(&self, name: &ObjectName) -> Result<u64, StorageError> {
-        self.inner.len(name)
-    }
-
-    fn list(&self, kind: ObjectKind, visit: &mut dyn FnMut(ObjectSummary)) -> Result<(), StorageError> {
-        self.inner.list(kind, visit)
-    }
-
     fn delete(&self, name: &ObjectName) -> Result<(), StorageError> {
         self.inner.delete(name)?;
         lock(&self.bad).retain(|(bad, _)| bad != name);
         Ok(())
-    }
-
-    fn release_reserve(&self) -> Result<bool, StorageError> {
-        self.inner.release_reserve()
-    }
-
-    fn keep_reserve(&self) {
-        self.inner.keep_reserve();
-    }
-
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vellum_format::ObjectKind;
     use vellum_storage::MemoryStorage;
 
     #[test]

@@ -6,7 +6,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Mutex;
 use vellum_format::{ObjectKind, ObjectName};
-use vellum_storage::{Capabilities, ObjectSummary, Put, Storage, StorageError};
+use vellum_storage::{ObjectSummary, Put, Storage, StorageError, forward};
 
 /// Which calls fail, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,16 +158,14 @@ impl<S: Storage> FaultyStorage<S> {
 
 #[deny(clippy::missing_trait_methods)]
 impl<S: Storage> Storage for FaultyStorage<S> {
+    forward!(|self| self.inner => adopt, release_reserve, keep_reserve, location, capabilities);
+
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
         self.call(Operation::Put, || Some(Put::Stored), || self.inner.put(name, bytes))
     }
 
     fn replace_damaged(&self, name: &ObjectName, bytes: &[u8]) -> Result<(), StorageError> {
         self.call(Operation::Replace, || Some(()), || self.inner.replace_damaged(name, bytes))
-    }
-
-    fn adopt(&self, name: &ObjectName) {
-        self.inner.adopt(name);
     }
 
     fn sync(&self) -> Result<(), StorageError> {
@@ -193,22 +191,6 @@ impl<S: Storage> Storage for FaultyStorage<S> {
 
     fn delete(&self, name: &ObjectName) -> Result<(), StorageError> {
         self.call(Operation::Delete, || Some(()), || self.inner.delete(name))
-    }
-
-    fn release_reserve(&self) -> Result<bool, StorageError> {
-        self.inner.release_reserve()
-    }
-
-    fn keep_reserve(&self) {
-        self.inner.keep_reserve();
-    }
-
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
     }
 }
 

@@ -1,13 +1,14 @@
 //! Doubles, an oracle and source trees for the tests of every other crate; never part of a product.
 //!
 //! [`SimDisk`] puts the real local storage on a disk that can lose power. [`FaultyStorage`] makes any storage fail at
-//! a chosen call, [`RecordingStorage`] counts its calls, [`Oracle`] remembers what was acknowledged, and [`trees`]
-//! builds and compares folders with everything that a file system can hold.
+//! a chosen call, [`RecordingStorage`] counts its calls, [`Oracle`] remembers what was acknowledged, [`trees`] builds
+//! and compares folders with everything that a file system can hold, and [`entries`] are those that no backup makes.
 //! All randomness comes from seeds: one seed is one run.
 
 #![forbid(unsafe_code)]
 
 mod bad_sectors;
+pub mod entries;
 mod faulty_storage;
 mod operation;
 mod oracle;

@@ -4,7 +4,7 @@ use crate::{Operation, lock};
 use std::ops::Range;
 use std::sync::Mutex;
 use vellum_format::{ObjectKind, ObjectName};
-use vellum_storage::{Capabilities, ObjectSummary, Put, Storage, StorageError};
+use vellum_storage::{ObjectSummary, Put, Storage, StorageError, forward};
 
 /// One call that a storage was asked to do, whether it succeeded or not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,8 @@ fn len_of(read: &Result<Vec<u8>, StorageError>) -> u64 {
 
 #[deny(clippy::missing_trait_methods)]
 impl<S: Storage> Storage for RecordingStorage<S> {
+    forward!(|self| self.inner => adopt, release_reserve, keep_reserve, location, capabilities);
+
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
         let put = self.inner.put(name, bytes);
         self.record(Operation::Put, name, bytes.len() as u64);
@@ -83,10 +85,6 @@ impl<S: Storage> Storage for RecordingStorage<S> {
         let replaced = self.inner.replace_damaged(name, bytes);
         self.record(Operation::Replace, name, bytes.len() as u64);
         replaced
-    }
-
-    fn adopt(&self, name: &ObjectName) {
-        self.inner.adopt(name);
     }
 
     fn sync(&self) -> Result<(), StorageError> {
@@ -127,22 +125,6 @@ impl<S: Storage> Storage for RecordingStorage<S> {
         let deleted = self.inner.delete(name);
         self.record(Operation::Delete, name, 0);
         deleted
-    }
-
-    fn release_reserve(&self) -> Result<bool, StorageError> {
-        self.inner.release_reserve()
-    }
-
-    fn keep_reserve(&self) {
-        self.inner.keep_reserve();
-    }
-
-    fn location(&self) -> String {
-        self.inner.location()
-    }
-
-    fn capabilities(&self) -> Capabilities {
-        self.inner.capabilities()
     }
 }
 

@@ -1,5 +1,8 @@
+use super::crash::{PAGE_LEN_BYTES, SECTOR_LEN_BYTES};
 use super::*;
+use rustix::io::Errno;
 use std::collections::BTreeSet;
+use vellum_storage::Disk as _;
 
 fn write(disk: &SimDisk, path: &str, bytes: &[u8]) -> usize {
     let mut file = disk.create_new(path).unwrap();

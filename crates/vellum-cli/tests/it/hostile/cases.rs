@@ -1,6 +1,6 @@
 //! The repositories that hostility builds, each from a small honest one.
 
-use super::evil::{Evil, Lies, NOW, encoded, entry, entry_with_name, metadata};
+use super::evil::{Evil, Lies, NOW, entry_with_name};
 use std::fs;
 use vellum::format::catalog::CatalogedPack;
 use vellum::format::content::{ChunkKind, Content};
@@ -12,6 +12,7 @@ use vellum::format::tree::{LinkGroup, Metadata, Node};
 use vellum::format::{DeviceId, ObjectId, ObjectKind, ObjectName, RepositoryId};
 use vellum_crypto::{Credential, KeyManifestDraft, OwnerRing};
 use vellum_testkit::Random;
+use vellum_testkit::entries::{entry, entry_with, metadata};
 
 /// What has to become of a hostile repository.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,15 +112,15 @@ fn shapes() -> Vec<Case> {
             let content = evil.content(ChunkKind::Data, b"evil");
             let file = Node::File { len_bytes: 4, content, sparse: false };
             let link = Node::Symlink { target: b"../outside/file".to_vec() };
-            root(evil, &[encoded(b"a", link, linked()), encoded(b"b", file, linked())].concat());
+            root(evil, &[entry_with(b"a", link, linked()), entry_with(b"b", file, linked())].concat());
         }),
         case("devices and setuid", Outcome::Harmless, |evil| {
             let mode = || Metadata { mode: 0o7777, ..metadata() };
             let content = evil.content(ChunkKind::Data, b"evil");
             let list = [
-                encoded(b"block", Node::BlockDevice { major: u32::MAX, minor: u32::MAX }, mode()),
-                encoded(b"character", Node::CharDevice { major: 1, minor: 3 }, mode()),
-                encoded(b"file", Node::File { len_bytes: 4, content, sparse: false }, mode()),
+                entry_with(b"block", Node::BlockDevice { major: u32::MAX, minor: u32::MAX }, mode()),
+                entry_with(b"character", Node::CharDevice { major: 1, minor: 3 }, mode()),
+                entry_with(b"file", Node::File { len_bytes: 4, content, sparse: false }, mode()),
             ];
             root(evil, &list.concat());
         }),

@@ -14,12 +14,13 @@ use vellum::format::parity::Parity;
 use vellum::format::repository_config::RepositoryConfig;
 use vellum::format::snapshot::{self, Root, SnapshotManifest, Summary, Timestamp};
 use vellum::format::tombstone::{self, TombstoneManifest};
-use vellum::format::tree::{Entry, EntryName, Metadata, Node};
+use vellum::format::tree::Node;
 use vellum::format::{Bytes, DeviceId, ObjectId, ObjectKind, ObjectName, RepositoryId, SealedHeader, padme_len};
 use vellum_crypto::{
     Credential, DedupKeys, DeviceKey, EpochKeys, Expected, KeyFile, PackKey, RecordKind, SEAL_OVERHEAD_BYTES,
     SignedCertificate, Unlocked, frame_ad, frame_salt,
 };
+use vellum_testkit::entries::entry;
 
 const CLASS: &str = "private";
 
@@ -351,33 +352,6 @@ impl Evil {
     pub(super) fn device(&self) -> DeviceId {
         self.device.device()
     }
-}
-
-/// What every evil entry has.
-pub(super) fn metadata() -> Metadata {
-    Metadata {
-        mode: 0o755,
-        uid: rustix::process::geteuid().as_raw(),
-        gid: rustix::process::getegid().as_raw(),
-        user: Vec::new(),
-        group: Vec::new(),
-        modified: Timestamp { seconds: 1, nanoseconds: 0 },
-        xattrs: Vec::new(),
-        link_group: None,
-    }
-}
-
-/// An encoded entry.
-pub(super) fn entry(name: &[u8], node: Node) -> Vec<u8> {
-    encoded(name, node, metadata())
-}
-
-/// The same with any metadata.
-pub(super) fn encoded(name: &[u8], node: Node, metadata: Metadata) -> Vec<u8> {
-    let name = EntryName::new(name.to_vec()).expect("a plain name");
-    let mut bytes = Vec::new();
-    Entry { name, node, metadata }.encode_into(&mut bytes);
-    bytes
 }
 
 /// An encoded pipe under a name that no reader takes, made of one of equal length. `None` for names that are too long
