@@ -12,17 +12,17 @@ use vellum::{
 };
 
 /// A repository in memory with one backup of each version.
-struct World {
-    storage: Arc<MemoryStorage>,
-    key: KeyFile,
+pub(crate) struct World {
+    pub(crate) storage: Arc<MemoryStorage>,
+    pub(crate) key: KeyFile,
     versions: Versions,
-    repository: Repository,
+    pub(crate) repository: Repository,
     ids: Vec<ObjectId>,
 }
 
 impl World {
     /// Each version shares one file with its neighbours and has one of its own.
-    fn new(seed: u64, count: usize) -> Self {
+    pub(crate) fn new(seed: u64, count: usize) -> Self {
         let own = |number: usize| [("own", 700_000, seed + number as u64), ("kept", 500_000, seed + 99)];
         let files: Vec<[(&str, usize, u64); 2]> = (0..count).map(own).collect();
         let versions = Versions::of_files(&files.iter().map(<[_; 2]>::as_slice).collect::<Vec<_>>());
@@ -34,11 +34,11 @@ impl World {
         Self { storage, key, versions, repository, ids }
     }
 
-    fn forget(&self, number: usize) {
+    pub(crate) fn forget(&self, number: usize) {
         remove(&self.repository, self.ids[number]).expect("a removal");
     }
 
-    fn assert_holds(&self, number: usize) {
+    pub(crate) fn assert_holds(&self, number: usize) {
         // A process that knows nothing of what this one has cached.
         let fresh = open(self.storage.clone(), &self.key, &LocalState::None);
         self.versions.assert_holds(&fresh, &snapshot(&fresh, self.ids[number]));
@@ -49,13 +49,13 @@ impl World {
     }
 }
 
-fn at_once() -> PruneOptions {
+pub(crate) fn at_once() -> PruneOptions {
     let mut options = PruneOptions::new(NOW);
     options.grace_seconds = 0;
     options
 }
 
-fn prune(repository: &Repository, options: &PruneOptions) -> PruneReport {
+pub(crate) fn prune(repository: &Repository, options: &PruneOptions) -> PruneReport {
     vellum::prune(repository, options, &Context::default()).expect("a prune")
 }
 
@@ -107,6 +107,8 @@ fn a_dry_run_tells_and_changes_nothing() {
     options.dry_run = false;
     let done = prune(&world.repository, &options);
     assert_eq!(done.packs_condemned, told.packs_condemned);
+    assert_eq!(done.bytes_deleted, told.bytes_deleted);
+    assert!(told.bytes_written > 0 && done.bytes_written > 0, "{told:?} {done:?}");
     assert!(world.repository.intents().unwrap().is_empty(), "whoever has ended has withdrawn");
 }
 
@@ -178,9 +180,9 @@ fn a_reader_that_looked_before_a_prune_finds_what_was_moved() {
 }
 
 /// A stream in whose middle something else happens.
-struct Interrupted<'a, F> {
-    bytes: &'a [u8],
-    then: Option<F>,
+pub(crate) struct Interrupted<'a, F> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) then: Option<F>,
 }
 
 impl<F: FnOnce()> std::io::Read for Interrupted<'_, F> {
@@ -194,7 +196,7 @@ impl<F: FnOnce()> std::io::Read for Interrupted<'_, F> {
 
 impl World {
     /// Backs up, as a stream, what only the forgotten snapshot 0 holds, while `meanwhile` happens.
-    fn stream(&self, meanwhile: impl FnOnce()) -> Result<ObjectId, Error> {
+    pub(crate) fn stream(&self, meanwhile: impl FnOnce()) -> Result<ObjectId, Error> {
         let writer = open(self.storage.clone(), &self.key, &LocalState::None);
         let bytes = self.own();
         let stream = Interrupted { bytes: &bytes, then: Some(meanwhile) };
@@ -208,7 +210,7 @@ impl World {
         std::fs::read(self.versions.path(0).join("own")).expect("a file")
     }
 
-    fn assert_stream(&self, id: ObjectId) {
+    pub(crate) fn assert_stream(&self, id: ObjectId) {
         let fresh = open(self.storage.clone(), &self.key, &LocalState::None);
         fresh.refresh().expect("memory");
         let entry = vellum::open_path(&fresh, &FrameCache::new(4), &snapshot(&fresh, id), b"/stream").expect("a path");

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{Capabilities, MemoryStorage, ObjectSummary, Put, Storage, StorageError, forward};
-use vellum::{Context, KeyFile, LocalState, PruneOptions, Repository};
+use vellum::{BackupReport, Context, KeyFile, LocalState, PruneOptions, Repository};
+use vellum_faults::{Point, with_hook};
 
 /// Forwards; `hook` hears of every listing, put and deletion before it happens, `keeps_intents` does as if it deleted intents.
 /// A listing gives what is there from its begin to its end, and misses what comes or goes meanwhile.
@@ -209,7 +210,35 @@ fn a_snapshot_that_is_forgotten_while_a_prune_marks_is_no_damage() {
     assert!(check(&fresh).findings.is_empty());
 }
 
-/// The same in each of three attempts: what was forgotten is no damage, however often it is met.
+/// A backup that relies on what a prune is about to condemn, and ends before that prune lists who is at work.
+#[test]
+fn a_backup_that_ends_while_a_prune_condemns_keeps_what_it_relied_on() {
+    let versions = Versions::of_files(&[&[("a", 700_000, 1)], &[("b", 700_000, 2)]]);
+    let storage = Arc::new(MemoryStorage::new());
+    let key: &'static KeyFile = Box::leak(Box::new(KeyFile::generate().expect("memory")));
+    let repository = create(storage.clone(), key, &LocalState::None);
+    let first = backup(&repository, versions.path(0)).snapshot.expect("memory");
+    backup(&repository, versions.path(1));
+    remove(&repository, first).expect("memory");
+
+    let acknowledged: Arc<Mutex<Option<BackupReport>>> = Arc::default();
+    let (late, path, inner) = (acknowledged.clone(), versions.path(0).to_owned(), storage.clone());
+    let hook = move |point| {
+        let mut late = late.lock().expect("memory");
+        if point == Point::CondemnedBeforePut && late.is_none() {
+            *late = Some(backup(&open(inner.clone(), key, &LocalState::None), &path));
+        }
+        Ok(())
+    };
+    let report = with_hook(hook, || vellum::prune(&repository, &at_once(), &Context::default()).expect("a prune"));
+    assert!(report.packs_deleted > 0, "{report:?}");
+    let late = acknowledged.lock().expect("memory").take().expect("a backup beside the prune");
+    assert_eq!(late.summary.bytes_new, 0, "it relied on what was stored");
+    let id = late.snapshot.expect("the backup was acknowledged");
+    assert_holds(&open(storage.clone(), key, &LocalState::None), id, versions.path(0), versions.manifest(0));
+}
+
+/// In each of three attempts: what was forgotten is no damage, however often it is met.
 #[test]
 fn snapshots_that_are_forgotten_whenever_a_prune_marks_are_no_damage() {
     let files: [[(&str, usize, u64); 1]; 4] = std::array::from_fn(|number| [("own", 300_000, 40 + number as u64)]);
