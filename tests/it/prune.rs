@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vellum::format::tree::{Entry, EntryName, Node};
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
-use vellum::storage::{MemoryStorage, Storage};
+use vellum::storage::{MemoryStorage, Put, Storage, StorageError, forward};
 use vellum::{
     BackupOptions, Context, Error, Event, EventSink, FrameCache, KeyFile, LocalState, MaxUnused, PruneOptions,
     PruneReport, Repository, RepositoryError, SessionOptions,
@@ -177,6 +177,37 @@ fn a_reader_that_looked_before_a_prune_finds_what_was_moved() {
     options.max_unused = MaxUnused::Percent(0.0);
     assert!(prune(&world.repository, &options).packs_repacked > 0);
     world.versions.assert_holds(&reader, &before);
+}
+
+/// A storage that takes packs and does not keep them, without a word.
+struct LosesPacks(Arc<MemoryStorage>);
+
+#[deny(clippy::missing_trait_methods)]
+impl Storage for LosesPacks {
+    forward!(|self| self.0 =>
+        replace_damaged, adopt, sync, get, get_range, len, list, delete, release_reserve, keep_reserve, location,
+        capabilities
+    );
+
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
+        match name.kind {
+            ObjectKind::Pack => Ok(Put::Stored),
+            _ => self.0.put(name, bytes),
+        }
+    }
+}
+
+// I23
+#[test]
+fn what_was_moved_is_read_back_before_anything_is_condemned() {
+    let world = World::new(333, 2);
+    world.forget(0);
+    let pruner = open(Arc::new(LosesPacks(world.storage.clone())), &world.key, &LocalState::None);
+    let mut options = at_once();
+    options.max_unused = MaxUnused::Percent(0.0);
+    vellum::prune(&pruner, &options, &Context::default()).expect_err("what it moved is nowhere");
+    assert!(world.repository.names(ObjectKind::Condemned).unwrap().is_empty());
+    world.assert_holds(1);
 }
 
 /// A stream in whose middle something else happens.
