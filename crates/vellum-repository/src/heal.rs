@@ -168,10 +168,10 @@ mod tests {
     #[test]
     fn no_more_bad_sectors_are_waited_for_than_parity_can_make_good() {
         let (disk, name, _) = pack();
-        // Four shards of 3,141 bytes are three sectors, and each may begin in one of its own.
-        (0..7).for_each(|sector| disk.spoil(&name, sector));
+        // Four shards of 4,096 bytes, each of which may lie in two sectors.
+        (0..8).for_each(|sector| disk.spoil(&name, sector));
         assert!(read_what_is_left(&disk, &name).is_ok());
-        disk.spoil(&name, 7);
+        disk.spoil(&name, 8);
         assert!(matches!(read_what_is_left(&disk, &name), Err(RepositoryError::Damaged { .. })));
     }
 
