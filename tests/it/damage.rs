@@ -17,8 +17,8 @@ use vellum::format::tree::Node;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{MemoryStorage, Storage};
 use vellum::{
-    Context, Credential, Error, FrameCache, KeyFile, LocalState, Locked, Repository, RepositoryError, RestoreOptions,
-    Snapshot, SnapshotRef, TreeWalk,
+    Context, Error, FrameCache, KeyFile, LocalState, Repository, RepositoryError, RestoreOptions, Snapshot,
+    SnapshotRef, TreeWalk,
 };
 use vellum_testkit::trees::{Manifest, TreeOptions, differences, manifest};
 
@@ -234,7 +234,7 @@ fn open(storage: &MemoryStorage, key: &KeyFile) -> Result<Repository, Repository
 }
 
 fn open_with(storage: &MemoryStorage, key: &KeyFile, state: &LocalState) -> Result<Repository, RepositoryError> {
-    Locked::open(Arc::new(storage.clone()))?.unlock(&Credential::KeyFile(key), state)
+    support::try_open(Arc::new(storage.clone()), key, state)
 }
 
 fn replace(storage: &MemoryStorage, old: &ObjectName, new: &ObjectName, bytes: &[u8]) {
@@ -458,7 +458,7 @@ impl Matrix {
         let repository = open_with(&storage, key, &state).expect("it was opened a moment ago");
         broken.extend(self.restore_cell(&repository));
         let shared = Arc::new(storage);
-        let reopen = || Locked::open(Arc::<MemoryStorage>::clone(&shared))?.unlock(&Credential::KeyFile(key), &state);
+        let reopen = || support::try_open(Arc::<MemoryStorage>::clone(&shared), key, &state);
         broken.extend(self.back_up_cell(&reopen, name, &harmed));
         broken
     }

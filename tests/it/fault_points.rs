@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use vellum::format::{ObjectId, ObjectKind};
 use vellum::storage::{LocalStorage, Storage};
 use vellum::{
-    Credential, Error, KeyFile, LocalState, Locked, MaxUnused, NewSlot, PruneOptions, RepairOptions, Repository,
+    Credential, Error, KeyFile, LocalState, MaxUnused, NewSlot, PruneOptions, RepairOptions, Repository,
     RepositoryError, repair_index, repair_packs,
 };
 use vellum_faults::{Point, with_hook};
@@ -212,7 +212,7 @@ impl World {
     }
 
     fn open_on(&self, storage: Arc<dyn Storage>, state: &LocalState) -> Result<Repository, RepositoryError> {
-        Locked::open(storage)?.unlock(&Credential::KeyFile(&self.key), state)
+        support::try_open(storage, &self.key, state)
     }
 
     fn open(&self, at: &Prepared) -> Result<Repository, RepositoryError> {
@@ -224,8 +224,7 @@ impl World {
     }
 
     fn create_on(&self, storage: Arc<dyn Storage>) -> Result<Repository, RepositoryError> {
-        let slot = NewSlot { credential: Credential::KeyFile(&self.key), label: "test", argon2id: None, now: NOW };
-        Ok(Repository::create(storage, &small_packs(), &[slot], &LocalState::None)?.repository)
+        support::try_create(storage, &self.key, &LocalState::None, &small_packs())
     }
 
     fn backup(&self, at: &Prepared, version: usize) -> Result<ObjectId, Error> {
@@ -451,9 +450,8 @@ fn assert_told(scene: Scene, point: Point, event: Event, told: &Told) {
 }
 
 fn at_once(days: i64) -> PruneOptions {
-    let mut options = PruneOptions::new(NOW);
+    let mut options = support::prune_at_once();
     options.now.seconds += days * DAY;
-    options.grace_seconds = 0;
     options.max_unused = MaxUnused::Percent(0.0);
     options
 }

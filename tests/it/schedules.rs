@@ -6,7 +6,7 @@
 //! pause of any process for any time is only a matter of luck. Keys are random, so a seed gives the same choices, not
 //! the same bytes.
 
-use crate::support::{self, NOW, Versions, small_packs};
+use crate::support::{self, NOW, Versions};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use vellum::format::snapshot::Timestamp;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{MemoryStorage, ObjectSummary, Put, Storage, StorageError, forward};
-use vellum::{BackupOptions, Credential, KeyFile, LocalState, Locked, MaxUnused, NewSlot, PruneOptions, Repository};
+use vellum::{BackupOptions, KeyFile, LocalState, MaxUnused, PruneOptions, Repository};
 use vellum_testkit::Random;
 
 const DAY: i64 = 24 * 60 * 60;
@@ -229,9 +229,7 @@ impl World {
         let versions = Versions::of_files(&files.iter().map(<[_; 2]>::as_slice).collect::<Vec<_>>());
         let storage = Arc::new(MemoryStorage::new());
         let key = KeyFile::generate().expect("randomness");
-        let slot = NewSlot { credential: Credential::KeyFile(&key), label: "test", argon2id: None, now: NOW };
-        let options = small_packs();
-        drop(Repository::create(storage.clone(), &options, &[slot], &LocalState::None).expect("a repository"));
+        drop(support::create(storage.clone(), &key, &LocalState::None));
         Self { key, versions, template: storage.as_ref().clone() }
     }
 
@@ -269,7 +267,7 @@ impl World {
     }
 
     fn open(&self, storage: &Arc<dyn Storage>) -> Option<Repository> {
-        Locked::open(Arc::clone(storage)).ok()?.unlock(&Credential::KeyFile(&self.key), &LocalState::None).ok()
+        support::try_open(Arc::clone(storage), &self.key, &LocalState::None).ok()
     }
 
     fn write(&self, door: &Arc<dyn Storage>, process: usize, round: usize, turnstile: &Turnstile, promises: &Promises) {
