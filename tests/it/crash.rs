@@ -82,10 +82,10 @@ fn trees() -> Versions {
     Versions::prepare(1, HISTORY + 1, TreeOptions { file_count: 16, len_bytes_max: 12_000 })
 }
 
-/// Little enough that a state costs a millisecond or two.
+/// Little enough that a state costs a millisecond or two, and as much as makes it worth rewriting a pack.
 fn small_files() -> Versions {
     Versions::of_files(&[
-        &[("kept", 1_900, 1), ("own", 700, 2)],
+        &[("kept", 1_900, 1), ("own", 20_000, 2)],
         &[("kept", 1_900, 1), ("own", 700, 3), ("folder/more", 1_200, 7)],
         &[("kept", 1_900, 1), ("folder/own", 700, 4)],
         &[("kept", 1_900, 1), ("folder/own", 2_100, 5)],
@@ -297,6 +297,8 @@ struct World {
     /// Local state that lives through all power cuts, and so knows things that never were or are no more.
     state: tempfile::TempDir,
     examined: AtomicU64,
+    /// Packs that prunes rewrote.
+    rewritten: AtomicU64,
     /// Of so many states one is restored to a real folder too.
     full_restore_every: u64,
 }
@@ -305,8 +307,9 @@ impl World {
     fn new(full_restore_every: u64, depth: Depth, versions: Versions) -> Self {
         let key = KeyFile::generate().expect("randomness");
         let state = tempfile::tempdir().expect("a scratch folder");
+        let (examined, rewritten) = (AtomicU64::new(0), AtomicU64::new(0));
         let mut world =
-            Self { key, depth, versions, steps: Vec::new(), state, examined: AtomicU64::new(0), full_restore_every };
+            Self { key, depth, versions, steps: Vec::new(), state, examined, rewritten, full_restore_every };
         let disk = world.empty_repository();
         let (mut promises, mut ids) = (Promises::new(), BTreeMap::new());
         let backups = (0..HISTORY).map(Action::Backup);
@@ -322,6 +325,7 @@ impl World {
                 ids.insert(number, id);
             }
         }
+        assert!(world.rewritten.load(Ordering::Relaxed) > 0, "a prune of the history rewrites a pack");
         world
     }
 
@@ -334,7 +338,11 @@ impl World {
         let repository = support::try_open(Arc::new(storage), &self.key, state).ok()?;
         match step.action {
             Action::Forget(number) => support::remove(&repository, step.ids[&number]).ok().map(|_| None),
-            _ => vellum::prune(&repository, &prune_all_at_once(), &threads(count)).ok().map(|_| None),
+            _ => {
+                let report = vellum::prune(&repository, &prune_all_at_once(), &threads(count)).ok()?;
+                self.rewritten.fetch_add(report.packs_repacked, Ordering::Relaxed);
+                Some(None)
+            }
         }
     }
 

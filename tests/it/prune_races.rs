@@ -519,3 +519,34 @@ fn of_copies_that_another_prune_deletes_first_the_others_stay() {
     }
     assert!(attempts.contains(&2), "one of them had marked what vanished, and began again: {attempts:?}");
 }
+
+/// A prune is killed after it has deleted one copy of a catalog in whose place others list what is needed.
+#[test]
+fn a_catalog_that_a_prune_had_begun_to_delete_is_no_damage() {
+    let versions = Versions::of_files(&[&[("kept", 700_000, 1), ("own", 700_000, 2)], &[("kept", 700_000, 1)]]);
+    let storage = Arc::new(MemoryStorage::new());
+    let key: &'static KeyFile = Box::leak(Box::new(KeyFile::generate().expect("memory")));
+    let repository = create(storage.clone(), key, &LocalState::None);
+    let first = backup(&repository, versions.path(0)).snapshot.expect("memory");
+    backup(&repository, versions.path(1));
+    remove(&repository, first).expect("memory");
+    let copies: Vec<(ObjectName, Vec<u8>)> = names(&storage, ObjectKind::CatalogMirror)
+        .into_iter()
+        .map(|name| (name, storage.get(&name, u64::MAX).expect("memory")))
+        .collect();
+    vellum::prune(&repository, &at_once(), &Context::default()).expect("a prune");
+    let left = names(&storage, ObjectKind::CatalogMirror);
+    let deleted: Vec<_> = copies.iter().filter(|(name, _)| !left.contains(name)).collect();
+    assert!(!deleted.is_empty(), "the prune replaces a catalog");
+    for (name, bytes) in deleted {
+        storage.put(name, bytes).expect("memory");
+    }
+    let of_catalogs = || {
+        let findings = check(&open(storage.clone(), key, &LocalState::None)).findings;
+        let kinds = findings.iter().filter_map(|finding| finding.object).map(|name| name.kind);
+        kinds.filter(|kind| matches!(kind, ObjectKind::Catalog | ObjectKind::CatalogMirror)).count()
+    };
+    assert_eq!(of_catalogs(), 0, "beside a catalog that is whole, the copy is no more than a leftover");
+    left.iter().for_each(|name| storage.delete(name).expect("memory"));
+    assert!(of_catalogs() > 0, "without one it is all there is");
+}

@@ -220,11 +220,12 @@ struct Promises {
     fenced: AtomicU64,
     pruned: AtomicU64,
     deleted: AtomicU64,
+    repacked: AtomicU64,
 }
 
 impl World {
     fn new() -> Self {
-        let own = |number: usize| [("own", 1_900, 500 + number as u64), ("kept", 1_700, 499)];
+        let own = |number: usize| [("own", 14_000, 500 + number as u64), ("kept", 9_000, 499)];
         let files: Vec<[(&str, usize, u64); 2]> = (0..VERSIONS).map(own).collect();
         let versions = Versions::of_files(&files.iter().map(<[_; 2]>::as_slice).collect::<Vec<_>>());
         let storage = Arc::new(MemoryStorage::new());
@@ -263,6 +264,7 @@ impl World {
         sum(&totals.fenced, &promises.fenced);
         sum(&totals.pruned, &promises.pruned);
         sum(&totals.deleted, &promises.deleted);
+        sum(&totals.repacked, &promises.repacked);
         self.examine(&storage, &promises)
     }
 
@@ -291,6 +293,7 @@ impl World {
             if let Ok(report) = vellum::prune(&repository, &options, &support::threads(1)) {
                 promises.pruned.fetch_add(1, Ordering::Relaxed);
                 promises.deleted.fetch_add(report.packs_deleted, Ordering::Relaxed);
+                promises.repacked.fetch_add(report.packs_repacked, Ordering::Relaxed);
                 promises.fenced.fetch_add(report.writers_fenced, Ordering::Relaxed);
             }
         }
@@ -372,19 +375,21 @@ fn run_schedules(seeds: Range<u64>) {
         }
     });
     let count = |total: &AtomicU64| total.load(Ordering::Relaxed);
-    let Promises { acknowledged, fenced, pruned, deleted, .. } = &totals;
+    let Promises { acknowledged, fenced, pruned, deleted, repacked, .. } = &totals;
     println!(
-        "{} schedules: {} backups acknowledged, {} writers fenced, {} prunes, {} packs deleted",
+        "{} schedules: {} backups acknowledged, {} writers fenced, {} prunes, {} packs deleted, {} rewritten",
         seeds.end - seeds.start,
         count(acknowledged),
         count(fenced),
         count(pruned),
-        count(deleted)
+        count(deleted),
+        count(repacked)
     );
     let broken = lock(&broken);
     assert!(broken.is_empty(), "reason and seed: {broken:#?}");
     assert!(count(acknowledged) > seeds.end - seeds.start, "most backups are acknowledged");
     assert!(count(deleted) > (seeds.end - seeds.start) / 2, "prunes delete something");
+    assert!(count(repacked) > (seeds.end - seeds.start) / 10, "prunes move something");
     assert!(count(fenced) > 10, "some writers are given up");
 }
 

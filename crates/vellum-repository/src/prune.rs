@@ -4,6 +4,7 @@
 //! a [`LiveSet`], and once more when [`Prune::look_again`] asks for it. What a crash leaves at any point is a valid
 //! repository; the next prune goes on where this one stopped.
 
+mod mover;
 mod plan;
 mod repack;
 mod sweep;
@@ -37,6 +38,8 @@ pub struct PruneSettings<'a> {
     pub grace_seconds: i64,
     /// Seconds for which a condemnation waits for a writer that was running when it was made.
     pub give_up_seconds: i64,
+    /// Threads that move what is needed, at least one.
+    pub threads: usize,
     /// What became of a writer's process.
     pub fate: &'a dyn Fn(&ProcessMark) -> ProcessFate,
 }

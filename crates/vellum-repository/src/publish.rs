@@ -211,11 +211,6 @@ impl<'repository> Session<'repository> {
         self.repository.index().lookup_reliable(id).is_none() && self.pending.claim(id)
     }
 
-    /// Takes claims back: these chunks were not stored after all.
-    pub(crate) fn release<'a>(&self, ids: impl Iterator<Item = &'a ChunkId>) {
-        self.pending.release(ids);
-    }
-
     /// I9: from here on nothing is published.
     pub(crate) fn poison(&self) {
         self.poisoned.store(true, Ordering::SeqCst);

@@ -433,13 +433,22 @@ impl<'a> Checker<'a> {
     }
 
     /// A copy that is missing was lost when a snapshot relies on its object: that was published after both were
-    /// durable. Otherwise it may never have been there.
+    /// durable. Otherwise it may never have been there; and a catalog of which all that is needed is listed twice
+    /// elsewhere may be one that a prune had begun to delete.
     fn judge_missing_copies(&mut self, missing: &[ObjectName]) -> Result<(), Error> {
+        let listed =
+            match missing.iter().any(|name| matches!(name.kind, ObjectKind::Catalog | ObjectKind::CatalogMirror)) {
+                true => self.packs_listed_twice()?,
+                false => BTreeSet::new(),
+            };
         for name in missing {
             let is_needed = match name.kind {
                 ObjectKind::Snapshot | ObjectKind::SnapshotMirror => self.needed.snapshots.contains(&name.id),
                 _ => match self.repository.catalog(name.id) {
-                    Ok(catalog) => catalog.packs.iter().any(|pack| self.needed.packs.contains(&pack.pack)),
+                    Ok(catalog) => catalog
+                        .packs
+                        .iter()
+                        .any(|pack| self.needed.packs.contains(&pack.pack) && !listed.contains(&pack.pack)),
                     Err(error) => {
                         self.finding(error, None)?;
                         true
@@ -452,6 +461,18 @@ impl<'a> Checker<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Packs that catalogs list of which both copies are there.
+    fn packs_listed_twice(&self) -> Result<BTreeSet<ObjectId>, Error> {
+        let copies = self.repository.names(ObjectKind::CatalogMirror)?;
+        let mut listed = BTreeSet::new();
+        for id in self.repository.names(ObjectKind::Catalog)?.into_keys().filter(|id| copies.contains_key(id)) {
+            // One that cannot be read lists nothing, and was told of.
+            let packs = self.repository.catalog(id).map(|catalog| catalog.packs).unwrap_or_default();
+            listed.extend(packs.into_iter().map(|pack| pack.pack));
+        }
+        Ok(listed)
     }
 
     fn check_tree(&mut self, snapshot: &Snapshot, root: &Content) -> Result<(), Error> {

@@ -155,6 +155,7 @@ fn try_prune(
         max_repack_bytes: options.max_repack_bytes,
         grace_seconds: options.grace_seconds,
         give_up_seconds: options.give_up_seconds,
+        threads: context.worker_count(),
         fate: &process::fate,
     };
     if !options.dry_run {

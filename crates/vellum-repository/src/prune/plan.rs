@@ -4,8 +4,9 @@ use super::{LiveSet, Prune};
 use crate::RepositoryError;
 use crate::open::Repository;
 use std::collections::{BTreeMap, BTreeSet};
-use vellum_format::pack::PackHeader;
-use vellum_format::{ObjectId, ObjectKind, ObjectName};
+use vellum_format::content::ChunkKind;
+use vellum_format::pack::{PackHeader, PackedChunk};
+use vellum_format::{ObjectId, ObjectKind, ObjectName, padme_len};
 
 /// How much of the kept packs may be bytes that no snapshot needs.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,8 +28,10 @@ pub struct PrunePlan {
     pub repack: BTreeSet<ObjectId>,
     /// Bytes of both.
     pub bytes_condemned: u64,
-    /// About how many of them are written anew.
+    /// About how many bytes are written anew.
     pub bytes_moved: u64,
+    /// How many unused bytes may be moved along, since the repository stays within its limit.
+    pub spare_bytes: u64,
 }
 
 /// A pack and how much of it is needed, counted in plaintext bytes of its chunks.
@@ -37,6 +40,11 @@ struct Usage {
     len_bytes: u64,
     plain_bytes: u64,
     live_bytes: u64,
+    live_chunks: u64,
+    /// Sealed bytes of its frames.
+    frames_bytes: u64,
+    /// A pack holds data, or trees and lists.
+    is_data: bool,
 }
 
 impl Usage {
@@ -44,6 +52,12 @@ impl Usage {
     fn unused_bytes(&self) -> u64 {
         let share = u128::from(self.len_bytes) * u128::from(self.live_bytes) / u128::from(self.plain_bytes.max(1));
         self.len_bytes.saturating_sub(u64::try_from(share).unwrap_or(u64::MAX))
+    }
+
+    /// What is needed of it, with its part of a directory, if all chunks compress alike.
+    fn moved_bytes(&self) -> u64 {
+        let share = u128::from(self.frames_bytes) * u128::from(self.live_bytes) / u128::from(self.plain_bytes.max(1));
+        u64::try_from(share).unwrap_or(u64::MAX) + self.live_chunks * PackedChunk::ENCODED_LEN as u64
     }
 }
 
@@ -87,11 +101,11 @@ impl Prune<'_, '_> {
             (std::cmp::Reverse(share), **pack)
         });
         let mut budget = self.settings.max_repack_bytes;
+        let (mut len_bytes, mut moved_data, mut moved_meta) = (0, 0, 0);
         for (pack, one) in partly {
             if unused <= allowed {
-                return;
+                break;
             }
-            let moved = one.len_bytes - one.unused_bytes();
             let Some(rest) = budget.checked_sub(one.len_bytes) else { continue };
             // A pack whose only loss is its padding would be written anew for nothing.
             if one.live_bytes == one.plain_bytes {
@@ -100,9 +114,28 @@ impl Prune<'_, '_> {
             budget = rest;
             unused -= one.unused_bytes();
             plan.repack.insert(*pack);
-            plan.bytes_condemned += one.len_bytes;
-            plan.bytes_moved += moved;
+            len_bytes += one.len_bytes;
+            *if one.is_data { &mut moved_data } else { &mut moved_meta } += one.moved_bytes();
         }
+        let written = self.written_len_bytes(moved_data) + self.written_len_bytes(moved_meta);
+        if written >= len_bytes {
+            plan.repack.clear();
+            return;
+        }
+        plan.bytes_condemned += len_bytes;
+        plan.bytes_moved = written;
+        plan.spare_bytes = allowed.saturating_sub(unused);
+    }
+
+    /// What packs of so many bytes take, the last of which is not full, with padding and parity.
+    fn written_len_bytes(&self, bytes: u64) -> u64 {
+        let config = self.repository.config();
+        let full_len_bytes = u64::from(config.pack_len_bytes);
+        let last_len_bytes = match bytes % full_len_bytes {
+            0 => 0,
+            last => config.parity.object_len_bytes(padme_len(last)),
+        };
+        bytes / full_len_bytes * config.parity.object_len_bytes(full_len_bytes) + last_len_bytes
     }
 
     /// Whether the pack bears the tag of an intent that stood when this prune began. What cannot be read is not
@@ -159,8 +192,15 @@ fn usage(
             Some(one) => {
                 one.plain_bytes += u64::from(location.len_bytes);
                 one.live_bytes += if is_live { u64::from(location.len_bytes) } else { 0 };
+                one.live_chunks += u64::from(is_live);
             }
             None => all_there &= !is_live,
+        }
+    })?;
+    index.for_each_frame(|_, frame| {
+        if let Some(one) = usage.get_mut(&frame.pack) {
+            one.frames_bytes += u64::from(frame.stored_len_bytes);
+            one.is_data = frame.kind == ChunkKind::Data;
         }
     })?;
     match all_there && live.copies.is_current(index) {
@@ -175,11 +215,11 @@ mod tests {
 
     #[test]
     fn unused_bytes_follow_the_share_of_the_plaintext() {
-        let one = Usage { len_bytes: 1000, plain_bytes: 4000, live_bytes: 1000 };
+        let one = Usage { len_bytes: 1000, plain_bytes: 4000, live_bytes: 1000, ..Usage::default() };
         assert_eq!(one.unused_bytes(), 750);
         assert_eq!(Usage { live_bytes: 0, ..one }.unused_bytes(), 1000);
         assert_eq!(Usage { live_bytes: 4000, ..one }.unused_bytes(), 0);
-        assert_eq!(Usage { len_bytes: 1000, plain_bytes: 0, live_bytes: 0 }.unused_bytes(), 1000);
+        assert_eq!(Usage { len_bytes: 1000, ..Usage::default() }.unused_bytes(), 1000);
     }
 
     #[test]
