@@ -65,16 +65,7 @@ fn what_was_acknowledged_survives_a_great_many_power_cuts() {
 /// Rounds on two threads, from 1 on, until so many states were examined.
 #[cfg(feature = "slow")]
 fn each_round(world: &World, count: u64, run: impl Fn(u64) + Sync) {
-    let round = AtomicU64::new(1);
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while world.examined.load(Ordering::Relaxed) < count {
-                    run(round.fetch_add(1, Ordering::Relaxed));
-                }
-            });
-        }
-    });
+    support::on_threads(2, (1..).take_while(|_| world.examined.load(Ordering::Relaxed) < count), run);
 }
 
 /// Everything that a file system can hold.

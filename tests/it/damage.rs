@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use vellum::format::content::{ChunkRef, Content};
 use vellum::format::tree::Node;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
@@ -125,21 +125,10 @@ impl Sample {
     ) -> u64 {
         let before = self.cases.load(Ordering::Relaxed);
         for (name, bytes) in self.objects() {
-            let next = AtomicUsize::new(0);
-            std::thread::scope(|scope| {
-                for _ in 0..thread_count {
-                    scope.spawn(|| {
-                        loop {
-                            let number = next.fetch_add(1, Ordering::Relaxed);
-                            if number >= count(&bytes) {
-                                break;
-                            }
-                            let damaged = damage(&bytes, number);
-                            let judged = self.judge(&self.with(&name, &damaged), &name);
-                            judged.unwrap_or_else(|why| panic!("{name}, case {number}: {why}"));
-                        }
-                    });
-                }
+            support::on_threads(thread_count, 0..count(&bytes), |number| {
+                let damaged = damage(&bytes, number);
+                let judged = self.judge(&self.with(&name, &damaged), &name);
+                judged.unwrap_or_else(|why| panic!("{name}, case {number}: {why}"));
             });
         }
         self.cases.load(Ordering::Relaxed) - before

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use vellum::format::{ObjectId, ObjectKind};
 use vellum::storage::{LocalStorage, Storage};
 use vellum::{
@@ -18,7 +18,7 @@ use vellum::{
 };
 use vellum_faults::{Point, with_hook};
 use vellum_testkit::trees::differences;
-use vellum_testkit::{FaultKind, FaultyStorage, Oracle, SimDisk};
+use vellum_testkit::{FaultKind, FaultyStorage, Oracle, SimDisk, lock};
 
 const EIO: i32 = 5;
 const DAY: i64 = 24 * 60 * 60;
@@ -456,26 +456,15 @@ fn at_once(days: i64) -> PruneOptions {
     options
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 /// Lets everything happen at all of these moments and panics with what went wrong.
 fn examine_all(world: &Arc<World>, moments: &[Moment]) {
     let cases: Vec<(Moment, Event)> =
         moments.iter().flat_map(|moment| Event::ALL.map(|event| (*moment, event))).collect();
-    let next = AtomicUsize::new(0);
     let broken = Mutex::new(BTreeMap::new());
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while let Some((moment, event)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world.examine(*moment, *event))) {
-                        let text = panic.downcast_ref::<String>().map(|text| text.chars().take(600).collect());
-                        lock(&broken).insert((*moment, *event), text.unwrap_or_else(|| "a panic".to_owned()));
-                    }
-                }
-            });
+    support::on_threads(2, cases.iter(), |(moment, event)| {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world.examine(*moment, *event))) {
+            let text = panic.downcast_ref::<String>().map(|text| text.chars().take(600).collect());
+            lock(&broken).insert((*moment, *event), text.unwrap_or_else(|| "a panic".to_owned()));
         }
     });
     let broken = lock(&broken);

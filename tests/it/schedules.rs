@@ -17,7 +17,7 @@ use vellum::format::snapshot::Timestamp;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{MemoryStorage, ObjectSummary, Put, Storage, StorageError, forward};
 use vellum::{BackupOptions, KeyFile, LocalState, MaxUnused, PruneOptions, Repository};
-use vellum_testkit::Random;
+use vellum_testkit::{Random, lock};
 
 const DAY: i64 = 24 * 60 * 60;
 const VERSIONS: usize = 4;
@@ -66,7 +66,7 @@ impl Turnstile {
     }
 
     fn turns(&self) -> MutexGuard<'_, Turns> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Waits for the turn of a process; false when it has been killed.
@@ -351,27 +351,13 @@ fn clock(turnstile: &Turnstile, days: i64) -> Timestamp {
     Timestamp { seconds: NOW.seconds + (days + off) * DAY, nanoseconds: 0 }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn run_schedules(seeds: Range<u64>) {
     let world = World::new();
-    let (next, totals) = (AtomicU64::new(seeds.start), Promises::default());
+    let totals = Promises::default();
     let broken = Mutex::new(BTreeMap::new());
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        break;
-                    }
-                    if let Err(why) = world.run(seed, &totals) {
-                        lock(&broken).entry(why).or_insert(seed);
-                    }
-                }
-            });
+    support::on_threads(2, seeds.clone(), |seed| {
+        if let Err(why) = world.run(seed, &totals) {
+            lock(&broken).entry(why).or_insert(seed);
         }
     });
     let count = |total: &AtomicU64| total.load(Ordering::Relaxed);

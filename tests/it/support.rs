@@ -5,7 +5,7 @@ mod objects;
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use vellum::format::ObjectId;
 use vellum::format::snapshot::Timestamp;
 use vellum::format::tree::{Entry, LinkGroup, Metadata, Node};
@@ -15,8 +15,8 @@ use vellum::{
     LocalState, Locked, NewSlot, PruneOptions, ReadData, Removal, Repository, RepositoryError, RestoreOptions,
     RestoreReport, Snapshot, SnapshotRef, TreeWalk,
 };
-use vellum_testkit::Random;
 use vellum_testkit::trees::{self, Manifest, TreeOptions};
+use vellum_testkit::{Random, lock};
 
 pub(crate) use objects::{Objects, bytes_of, change, names, objects, put_all};
 
@@ -306,6 +306,21 @@ pub(crate) fn count(variable: &str, default: u64) -> u64 {
 /// Where files cost no disk, if there is such a place.
 pub(crate) fn memory_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a scratch folder")
+}
+
+/// Does something with each item, on so many threads. One that panics stops only its own thread, until all have ended.
+pub(crate) fn on_threads<T: Send>(count: usize, items: impl Iterator<Item = T> + Send, run: impl Fn(T) + Sync) {
+    let items = Mutex::new(items);
+    let next = || lock(&items).next();
+    std::thread::scope(|scope| {
+        for _ in 0..count {
+            scope.spawn(|| {
+                while let Some(item) = next() {
+                    run(item);
+                }
+            });
+        }
+    });
 }
 
 /// Copies a folder with everything in it, hard links and attributes included.
