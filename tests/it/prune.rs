@@ -1,6 +1,8 @@
 //! Pruning: what no snapshot needs goes, what any needs stays, whoever writes meanwhile.
 
-use crate::support::{NOW, Versions, assert_holds, backup, check, create, objects, open, remove, snapshot};
+use crate::support::{
+    NOW, Versions, assert_holds, backup, check, create, objects, open, prune_at_once, remove, snapshot,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vellum::format::tree::{Entry, EntryName, Node};
@@ -49,12 +51,6 @@ impl World {
     }
 }
 
-fn at_once() -> PruneOptions {
-    let mut options = PruneOptions::new(NOW);
-    options.grace_seconds = 0;
-    options
-}
-
 fn prune(repository: &Repository, options: &PruneOptions) -> PruneReport {
     vellum::prune(repository, options, &Context::default()).expect("a prune")
 }
@@ -63,7 +59,7 @@ fn prune(repository: &Repository, options: &PruneOptions) -> PruneReport {
 fn a_prune_without_anything_unused_changes_nothing() {
     let world = World::new(300, 2);
     let before = world.storage.as_ref().clone();
-    let report = prune(&world.repository, &at_once());
+    let report = prune(&world.repository, &prune_at_once());
     assert_eq!((report.packs_condemned, report.packs_deleted, report.bytes_written), (0, 0, 0), "{report:?}");
     assert!(objects(&before) == objects(&*world.storage), "every object is as it was");
     world.assert_holds(0);
@@ -76,7 +72,7 @@ fn what_only_a_forgotten_snapshot_needed_goes_and_the_rest_stays() {
     let before = world.pack_bytes();
     world.forget(0);
     world.forget(2);
-    let mut options = at_once();
+    let mut options = prune_at_once();
     options.max_unused = MaxUnused::Percent(0.0);
     let report = prune(&world.repository, &options);
     assert!(report.packs_repacked > 0 && report.packs_deleted >= report.packs_repacked, "{report:?}");
@@ -97,7 +93,7 @@ fn a_dry_run_tells_and_changes_nothing() {
     let world = World::new(310, 2);
     world.forget(0);
     let before = world.pack_bytes();
-    let mut options = at_once();
+    let mut options = prune_at_once();
     options.dry_run = true;
     options.max_unused = MaxUnused::Percent(0.0);
     let told = prune(&world.repository, &options);
@@ -138,7 +134,7 @@ fn a_reader_that_looked_before_a_prune_finds_what_was_moved() {
     reader.refresh().expect("a readable storage");
     let before = snapshot(&reader, world.ids[1]);
     world.forget(0);
-    let mut options = at_once();
+    let mut options = prune_at_once();
     options.max_unused = MaxUnused::Percent(0.0);
     assert!(prune(&world.repository, &options).packs_repacked > 0);
     world.versions.assert_holds(&reader, &before);
@@ -191,13 +187,13 @@ fn a_running_writer_keeps_what_it_may_rely_on() {
     let world = World::new(313, 2);
     world.forget(0);
     let id = world.stream(|| {
-        let report = prune(&world.repository, &at_once());
+        let report = prune(&world.repository, &prune_at_once());
         assert!(report.packs_condemned > 0 && report.packs_deleted == 0, "{report:?}");
         assert_eq!((report.waits_for.len(), report.packs_waiting), (1, report.packs_condemned));
     });
     let id = id.expect("a backup that no prune stops");
     world.assert_stream(id);
-    let report = prune(&world.repository, &at_once());
+    let report = prune(&world.repository, &prune_at_once());
     assert!(report.bytes_written > 700_000 && report.packs_deleted > 0, "it was copied out, then deleted: {report:?}");
     world.assert_stream(id);
     world.assert_holds(1);
@@ -208,11 +204,11 @@ fn writers_that_begin_after_a_condemnation_are_not_waited_for() {
     let world = World::new(314, 2);
     world.forget(0);
     let early = world.stream(|| {
-        assert_eq!(prune(&world.repository, &at_once()).waits_for.len(), 1);
+        assert_eq!(prune(&world.repository, &prune_at_once()).waits_for.len(), 1);
     });
     let writer = open(world.storage.clone(), &world.key, &LocalState::None);
     let late = writer.begin(&SessionOptions::default()).expect("a session");
-    let report = prune(&world.repository, &at_once());
+    let report = prune(&world.repository, &prune_at_once());
     assert!(report.packs_deleted > 0 && report.waits_for.is_empty(), "{report:?}");
     drop(late);
     world.assert_stream(early.expect("a backup"));
@@ -223,8 +219,8 @@ fn a_writer_that_was_given_up_acknowledges_nothing() {
     let world = World::new(315, 2);
     world.forget(0);
     let given_up = world.stream(|| {
-        prune(&world.repository, &at_once());
-        let mut later = at_once();
+        prune(&world.repository, &prune_at_once());
+        let mut later = prune_at_once();
         later.now.seconds += 8 * 86_400;
         let report = prune(&world.repository, &later);
         assert!(report.writers_fenced == 1 && report.packs_deleted > 0, "{report:?}");
@@ -244,7 +240,7 @@ fn a_backup_that_was_given_up_is_made_again() {
         fn event(&self, _event: &Event<'_>) {
             if !self.1.swap(true, Ordering::SeqCst) {
                 for days in [0, 8] {
-                    let mut options = at_once();
+                    let mut options = prune_at_once();
                     options.now.seconds += days * 86_400;
                     prune(&self.0.repository, &options);
                 }

@@ -5,11 +5,12 @@ use crate::local_state::copy_folder;
 use crate::mounts::Mount;
 use crate::program::Ran;
 use crate::scene::{Places, Scene};
-use crate::suite::{Series, lock};
+use crate::suite::Series;
 use std::fs::{self, File};
 use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
+use vellum_testkit::lock;
 use vellum_testkit::trees::TreeOptions;
 
 const BLOCK_LEN_BYTES: u64 = 4096;
