@@ -246,10 +246,8 @@ fn packs_that_went_drop_out() {
     let snapshot = repository.snapshots().expect("a storage").snapshots[0].id;
     try_backup(&repository, scene.versions.path(1), &threads(1)).expect("a backup");
     support::remove(&repository, snapshot).expect("a removal");
-    let mut options = vellum::PruneOptions::new(NOW);
-    options.grace_seconds = 0;
     for _ in 0..3 {
-        vellum::prune(&scene.open(), &options, &threads(1)).expect("a prune");
+        vellum::prune(&scene.open(), &support::prune_at_once(), &threads(1)).expect("a prune");
     }
     let after = scene.packs();
     assert!(after.len() < before.len(), "something was pruned");

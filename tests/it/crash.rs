@@ -16,9 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{Disk, LocalStorage, Storage};
-use vellum::{
-    Credential, KeyFile, LocalState, Locked, MaxUnused, NewSlot, PruneOptions, Repository, RepositoryError, SnapshotRef,
-};
+use vellum::{KeyFile, LocalState, MaxUnused, PruneOptions, Repository, RepositoryError, SnapshotRef};
 use vellum_testkit::trees::{TreeOptions, assert_same_tree};
 use vellum_testkit::{FaultKind, FaultyStorage, Oracle, Random, SimDisk};
 
@@ -67,16 +65,7 @@ fn what_was_acknowledged_survives_a_great_many_power_cuts() {
 /// Rounds on two threads, from 1 on, until so many states were examined.
 #[cfg(feature = "slow")]
 fn each_round(world: &World, count: u64, run: impl Fn(u64) + Sync) {
-    let round = AtomicU64::new(1);
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while world.examined.load(Ordering::Relaxed) < count {
-                    run(round.fetch_add(1, Ordering::Relaxed));
-                }
-            });
-        }
-    });
+    support::on_threads(2, (1..).take_while(|_| world.examined.load(Ordering::Relaxed) < count), run);
 }
 
 /// Everything that a file system can hold.
@@ -337,12 +326,11 @@ impl World {
             return self.try_backup(disk, state, number, count).map(Some);
         }
         let storage = LocalStorage::open_on(disk.clone()).ok()?;
-        let locked = Locked::open(Arc::new(storage)).ok()?;
-        let repository = locked.unlock(&Credential::KeyFile(&self.key), state).ok()?;
+        let repository = support::try_open(Arc::new(storage), &self.key, state).ok()?;
         match step.action {
             Action::Forget(number) => support::remove(&repository, step.ids[&number]).ok().map(|_| None),
             _ => {
-                let report = vellum::prune(&repository, &prune_at_once(), &threads(count)).ok()?;
+                let report = vellum::prune(&repository, &prune_all_at_once(), &threads(count)).ok()?;
                 self.rewritten.fetch_add(report.packs_repacked, Ordering::Relaxed);
                 Some(None)
             }
@@ -397,8 +385,7 @@ impl World {
     /// A backup that may be hit by a power cut, and then gives nothing.
     fn try_backup(&self, disk: &SimDisk, state: &LocalState, number: usize, count: usize) -> Option<ObjectId> {
         let storage = LocalStorage::open_on(disk.clone()).ok()?;
-        let locked = Locked::open(Arc::new(storage)).ok()?;
-        let repository = locked.unlock(&Credential::KeyFile(&self.key), state).ok()?;
+        let repository = support::try_open(Arc::new(storage), &self.key, state).ok()?;
         try_backup(&repository, self.versions.path(number), &threads(count)).ok()
     }
 
@@ -502,7 +489,7 @@ impl World {
         self.verify_snapshots(&repository, &promises);
         self.verify_clean(&repository, context, "the backup after a power cut leaves a clean repository");
         if (examined / self.depth.backup).is_multiple_of(self.depth.prune) {
-            vellum::prune(&repository, &prune_at_once(), context).expect("the prune after a power cut");
+            vellum::prune(&repository, &prune_all_at_once(), context).expect("the prune after a power cut");
             let repository = self.open(&disk, &LocalState::None);
             self.verify_snapshots(&repository, &promises);
             self.verify_clean(&repository, context, "the prune after a power cut leaves a clean repository");
@@ -559,9 +546,9 @@ impl World {
     /// After a power cut during `init`: a repository that can be used, or a place where `init` succeeds.
     fn examine_new(&self, state: &SimDisk, was_acknowledged: bool) -> Result<(), String> {
         let disk = state.snapshot();
-        let opened = LocalStorage::open_on(disk.clone()).map_err(RepositoryError::from).and_then(|storage| {
-            Locked::open(Arc::new(storage))?.unlock(&Credential::KeyFile(&self.key), &LocalState::None)
-        });
+        let opened = LocalStorage::open_on(disk.clone())
+            .map_err(RepositoryError::from)
+            .and_then(|storage| support::try_open(Arc::new(storage), &self.key, &LocalState::None));
         let repository = match opened {
             Ok(repository) => repository,
             Err(error) if was_acknowledged => return Err(format!("an acknowledged init does not open: {error}")),
@@ -588,18 +575,15 @@ fn one_in(random: &mut Random, count: u64) -> bool {
     random.next().is_multiple_of(count)
 }
 
-fn prune_at_once() -> PruneOptions {
-    let mut options = PruneOptions::new(support::NOW);
-    options.grace_seconds = 0;
+fn prune_all_at_once() -> PruneOptions {
+    let mut options = support::prune_at_once();
     options.max_unused = MaxUnused::Percent(0.0);
     options
 }
 
 fn try_create(disk: &SimDisk, key: &KeyFile) -> Result<Repository, RepositoryError> {
     let storage: Arc<dyn Storage> = Arc::new(LocalStorage::create_on(disk.clone())?);
-    let slot = NewSlot { credential: Credential::KeyFile(key), label: "test", argon2id: None, now: support::NOW };
-    let created = Repository::create(storage, &small_packs(), &[slot], &LocalState::None)?;
-    Ok(created.repository)
+    support::try_create(storage, key, &LocalState::None, &small_packs())
 }
 
 /// Writes a disk and its key to a folder that stays.

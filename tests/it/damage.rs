@@ -11,14 +11,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
 use vellum::format::content::{ChunkRef, Content};
 use vellum::format::tree::Node;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{MemoryStorage, Storage};
 use vellum::{
-    Context, Credential, Error, FrameCache, KeyFile, LocalState, Locked, Repository, RepositoryError, RestoreOptions,
-    Snapshot, SnapshotRef, TreeWalk,
+    Context, Error, FrameCache, KeyFile, LocalState, Repository, RepositoryError, RestoreOptions, Snapshot,
+    SnapshotRef, TreeWalk,
 };
 use vellum_testkit::trees::{Manifest, TreeOptions, differences, manifest};
 
@@ -125,21 +125,10 @@ impl Sample {
     ) -> u64 {
         let before = self.cases.load(Ordering::Relaxed);
         for (name, bytes) in self.objects() {
-            let next = AtomicUsize::new(0);
-            std::thread::scope(|scope| {
-                for _ in 0..thread_count {
-                    scope.spawn(|| {
-                        loop {
-                            let number = next.fetch_add(1, Ordering::Relaxed);
-                            if number >= count(&bytes) {
-                                break;
-                            }
-                            let damaged = damage(&bytes, number);
-                            let judged = self.judge(&self.with(&name, &damaged), &name);
-                            judged.unwrap_or_else(|why| panic!("{name}, case {number}: {why}"));
-                        }
-                    });
-                }
+            support::on_threads(thread_count, 0..count(&bytes), |number| {
+                let damaged = damage(&bytes, number);
+                let judged = self.judge(&self.with(&name, &damaged), &name);
+                judged.unwrap_or_else(|why| panic!("{name}, case {number}: {why}"));
             });
         }
         self.cases.load(Ordering::Relaxed) - before
@@ -234,7 +223,7 @@ fn open(storage: &MemoryStorage, key: &KeyFile) -> Result<Repository, Repository
 }
 
 fn open_with(storage: &MemoryStorage, key: &KeyFile, state: &LocalState) -> Result<Repository, RepositoryError> {
-    Locked::open(Arc::new(storage.clone()))?.unlock(&Credential::KeyFile(key), state)
+    support::try_open(Arc::new(storage.clone()), key, state)
 }
 
 fn replace(storage: &MemoryStorage, old: &ObjectName, new: &ObjectName, bytes: &[u8]) {
@@ -458,7 +447,7 @@ impl Matrix {
         let repository = open_with(&storage, key, &state).expect("it was opened a moment ago");
         broken.extend(self.restore_cell(&repository));
         let shared = Arc::new(storage);
-        let reopen = || Locked::open(Arc::<MemoryStorage>::clone(&shared))?.unlock(&Credential::KeyFile(key), &state);
+        let reopen = || support::try_open(Arc::<MemoryStorage>::clone(&shared), key, &state);
         broken.extend(self.back_up_cell(&reopen, name, &harmed));
         broken
     }

@@ -9,16 +9,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use vellum::format::{ObjectId, ObjectKind};
 use vellum::storage::{LocalStorage, Storage};
 use vellum::{
-    Credential, Error, KeyFile, LocalState, Locked, MaxUnused, NewSlot, PruneOptions, RepairOptions, Repository,
+    Credential, Error, KeyFile, LocalState, MaxUnused, NewSlot, PruneOptions, RepairOptions, Repository,
     RepositoryError, repair_index, repair_packs,
 };
 use vellum_faults::{Point, with_hook};
 use vellum_testkit::trees::differences;
-use vellum_testkit::{FaultKind, FaultyStorage, Oracle, SimDisk};
+use vellum_testkit::{FaultKind, FaultyStorage, Oracle, SimDisk, lock};
 
 const EIO: i32 = 5;
 const DAY: i64 = 24 * 60 * 60;
@@ -212,7 +212,7 @@ impl World {
     }
 
     fn open_on(&self, storage: Arc<dyn Storage>, state: &LocalState) -> Result<Repository, RepositoryError> {
-        Locked::open(storage)?.unlock(&Credential::KeyFile(&self.key), state)
+        support::try_open(storage, &self.key, state)
     }
 
     fn open(&self, at: &Prepared) -> Result<Repository, RepositoryError> {
@@ -224,8 +224,7 @@ impl World {
     }
 
     fn create_on(&self, storage: Arc<dyn Storage>) -> Result<Repository, RepositoryError> {
-        let slot = NewSlot { credential: Credential::KeyFile(&self.key), label: "test", argon2id: None, now: NOW };
-        Ok(Repository::create(storage, &small_packs(), &[slot], &LocalState::None)?.repository)
+        support::try_create(storage, &self.key, &LocalState::None, &small_packs())
     }
 
     fn backup(&self, at: &Prepared, version: usize) -> Result<ObjectId, Error> {
@@ -451,33 +450,21 @@ fn assert_told(scene: Scene, point: Point, event: Event, told: &Told) {
 }
 
 fn at_once(days: i64) -> PruneOptions {
-    let mut options = PruneOptions::new(NOW);
+    let mut options = support::prune_at_once();
     options.now.seconds += days * DAY;
-    options.grace_seconds = 0;
     options.max_unused = MaxUnused::Percent(0.0);
     options
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Lets everything happen at all of these moments and panics with what went wrong.
 fn examine_all(world: &Arc<World>, moments: &[Moment]) {
     let cases: Vec<(Moment, Event)> =
         moments.iter().flat_map(|moment| Event::ALL.map(|event| (*moment, event))).collect();
-    let next = AtomicUsize::new(0);
     let broken = Mutex::new(BTreeMap::new());
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while let Some((moment, event)) = cases.get(next.fetch_add(1, Ordering::Relaxed)) {
-                    if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world.examine(*moment, *event))) {
-                        let text = panic.downcast_ref::<String>().map(|text| text.chars().take(600).collect());
-                        lock(&broken).insert((*moment, *event), text.unwrap_or_else(|| "a panic".to_owned()));
-                    }
-                }
-            });
+    support::on_threads(2, cases.iter(), |(moment, event)| {
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(|| world.examine(*moment, *event))) {
+            let text = panic.downcast_ref::<String>().map(|text| text.chars().take(600).collect());
+            lock(&broken).insert((*moment, *event), text.unwrap_or_else(|| "a panic".to_owned()));
         }
     });
     let broken = lock(&broken);

@@ -11,9 +11,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{LocalStorage, MemoryStorage, Storage, StorageError};
-use vellum::{
-    Credential, Error, KeyFile, LocalState, Locked, Repository, RepositoryError, RestoreOptions, SnapshotRef,
-};
+use vellum::{Error, KeyFile, LocalState, Repository, RepositoryError, RestoreOptions, SnapshotRef};
 use vellum_testkit::trees::{differences, manifest};
 use vellum_testkit::{
     DiskFault, DiskFaultEffect, DiskOperation, Fault, FaultKind, FaultMoment, FaultyStorage, Operation, Oracle,
@@ -47,7 +45,7 @@ impl World {
     }
 
     fn open(&self, storage: Arc<dyn Storage>) -> Result<Repository, RepositoryError> {
-        Locked::open(storage)?.unlock(&Credential::KeyFile(&self.key), &LocalState::None)
+        support::try_open(storage, &self.key, &LocalState::None)
     }
 
     fn try_backup(&self, storage: Arc<dyn Storage>, number: usize, count: usize) -> Result<ObjectId, Error> {

@@ -1,6 +1,6 @@
 //! Forgetting in a real repository, by rules, with devices that nobody should trust.
 
-use crate::support::{create, open, restore};
+use crate::support::{create, open, prune_at_once, restore};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -116,17 +116,13 @@ fn what_stays_is_whole_and_the_same_rules_remove_nothing_more() {
     world.forget(&by_rules(last(1))).expect("forgotten");
     assert_eq!(world.left(), ids[3..]);
     assert_eq!(world.forget(&by_rules(last(1))).expect("nothing to do").tombstone, None);
-    vellum::prune(&world.machine("cleaner"), &at_once(), &Context::default()).expect("a prune");
+    let mut options = prune_at_once();
+    options.now.seconds = NOW;
+    vellum::prune(&world.machine("cleaner"), &options, &Context::default()).expect("a prune");
     let target = world.scratch.path().join("target");
     let restored = restore(&world.machine("reader"), &SnapshotRef::Latest(0), &world.source(), &target);
     assert!(restored.problems.is_empty());
     assert_eq!(std::fs::read_to_string(target.join("file")).expect("the file"), "content");
-}
-
-fn at_once() -> vellum::PruneOptions {
-    let mut options = vellum::PruneOptions::new(Timestamp { seconds: NOW, nanoseconds: 0 });
-    options.grace_seconds = 0;
-    options
 }
 
 #[test]

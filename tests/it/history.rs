@@ -9,8 +9,8 @@ use vellum::format::snapshot::Timestamp;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{LocalStorage, MemoryStorage, ObjectSummary, Storage, StorageError, forward};
 use vellum::{
-    BackupOptions, CheckOptions, Context, CreateOptions, Credential, HeadCode, HistoryFinding, KeyFile, KnownBy,
-    LocalState, NewSlot, Removal, Repository, RepositoryError,
+    BackupOptions, CheckOptions, Context, CreateOptions, HeadCode, HistoryFinding, KeyFile, KnownBy, LocalState,
+    Removal, Repository, RepositoryError,
 };
 use vellum_testkit::{FaultKind, FaultyStorage, RecordingStorage, SimDisk};
 
@@ -218,8 +218,7 @@ impl RemovalSweep {
         let (key, versions) = (KeyFile::generate().expect("randomness"), Versions::of_files(&versions));
         let disk = SimDisk::new();
         let storage: Arc<dyn Storage> = Arc::new(LocalStorage::create_on(disk.clone()).expect("an empty disk"));
-        let slot = NewSlot { credential: Credential::KeyFile(&key), label: "test", argon2id: None, now: NOW };
-        drop(Repository::create(storage, &CreateOptions::new(NOW), &[slot], &LocalState::None).expect("a repository"));
+        drop(support::create_with(storage, &key, &LocalState::None, &CreateOptions::new(NOW)));
         let mut sweep = Self { key, versions, disk, ids: [ObjectId::of(b""); 3] };
         for _ in 0..removals_before {
             let id = sweep.back_up(&sweep.disk, 0);
@@ -325,8 +324,7 @@ fn what_is_deleted_on_the_word_of_a_killed_remover_stays_removed_after_a_power_c
     let versions = Versions::of_files(&[&[("a", 3000, 1)], &[("b", 3000, 2)]]);
     let base = SimDisk::new();
     let storage: Arc<dyn Storage> = Arc::new(LocalStorage::create_on(base.clone()).expect("an empty disk"));
-    let slot = NewSlot { credential: Credential::KeyFile(&key), label: "test", argon2id: None, now: NOW };
-    drop(Repository::create(storage, &CreateOptions::new(NOW), &[slot], &LocalState::None).expect("a repository"));
+    drop(support::create_with(storage, &key, &LocalState::None, &CreateOptions::new(NOW)));
     let storage = |disk: &SimDisk| LocalStorage::open_on(disk.clone()).expect("a repository");
     let on = |disk: &SimDisk| open(Arc::new(storage(disk)), &key, &LocalState::None);
     let ids = [0, 1].map(|number| try_backup(&on(&base), versions.path(number), &threads(1)).expect("a backup"));

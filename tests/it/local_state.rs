@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use vellum::format::{ObjectId, ObjectKind};
 use vellum::storage::{MemoryStorage, Storage};
-use vellum::{BackupOptions, Context, KeyFile, LocalState, MaxUnused, PruneOptions, Repository, SnapshotRef};
+use vellum::{BackupOptions, Context, KeyFile, LocalState, MaxUnused, Repository, SnapshotRef};
 use vellum_testkit::Random;
 use vellum_testkit::trees::{self, Manifest, TreeOptions, assert_same_tree, manifest};
 
@@ -140,8 +140,7 @@ impl World {
 
     /// A prune with this local state works, and deletes nothing, because everything is needed.
     fn assert_prunes(&self) {
-        let mut options = PruneOptions::new(support::NOW);
-        options.grace_seconds = 0;
+        let mut options = support::prune_at_once();
         options.max_unused = MaxUnused::Bytes(0);
         let done = vellum::prune(&self.open_with_state(), &options, &threads(1));
         assert!(done.is_ok(), "a prune takes damage of local state for more than that: {:?}", done.err());

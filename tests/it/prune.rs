@@ -1,6 +1,8 @@
 //! Pruning: what no snapshot needs goes, what any needs stays, whoever writes meanwhile.
 
-use crate::support::{NOW, Versions, assert_holds, backup, check, create, objects, open, remove, snapshot};
+use crate::support::{
+    NOW, Versions, assert_holds, backup, check, create, objects, open, prune_at_once, remove, snapshot,
+};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vellum::format::tree::{Entry, EntryName, Node};
@@ -49,12 +51,6 @@ impl World {
     }
 }
 
-pub(crate) fn at_once() -> PruneOptions {
-    let mut options = PruneOptions::new(NOW);
-    options.grace_seconds = 0;
-    options
-}
-
 pub(crate) fn prune(repository: &Repository, options: &PruneOptions) -> PruneReport {
     vellum::prune(repository, options, &Context::default()).expect("a prune")
 }
@@ -63,7 +59,7 @@ pub(crate) fn prune(repository: &Repository, options: &PruneOptions) -> PruneRep
 fn a_prune_without_anything_unused_changes_nothing() {
     let world = World::new(300, 2);
     let before = world.storage.as_ref().clone();
-    let report = prune(&world.repository, &at_once());
+    let report = prune(&world.repository, &prune_at_once());
     assert_eq!((report.packs_condemned, report.packs_deleted, report.bytes_written), (0, 0, 0), "{report:?}");
     assert!(objects(&before) == objects(&*world.storage), "every object is as it was");
     world.assert_holds(0);
@@ -76,7 +72,7 @@ fn what_only_a_forgotten_snapshot_needed_goes_and_the_rest_stays() {
     let before = world.pack_bytes();
     world.forget(0);
     world.forget(2);
-    let mut options = at_once();
+    let mut options = prune_at_once();
     options.max_unused = MaxUnused::Percent(0.0);
     let report = prune(&world.repository, &options);
     assert!(report.packs_repacked > 0 && report.packs_deleted >= report.packs_repacked, "{report:?}");
@@ -97,7 +93,7 @@ fn a_dry_run_tells_and_changes_nothing() {
     let world = World::new(310, 2);
     world.forget(0);
     let before = world.pack_bytes();
-    let mut options = at_once();
+    let mut options = prune_at_once();
     options.dry_run = true;
     options.max_unused = MaxUnused::Percent(0.0);
     let told = prune(&world.repository, &options);
@@ -122,7 +118,7 @@ fn what_a_long_file_needs_stays() {
     let gone = backup(&repository, versions.path(0)).snapshot.expect("a snapshot");
     let kept = backup(&repository, versions.path(1)).snapshot.expect("a snapshot");
     remove(&repository, gone).expect("a removal");
-    let mut options = at_once();
+    let mut options = prune_at_once();
     options.max_unused = MaxUnused::Percent(0.0);
     let report = prune(&repository, &options);
     assert!(report.packs_deleted > 0, "{report:?}");
@@ -137,11 +133,11 @@ fn a_prune_ends_removals_that_were_interrupted_and_a_dry_run_does_not() {
     let bytes = world.storage.get(&name, u64::MAX).expect("memory");
     world.forget(0);
     world.storage.put(&name, &bytes).expect("memory");
-    let mut options = at_once();
+    let mut options = prune_at_once();
     options.dry_run = true;
     prune(&world.repository, &options);
     assert!(world.repository.names(ObjectKind::Snapshot).unwrap().contains_key(&name.id), "a dry run deletes nothing");
-    prune(&world.repository, &at_once());
+    prune(&world.repository, &prune_at_once());
     assert!(world.repository.names(ObjectKind::Snapshot).unwrap().is_empty());
 }
 
@@ -173,7 +169,7 @@ fn a_reader_that_looked_before_a_prune_finds_what_was_moved() {
     reader.refresh().expect("a readable storage");
     let before = snapshot(&reader, world.ids[1]);
     world.forget(0);
-    let mut options = at_once();
+    let mut options = prune_at_once();
     options.max_unused = MaxUnused::Percent(0.0);
     assert!(prune(&world.repository, &options).packs_repacked > 0);
     world.versions.assert_holds(&reader, &before);
@@ -257,13 +253,13 @@ fn a_running_writer_keeps_what_it_may_rely_on() {
     let world = World::new(313, 2);
     world.forget(0);
     let id = world.stream(|| {
-        let report = prune(&world.repository, &at_once());
+        let report = prune(&world.repository, &prune_at_once());
         assert!(report.packs_condemned > 0 && report.packs_deleted == 0, "{report:?}");
         assert_eq!((report.waits_for.len(), report.packs_waiting), (1, report.packs_condemned));
     });
     let id = id.expect("a backup that no prune stops");
     world.assert_stream(id);
-    let report = prune(&world.repository, &at_once());
+    let report = prune(&world.repository, &prune_at_once());
     assert!(report.bytes_written > 700_000 && report.packs_deleted > 0, "it was copied out, then deleted: {report:?}");
     world.assert_stream(id);
     world.assert_holds(1);
@@ -274,11 +270,11 @@ fn writers_that_begin_after_a_condemnation_are_not_waited_for() {
     let world = World::new(314, 2);
     world.forget(0);
     let early = world.stream(|| {
-        assert_eq!(prune(&world.repository, &at_once()).waits_for.len(), 1);
+        assert_eq!(prune(&world.repository, &prune_at_once()).waits_for.len(), 1);
     });
     let writer = open(world.storage.clone(), &world.key, &LocalState::None);
     let late = writer.begin(&SessionOptions::default()).expect("a session");
-    let report = prune(&world.repository, &at_once());
+    let report = prune(&world.repository, &prune_at_once());
     assert!(report.packs_deleted > 0 && report.waits_for.is_empty(), "{report:?}");
     drop(late);
     world.assert_stream(early.expect("a backup"));
@@ -289,8 +285,8 @@ fn a_writer_that_was_given_up_acknowledges_nothing() {
     let world = World::new(315, 2);
     world.forget(0);
     let given_up = world.stream(|| {
-        prune(&world.repository, &at_once());
-        let mut later = at_once();
+        prune(&world.repository, &prune_at_once());
+        let mut later = prune_at_once();
         later.now.seconds += 8 * 86_400;
         let report = prune(&world.repository, &later);
         assert!(report.writers_fenced == 1 && report.packs_deleted > 0, "{report:?}");
@@ -310,7 +306,7 @@ fn a_backup_that_was_given_up_is_made_again() {
         fn event(&self, _event: &Event<'_>) {
             if !self.1.swap(true, Ordering::SeqCst) {
                 for days in [0, 8] {
-                    let mut options = at_once();
+                    let mut options = prune_at_once();
                     options.now.seconds += days * 86_400;
                     prune(&self.0.repository, &options);
                 }
@@ -346,7 +342,7 @@ fn what_stays_unused_is_within_the_limit() {
     for percent in [0.0, 4.0, 10.0] {
         let storage = Arc::new(template.as_ref().clone());
         let repository = open(storage.clone(), &key, &LocalState::None);
-        let mut options = at_once();
+        let mut options = prune_at_once();
         options.max_unused = MaxUnused::Percent(percent);
         let report = prune(&repository, &options);
         assert!(report.packs_repacked > 0 && report.unused_bytes * 100 > 14 * report.bytes, "{report:?}");

@@ -1,7 +1,7 @@
 //! Whom a prune waits for, whom it gives up, and what it leaves alone or cleans up of them.
 
-use crate::prune::{Interrupted, World, at_once, prune};
-use crate::support::{Versions, backup, create, open, remove};
+use crate::prune::{Interrupted, World, prune};
+use crate::support::{Versions, backup, create, open, prune_at_once, remove};
 use std::io::{self, Read as _};
 use std::sync::Arc;
 use vellum::format::tree::EntryName;
@@ -17,7 +17,7 @@ const WEEK: i64 = 7 * 86_400;
 
 /// A prune that runs so many seconds after the others.
 fn after(seconds: i64) -> PruneOptions {
-    let mut options = at_once();
+    let mut options = prune_at_once();
     options.now.seconds += seconds;
     options
 }
@@ -29,11 +29,11 @@ fn count(repository: &Repository, kind: ObjectKind) -> usize {
 #[test]
 fn packs_of_a_running_backup_are_left_alone() {
     let world = World::new(340, 1);
-    let packs = prune(&world.repository, &at_once()).packs;
+    let packs = prune(&world.repository, &prune_at_once()).packs;
     let bytes = Random::new(341).bytes(4 << 20);
     let (most, last) = bytes.split_at(4_000_000);
     let meanwhile = || {
-        let report = prune(&world.repository, &at_once());
+        let report = prune(&world.repository, &prune_at_once());
         assert!(report.packs > packs, "some of its packs are stored: {report:?}");
         assert_eq!(report.packs_condemned, 0, "{report:?}");
     };
@@ -42,7 +42,7 @@ fn packs_of_a_running_backup_are_left_alone() {
     let name = EntryName::new(b"stream".to_vec()).expect("a plain name");
     let report = vellum::backup_stream(&writer, &name, stream, &BackupOptions::new([]), &Context::default());
     assert!(report.expect("a backup").snapshot.is_some());
-    assert_eq!(prune(&world.repository, &at_once()).packs_condemned, 0, "all of it is needed now");
+    assert_eq!(prune(&world.repository, &prune_at_once()).packs_condemned, 0, "all of it is needed now");
 }
 
 #[test]
@@ -117,9 +117,9 @@ fn whoever_is_waited_for_is_told_once_and_so_is_one_that_cannot_be_read() {
     let world = World::new(345, 3);
     world.forget(0);
     let done = world.stream(|| {
-        prune(&world.repository, &at_once());
+        prune(&world.repository, &prune_at_once());
         world.forget(1);
-        let report = prune(&world.repository, &at_once());
+        let report = prune(&world.repository, &prune_at_once());
         assert!(report.packs_condemned > 0 && report.packs_waiting > report.packs_condemned, "{report:?}");
         assert_eq!((report.waits_for.len(), report.waits_for_unknown), (1, 0), "for two condemnations");
         let intents = world.repository.names(ObjectKind::Intent).expect("memory");
@@ -128,7 +128,7 @@ fn whoever_is_waited_for_is_told_once_and_so_is_one_that_cannot_be_read() {
             world.storage.delete(&name).expect("memory");
             world.storage.put(&name, b"damaged").expect("memory");
         }
-        let report = prune(&world.repository, &at_once());
+        let report = prune(&world.repository, &prune_at_once());
         assert_eq!((report.waits_for.len(), report.waits_for_unknown, report.packs_deleted), (0, 1, 0), "{report:?}");
     });
     world.assert_stream(done.expect("a backup that no prune stops"));
@@ -148,14 +148,14 @@ fn condemnations_of_packs_that_are_gone_do_not_pile_up() {
     for number in 0..8 {
         let id = backup(&repository, versions.path(number)).snapshot.expect("a snapshot");
         remove(&repository, id).expect("a removal");
-        assert_eq!(prune(&repository, &at_once()).packs_deleted, 0);
+        assert_eq!(prune(&repository, &prune_at_once()).packs_deleted, 0);
         let next = begin();
         drop(std::mem::replace(&mut at_work, next));
-        assert!(prune(&repository, &at_once()).packs_deleted > 0);
+        assert!(prune(&repository, &prune_at_once()).packs_deleted > 0);
         let standing = count(&repository, ObjectKind::Condemned);
         assert!(if number < 7 { standing > number } else { standing == 1 }, "{standing} after {number} others");
     }
     drop(at_work);
-    prune(&repository, &at_once());
+    prune(&repository, &prune_at_once());
     assert_eq!(count(&repository, ObjectKind::Condemned), 0);
 }

@@ -6,7 +6,7 @@
 //! pause of any process for any time is only a matter of luck. Keys are random, so a seed gives the same choices, not
 //! the same bytes.
 
-use crate::support::{self, NOW, Versions, small_packs};
+use crate::support::{self, NOW, Versions};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
@@ -16,8 +16,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use vellum::format::snapshot::Timestamp;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{MemoryStorage, ObjectSummary, Put, Storage, StorageError, forward};
-use vellum::{BackupOptions, Credential, KeyFile, LocalState, Locked, MaxUnused, NewSlot, PruneOptions, Repository};
-use vellum_testkit::Random;
+use vellum::{BackupOptions, KeyFile, LocalState, MaxUnused, PruneOptions, Repository};
+use vellum_testkit::{Random, lock};
 
 const DAY: i64 = 24 * 60 * 60;
 const VERSIONS: usize = 4;
@@ -66,7 +66,7 @@ impl Turnstile {
     }
 
     fn turns(&self) -> MutexGuard<'_, Turns> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Waits for the turn of a process; false when it has been killed.
@@ -230,9 +230,7 @@ impl World {
         let versions = Versions::of_files(&files.iter().map(<[_; 2]>::as_slice).collect::<Vec<_>>());
         let storage = Arc::new(MemoryStorage::new());
         let key = KeyFile::generate().expect("randomness");
-        let slot = NewSlot { credential: Credential::KeyFile(&key), label: "test", argon2id: None, now: NOW };
-        let options = small_packs();
-        drop(Repository::create(storage.clone(), &options, &[slot], &LocalState::None).expect("a repository"));
+        drop(support::create(storage.clone(), &key, &LocalState::None));
         Self { key, versions, template: storage.as_ref().clone() }
     }
 
@@ -271,7 +269,7 @@ impl World {
     }
 
     fn open(&self, storage: &Arc<dyn Storage>) -> Option<Repository> {
-        Locked::open(Arc::clone(storage)).ok()?.unlock(&Credential::KeyFile(&self.key), &LocalState::None).ok()
+        support::try_open(Arc::clone(storage), &self.key, &LocalState::None).ok()
     }
 
     fn write(&self, door: &Arc<dyn Storage>, process: usize, round: usize, turnstile: &Turnstile, promises: &Promises) {
@@ -353,27 +351,13 @@ fn clock(turnstile: &Turnstile, days: i64) -> Timestamp {
     Timestamp { seconds: NOW.seconds + (days + off) * DAY, nanoseconds: 0 }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
 fn run_schedules(seeds: Range<u64>) {
     let world = World::new();
-    let (next, totals) = (AtomicU64::new(seeds.start), Promises::default());
+    let totals = Promises::default();
     let broken = Mutex::new(BTreeMap::new());
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end {
-                        break;
-                    }
-                    if let Err(why) = world.run(seed, &totals) {
-                        lock(&broken).entry(why).or_insert(seed);
-                    }
-                }
-            });
+    support::on_threads(2, seeds.clone(), |seed| {
+        if let Err(why) = world.run(seed, &totals) {
+            lock(&broken).entry(why).or_insert(seed);
         }
     });
     let count = |total: &AtomicU64| total.load(Ordering::Relaxed);

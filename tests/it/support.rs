@@ -5,18 +5,18 @@ mod objects;
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use vellum::format::ObjectId;
 use vellum::format::snapshot::Timestamp;
 use vellum::format::tree::{Entry, LinkGroup, Metadata, Node};
 use vellum::storage::Storage;
 use vellum::{
     BackupOptions, BackupReport, CheckOptions, CheckReport, Context, CreateOptions, Credential, FrameCache, KeyFile,
-    LocalState, Locked, NewSlot, ReadData, Removal, Repository, RepositoryError, RestoreOptions, RestoreReport,
-    Snapshot, SnapshotRef, TreeWalk,
+    LocalState, Locked, NewSlot, PruneOptions, ReadData, Removal, Repository, RepositoryError, RestoreOptions,
+    RestoreReport, Snapshot, SnapshotRef, TreeWalk,
 };
-use vellum_testkit::Random;
 use vellum_testkit::trees::{self, Manifest, TreeOptions};
+use vellum_testkit::{Random, lock};
 
 pub(crate) use objects::{Objects, bytes_of, change, names, objects, put_all};
 
@@ -46,14 +46,32 @@ pub(crate) fn create_with(
     state: &LocalState,
     options: &CreateOptions,
 ) -> Repository {
+    try_create(storage, key, state, options).expect("a new repository")
+}
+
+/// The same where it may fail.
+pub(crate) fn try_create(
+    storage: Arc<dyn Storage>,
+    key: &KeyFile,
+    state: &LocalState,
+    options: &CreateOptions,
+) -> Result<Repository, RepositoryError> {
     let slot = NewSlot { credential: Credential::KeyFile(key), label: "test", argon2id: None, now: NOW };
-    Repository::create(storage, options, &[slot], state).expect("a new repository").repository
+    Ok(Repository::create(storage, options, &[slot], state)?.repository)
 }
 
 /// Opens an existing repository.
 pub(crate) fn open(storage: Arc<dyn Storage>, key: &KeyFile, state: &LocalState) -> Repository {
-    let locked = Locked::open(storage).expect("a repository");
-    locked.unlock(&Credential::KeyFile(key), state).expect("the key file unlocks")
+    try_open(storage, key, state).expect("a repository that the key file unlocks")
+}
+
+/// The same where it may fail.
+pub(crate) fn try_open(
+    storage: Arc<dyn Storage>,
+    key: &KeyFile,
+    state: &LocalState,
+) -> Result<Repository, RepositoryError> {
+    Locked::open(storage)?.unlock(&Credential::KeyFile(key), state)
 }
 
 /// Backs one folder up.
@@ -84,9 +102,14 @@ pub(crate) fn restore(repository: &Repository, snapshot: &SnapshotRef, source: &
 
 /// Checks everything, every byte.
 pub(crate) fn check(repository: &Repository) -> CheckReport {
-    let mut options = CheckOptions::default();
-    options.read_data = ReadData::All;
-    vellum::check(repository, &options, &Context::default()).expect("a check")
+    try_check(repository, &Context::default()).expect("a check")
+}
+
+/// How to prune so that what may go is deleted in the first run.
+pub(crate) fn prune_at_once() -> PruneOptions {
+    let mut options = PruneOptions::new(NOW);
+    options.grace_seconds = 0;
+    options
 }
 
 /// One thread, for runs that have to do the same again.
@@ -283,6 +306,21 @@ pub(crate) fn count(variable: &str, default: u64) -> u64 {
 /// Where files cost no disk, if there is such a place.
 pub(crate) fn memory_folder() -> tempfile::TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).expect("a scratch folder")
+}
+
+/// Does something with each item, on so many threads. One that panics stops only its own thread, until all have ended.
+pub(crate) fn on_threads<T: Send>(count: usize, items: impl Iterator<Item = T> + Send, run: impl Fn(T) + Sync) {
+    let items = Mutex::new(items);
+    let next = || lock(&items).next();
+    std::thread::scope(|scope| {
+        for _ in 0..count {
+            scope.spawn(|| {
+                while let Some(item) = next() {
+                    run(item);
+                }
+            });
+        }
+    });
 }
 
 /// Copies a folder with everything in it, hard links and attributes included.

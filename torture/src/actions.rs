@@ -3,10 +3,10 @@
 use crate::failure::{Failure, Harm};
 use crate::program::{Call, Program, Ran};
 use crate::scene::{End, Promise, Scene};
-use crate::suite::lock;
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
+use vellum_testkit::lock;
 use vellum_testkit::trees::Manifest;
 
 /// One thing to do.

@@ -3,7 +3,7 @@
 use crate::failure::{Failure, Harm};
 use crate::local_state::LocalState;
 use crate::program::{Call, Program, Ran};
-use crate::suite::{Series, lock};
+use crate::suite::Series;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs;
@@ -11,8 +11,8 @@ use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use vellum_testkit::Random;
 use vellum_testkit::trees::{self, Manifest, TreeOptions, differences, manifest};
+use vellum_testkit::{Random, lock};
 
 /// Where things lie.
 #[derive(Debug, Clone)]

@@ -9,9 +9,9 @@ use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
-use vellum_testkit::Random;
+use vellum_testkit::{Random, lock};
 
 /// After so many failures, further ones tell nothing new.
 const FAILURES_MAX: usize = 5;
@@ -171,9 +171,4 @@ fn closing_line(bench: &Bench, name: &str) -> String {
     let cases = facts.get("cases").copied().unwrap_or_default();
     let (seed, state) = (bench.arguments.seed, bench.arguments.local_state);
     format!("{name}: {cases} cases, seed {seed}, local state {state}, {}; {}", harms.join(", "), others.join(", "))
-}
-
-/// Locks a mutex whose guarded value is valid between any two statements.
-pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

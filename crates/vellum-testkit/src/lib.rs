@@ -26,6 +26,6 @@ pub use recording_storage::{Call, RecordingStorage};
 pub use sim_disk::{CrashStates, DiskFault, DiskFaultEffect, DiskOperation, SimDisk};
 
 /// Locks a mutex whose guarded value is valid between any two statements, so that a panic elsewhere does not matter.
-fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+pub fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

@@ -8,8 +8,8 @@ use crate::scene::{End, Places, Scene};
 use crate::suite::{Bench, Plan, Series, run as run_plan};
 use std::collections::BTreeMap;
 use std::ops::Range;
-use vellum_testkit::Random;
 use vellum_testkit::trees::TreeOptions;
+use vellum_testkit::{Random, lock};
 
 const SERIES_LEN: u64 = 10;
 
@@ -111,7 +111,7 @@ impl Counted {
         for action in Action::each(&scene.program) {
             scene.mutate(5);
             let report = one(series, &mut scene, action, &Injection::count(&all_calls()), true)?.0;
-            crate::suite::lock(&self.0).insert(action, report.counts);
+            lock(&self.0).insert(action, report.counts);
         }
         series.add("cases");
         Ok(())

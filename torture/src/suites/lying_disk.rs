@@ -7,9 +7,10 @@ use crate::local_state::LocalState;
 use crate::mounts::Mount;
 use crate::program::Ran;
 use crate::scene::{End, Places, Promise, Restored, Scene};
-use crate::suite::{Series, lock};
+use crate::suite::Series;
 use std::fs;
 use std::path::Path;
+use vellum_testkit::lock;
 use vellum_testkit::trees::TreeOptions;
 
 const WRITES: &str = "write,pwrite64,writev";

@@ -4,7 +4,7 @@
 use crate::failure::{Failure, Harm};
 use crate::program::{Call, Ran};
 use crate::scene::{End, Places, Promise, Restored, Scene};
-use crate::suite::{Bench, Series, lock};
+use crate::suite::{Bench, Series};
 use rustix::process::{Pid, Signal, kill_process};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fs;
@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
-use vellum_testkit::Random;
 use vellum_testkit::trees::TreeOptions;
+use vellum_testkit::{Random, lock};
 
 /// The whole crowd in front of one repository.
 struct Crowd<'a> {

@@ -5,13 +5,13 @@ mod lying_source;
 use crate::failure::{Failure, Harm};
 use crate::program::Ran;
 use crate::scene::{Places, Scene};
-use crate::suite::{Series, lock};
+use crate::suite::Series;
 use lying_source::{Lie, LyingSource, Node, State};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
-use vellum_testkit::Random;
+use vellum_testkit::{Random, lock};
 
 /// Sources on a file system of our own, each backed up twice with changes in between.
 pub(crate) fn run(series: &mut Series<'_>) -> Result<(), Failure> {

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::failure::Failure;
-use crate::suite::lock;
+use vellum_testkit::lock;
 
 /// The top folder has inode 1, the folder in it 2, files those from 10 on.
 const FOLDER: u64 = 2;
