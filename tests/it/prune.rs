@@ -199,7 +199,7 @@ fn what_was_moved_is_read_back_before_anything_is_condemned() {
     let world = World::new(333, 2);
     world.forget(0);
     let pruner = open(Arc::new(LosesPacks(world.storage.clone())), &world.key, &LocalState::None);
-    let mut options = at_once();
+    let mut options = prune_at_once();
     options.max_unused = MaxUnused::Percent(0.0);
     vellum::prune(&pruner, &options, &Context::default()).expect_err("what it moved is nowhere");
     assert!(world.repository.names(ObjectKind::Condemned).unwrap().is_empty());
