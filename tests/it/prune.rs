@@ -257,3 +257,35 @@ fn a_backup_that_was_given_up_is_made_again() {
     assert_holds(&fresh, id, world.versions.path(0), world.versions.manifest(0));
     assert!(!fresh.names(ObjectKind::Fence).unwrap().is_empty(), "the first pass was fenced");
 }
+
+/// Whatever is moved along with what is needed, the repository stays within its limit, and a second prune has nothing
+/// to do.
+#[test]
+fn what_stays_unused_is_within_the_limit() {
+    let names: Vec<String> = (0..40).map(|number| format!("{number}")).collect();
+    let all: Vec<(&str, usize, u64)> = names.iter().zip(0..).map(|(name, seed)| (&**name, 30_000, seed)).collect();
+    // Every sixth file is forgotten, so every pack and most frames are used in part.
+    let rest: Vec<_> = all.iter().filter(|(_, _, seed)| seed % 6 != 0).copied().collect();
+    let versions = Versions::of_files(&[&all, &rest]);
+    let template = Arc::new(MemoryStorage::new());
+    let key = KeyFile::generate().expect("randomness");
+    let repository = create(template.clone(), &key, &LocalState::None);
+    let first = backup(&repository, versions.path(0)).snapshot.expect("a snapshot");
+    let last = backup(&repository, versions.path(1)).snapshot.expect("a snapshot");
+    remove(&repository, first).expect("a removal");
+    for percent in [0.0, 4.0, 10.0] {
+        let storage = Arc::new(template.as_ref().clone());
+        let repository = open(storage.clone(), &key, &LocalState::None);
+        let mut options = at_once();
+        options.max_unused = MaxUnused::Percent(percent);
+        let report = prune(&repository, &options);
+        assert!(report.packs_repacked > 0 && report.unused_bytes * 100 > 14 * report.bytes, "{report:?}");
+        let fresh = open(storage.clone(), &key, &LocalState::None);
+        assert_holds(&fresh, last, versions.path(1), versions.manifest(1));
+        let again = prune(&fresh, &options);
+        assert_eq!((again.packs_condemned, again.bytes_written), (0, 0), "{percent} %: {again:?}");
+        #[expect(clippy::cast_precision_loss, reason = "a share of few bytes")]
+        let unused = again.unused_bytes as f64 * 100.0 / again.bytes as f64;
+        assert!(unused <= percent, "{unused} % of {} bytes are unused, {percent} % may be", again.bytes);
+    }
+}

@@ -153,18 +153,53 @@ fn expect_named(ran: &Ran) -> Result<(), Failure> {
     }
 }
 
+/// The same repository where there is room.
+fn copy_to_room(series: &Series<'_>, scene: &Scene) -> Result<Scene, Failure> {
+    let folder = series.folder.join("roomy");
+    if folder.exists() {
+        fs::remove_dir_all(&folder)?;
+    }
+    fs::create_dir(&folder)?;
+    let places = Places { repository: folder.join("repository"), cache: folder.join("cache"), ..scene.places.clone() };
+    copy_folder(&scene.places.repository, &places.repository)?;
+    copy_folder(&scene.places.cache, &places.cache)?;
+    Ok(scene.at(places, 0))
+}
+
+/// Whether forgetting by this rule makes a repository smaller. One that is padded to its last byte stays as it is.
+fn frees(scene: &Scene, rule: &[&str]) -> Result<bool, Failure> {
+    let before = blocks(&scene.places.repository)?;
+    scene.run(scene.call("forget").args(rule))?.expect_code(0, Harm::Stuck)?;
+    Ok(blocks(&scene.places.repository)? < before)
+}
+
+/// Blocks of all files below a folder.
+fn blocks(folder: &Path) -> Result<u64, Failure> {
+    let mut sum = 0;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        sum += match metadata.is_dir() {
+            true => blocks(&entry.path())?,
+            false => metadata.len().div_ceil(BLOCK_LEN_BYTES),
+        };
+    }
+    Ok(sum)
+}
+
 /// With not a byte free, forgetting and pruning work and give some back.
 fn make_room(series: &Series<'_>, scene: &mut Scene, mount: &Mount) -> Result<(), Failure> {
     let mut filler = File::create(mount.point.join("filler"))?;
     while filler.write_all(&[0; 512]).is_ok() {}
     let full = used(mount, Scarce::Blocks)?;
+    let roomy = copy_to_room(series, scene)?;
     let listed = scene.listed()?;
     scene.release(&listed[..listed.len() - 1]);
     let rule = ["--across-devices", "--keep-last", "1", "--prune", "--grace", "0", "--max-unused", "0"];
     let ran = scene.run(scene.call("forget").args(rule))?;
     ran.expect_code(0, Harm::Stuck)?;
-    if listed.len() > 1 && used(mount, Scarce::Blocks)? >= full {
-        return Err(ran.failure(Harm::Stuck, "nothing was freed"));
+    if listed.len() > 1 && used(mount, Scarce::Blocks)? >= full && frees(&roomy, &rule)? {
+        return Err(ran.failure(Harm::Stuck, "nothing was freed, and with room it is"));
     }
     series.add("made room");
     scene.check()?;

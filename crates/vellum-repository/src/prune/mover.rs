@@ -192,9 +192,7 @@ impl<'a> Mover<'a> {
         match needed {
             0 => How::NotAtAll,
             _ if unused == 0 => How::Whole,
-            _ if unused <= all / SPARED_SHARE && self.spare(u64::from(frame.stored_len_bytes) * unused / all) => {
-                How::Whole
-            }
+            _ if unused <= all / SPARED_SHARE && self.spare(stored_share(frame, unused, all)) => How::Whole,
             _ => How::ByChunks,
         }
     }
@@ -259,6 +257,11 @@ impl<'a> Mover<'a> {
         let tell = |(pack, reason)| format!("{}: {reason}", ObjectName::new(ObjectKind::Pack, pack));
         MovedPacks { packs: packs - &staying, staying, damaged: failed.into_iter().map(tell).collect() }
     }
+}
+
+/// How many stored bytes so much of a frame is, if all of it compresses alike, with a quarter for padding and parity.
+fn stored_share(frame: &Frame, unused: u64, all: u64) -> u64 {
+    u64::from(frame.stored_len_bytes) * 5 / 4 * unused / all
 }
 
 /// What becomes of a frame.

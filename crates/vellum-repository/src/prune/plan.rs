@@ -8,6 +8,9 @@ use vellum_format::content::ChunkKind;
 use vellum_format::pack::{PackHeader, PackedChunk};
 use vellum_format::{ObjectId, ObjectKind, ObjectName, padme_len};
 
+/// What a pack takes at most beside its frames and the entries of its chunks: its directory is padded on its own.
+const ROUNDING_BYTES: u64 = 4096;
+
 /// How much of the kept packs may be bytes that no snapshot needs.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum MaxUnused {
@@ -133,7 +136,7 @@ impl Prune<'_, '_> {
         let full_len_bytes = u64::from(config.pack_len_bytes);
         let last_len_bytes = match bytes % full_len_bytes {
             0 => 0,
-            last => config.parity.object_len_bytes(padme_len(last)),
+            last => config.parity.object_len_bytes(padme_len(last + ROUNDING_BYTES)),
         };
         bytes / full_len_bytes * config.parity.object_len_bytes(full_len_bytes) + last_len_bytes
     }
