@@ -276,7 +276,7 @@ fn what_stays_unused_is_within_the_limit() {
     for percent in [0.0, 4.0, 10.0] {
         let storage = Arc::new(template.as_ref().clone());
         let repository = open(storage.clone(), &key, &LocalState::None);
-        let mut options = at_once();
+        let mut options = prune_at_once();
         options.max_unused = MaxUnused::Percent(percent);
         let report = prune(&repository, &options);
         assert!(report.packs_repacked > 0 && report.unused_bytes * 100 > 14 * report.bytes, "{report:?}");
