@@ -21,6 +21,7 @@ mod memory_faults;
 mod prune;
 mod prune_model;
 mod prune_races;
+mod prune_writers;
 mod repair;
 mod round_trip;
 mod schedules;

@@ -6,25 +6,25 @@ use crate::support::{
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vellum::format::tree::{Entry, EntryName, Node};
-use vellum::format::{ObjectId, ObjectKind};
-use vellum::storage::MemoryStorage;
+use vellum::format::{ObjectId, ObjectKind, ObjectName};
+use vellum::storage::{MemoryStorage, Storage};
 use vellum::{
     BackupOptions, Context, Error, Event, EventSink, FrameCache, KeyFile, LocalState, MaxUnused, PruneOptions,
     PruneReport, Repository, RepositoryError, SessionOptions,
 };
 
 /// A repository in memory with one backup of each version.
-struct World {
-    storage: Arc<MemoryStorage>,
-    key: KeyFile,
+pub(crate) struct World {
+    pub(crate) storage: Arc<MemoryStorage>,
+    pub(crate) key: KeyFile,
     versions: Versions,
-    repository: Repository,
+    pub(crate) repository: Repository,
     ids: Vec<ObjectId>,
 }
 
 impl World {
     /// Each version shares one file with its neighbours and has one of its own.
-    fn new(seed: u64, count: usize) -> Self {
+    pub(crate) fn new(seed: u64, count: usize) -> Self {
         let own = |number: usize| [("own", 700_000, seed + number as u64), ("kept", 500_000, seed + 99)];
         let files: Vec<[(&str, usize, u64); 2]> = (0..count).map(own).collect();
         let versions = Versions::of_files(&files.iter().map(<[_; 2]>::as_slice).collect::<Vec<_>>());
@@ -36,11 +36,11 @@ impl World {
         Self { storage, key, versions, repository, ids }
     }
 
-    fn forget(&self, number: usize) {
+    pub(crate) fn forget(&self, number: usize) {
         remove(&self.repository, self.ids[number]).expect("a removal");
     }
 
-    fn assert_holds(&self, number: usize) {
+    pub(crate) fn assert_holds(&self, number: usize) {
         // A process that knows nothing of what this one has cached.
         let fresh = open(self.storage.clone(), &self.key, &LocalState::None);
         self.versions.assert_holds(&fresh, &snapshot(&fresh, self.ids[number]));
@@ -51,7 +51,7 @@ impl World {
     }
 }
 
-fn prune(repository: &Repository, options: &PruneOptions) -> PruneReport {
+pub(crate) fn prune(repository: &Repository, options: &PruneOptions) -> PruneReport {
     vellum::prune(repository, options, &Context::default()).expect("a prune")
 }
 
@@ -103,7 +103,42 @@ fn a_dry_run_tells_and_changes_nothing() {
     options.dry_run = false;
     let done = prune(&world.repository, &options);
     assert_eq!(done.packs_condemned, told.packs_condemned);
+    assert_eq!(done.bytes_deleted, told.bytes_deleted);
+    assert!(told.bytes_written > 0 && done.bytes_written > 0, "{told:?} {done:?}");
     assert!(world.repository.intents().unwrap().is_empty(), "whoever has ended has withdrawn");
+}
+
+/// Its chunks are named by lists of their own, and it is there twice.
+#[test]
+fn what_a_long_file_needs_stays() {
+    let long = |name| (name, 1_600_000, 330);
+    let versions = Versions::of_files(&[&[("gone", 300_000, 331)], &[long("once"), long("twice")]]);
+    let (storage, key) = (Arc::new(MemoryStorage::new()), KeyFile::generate().expect("randomness"));
+    let repository = create(storage.clone(), &key, &LocalState::None);
+    let gone = backup(&repository, versions.path(0)).snapshot.expect("a snapshot");
+    let kept = backup(&repository, versions.path(1)).snapshot.expect("a snapshot");
+    remove(&repository, gone).expect("a removal");
+    let mut options = prune_at_once();
+    options.max_unused = MaxUnused::Percent(0.0);
+    let report = prune(&repository, &options);
+    assert!(report.packs_deleted > 0, "{report:?}");
+    let fresh = open(storage, &key, &LocalState::None);
+    assert_holds(&fresh, kept, versions.path(1), versions.manifest(1));
+}
+
+#[test]
+fn a_prune_ends_removals_that_were_interrupted_and_a_dry_run_does_not() {
+    let world = World::new(332, 1);
+    let name = ObjectName::new(ObjectKind::Snapshot, world.ids[0]);
+    let bytes = world.storage.get(&name, u64::MAX).expect("memory");
+    world.forget(0);
+    world.storage.put(&name, &bytes).expect("memory");
+    let mut options = prune_at_once();
+    options.dry_run = true;
+    prune(&world.repository, &options);
+    assert!(world.repository.names(ObjectKind::Snapshot).unwrap().contains_key(&name.id), "a dry run deletes nothing");
+    prune(&world.repository, &prune_at_once());
+    assert!(world.repository.names(ObjectKind::Snapshot).unwrap().is_empty());
 }
 
 #[test]
@@ -141,9 +176,9 @@ fn a_reader_that_looked_before_a_prune_finds_what_was_moved() {
 }
 
 /// A stream in whose middle something else happens.
-struct Interrupted<'a, F> {
-    bytes: &'a [u8],
-    then: Option<F>,
+pub(crate) struct Interrupted<'a, F> {
+    pub(crate) bytes: &'a [u8],
+    pub(crate) then: Option<F>,
 }
 
 impl<F: FnOnce()> std::io::Read for Interrupted<'_, F> {
@@ -157,7 +192,7 @@ impl<F: FnOnce()> std::io::Read for Interrupted<'_, F> {
 
 impl World {
     /// Backs up, as a stream, what only the forgotten snapshot 0 holds, while `meanwhile` happens.
-    fn stream(&self, meanwhile: impl FnOnce()) -> Result<ObjectId, Error> {
+    pub(crate) fn stream(&self, meanwhile: impl FnOnce()) -> Result<ObjectId, Error> {
         let writer = open(self.storage.clone(), &self.key, &LocalState::None);
         let bytes = self.own();
         let stream = Interrupted { bytes: &bytes, then: Some(meanwhile) };
@@ -171,7 +206,7 @@ impl World {
         std::fs::read(self.versions.path(0).join("own")).expect("a file")
     }
 
-    fn assert_stream(&self, id: ObjectId) {
+    pub(crate) fn assert_stream(&self, id: ObjectId) {
         let fresh = open(self.storage.clone(), &self.key, &LocalState::None);
         fresh.refresh().expect("memory");
         let entry = vellum::open_path(&fresh, &FrameCache::new(4), &snapshot(&fresh, id), b"/stream").expect("a path");

@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{Capabilities, MemoryStorage, ObjectSummary, Put, Storage, StorageError, forward};
-use vellum::{Context, KeyFile, LocalState, PruneOptions, Repository};
+use vellum::{BackupReport, Context, KeyFile, LocalState, PruneOptions, Repository};
+use vellum_faults::{Point, with_hook};
 
 /// Forwards; `hook` hears of every listing, put and deletion before it happens, `keeps_intents` does as if it deleted intents.
 /// A listing gives what is there from its begin to its end, and misses what comes or goes meanwhile.
@@ -207,6 +208,103 @@ fn a_snapshot_that_is_forgotten_while_a_prune_marks_is_no_damage() {
     let fresh = open(storage.clone(), key, &LocalState::None);
     assert_holds(&fresh, second, versions.path(1), versions.manifest(1));
     assert!(check(&fresh).findings.is_empty());
+}
+
+/// A backup that relies on what a prune is about to condemn, and ends before that prune lists who is at work.
+#[test]
+fn a_backup_that_ends_while_a_prune_condemns_keeps_what_it_relied_on() {
+    let versions = Versions::of_files(&[&[("a", 700_000, 1)], &[("b", 700_000, 2)]]);
+    let storage = Arc::new(MemoryStorage::new());
+    let key: &'static KeyFile = Box::leak(Box::new(KeyFile::generate().expect("memory")));
+    let repository = create(storage.clone(), key, &LocalState::None);
+    let first = backup(&repository, versions.path(0)).snapshot.expect("memory");
+    backup(&repository, versions.path(1));
+    remove(&repository, first).expect("memory");
+
+    let acknowledged: Arc<Mutex<Option<BackupReport>>> = Arc::default();
+    let (late, path, inner) = (acknowledged.clone(), versions.path(0).to_owned(), storage.clone());
+    let hook = move |point| {
+        let mut late = late.lock().expect("memory");
+        if point == Point::CondemnedBeforePut && late.is_none() {
+            *late = Some(backup(&open(inner.clone(), key, &LocalState::None), &path));
+        }
+        Ok(())
+    };
+    let report = with_hook(hook, || vellum::prune(&repository, &at_once(), &Context::default()).expect("a prune"));
+    assert!(report.packs_deleted > 0, "{report:?}");
+    let late = acknowledged.lock().expect("memory").take().expect("a backup beside the prune");
+    assert_eq!(late.summary.bytes_new, 0, "it relied on what was stored");
+    let id = late.snapshot.expect("the backup was acknowledged");
+    assert_holds(&open(storage.clone(), key, &LocalState::None), id, versions.path(0), versions.manifest(0));
+}
+
+/// In each of three attempts: what was forgotten is no damage, however often it is met.
+#[test]
+fn snapshots_that_are_forgotten_whenever_a_prune_marks_are_no_damage() {
+    let files: [[(&str, usize, u64); 1]; 4] = std::array::from_fn(|number| [("own", 300_000, 40 + number as u64)]);
+    let versions = Versions::of_files(&files.each_ref().map(<[_; 1]>::as_slice));
+    let storage = Arc::new(MemoryStorage::new());
+    let key: &'static KeyFile = Box::leak(Box::new(KeyFile::generate().expect("memory")));
+    let repository = create(storage.clone(), key, &LocalState::None);
+    let ids: [ObjectId; 4] =
+        std::array::from_fn(|number| backup(&repository, versions.path(number)).snapshot.expect("memory"));
+
+    // As above; 4: nothing more will happen.
+    let (moment, attempts) = (Mutex::new(0), Arc::new(AtomicUsize::new(0)));
+    let (inner, counted) = (storage.clone(), attempts.clone());
+    let hook = move |what: &str, kind: ObjectKind| {
+        let mut moment = moment.lock().expect("memory");
+        let attempt = counted.load(Ordering::SeqCst);
+        *moment = match (*moment, what, kind) {
+            (_, "put", ObjectKind::Intent) => {
+                counted.fetch_add(1, Ordering::SeqCst);
+                0
+            }
+            (0 | 1, "list", ObjectKind::Condemned) => 1,
+            (1, "list", ObjectKind::Snapshot) => 2,
+            (2, "list", ObjectKind::Catalog | ObjectKind::Pack) if attempt < 4 => 3,
+            _ => return,
+        };
+        if *moment == 3 {
+            let other = open(inner.clone(), key, &LocalState::None);
+            remove(&other, ids[attempt - 1]).expect("memory");
+            vellum::prune(&other, &at_once(), &Context::default()).expect("a prune");
+        }
+    };
+    let spy = Spy { inner: storage.clone(), keeps_intents: false, is_cheap: true, hook };
+    let pruner = open(Arc::new(spy), key, &LocalState::None);
+    drop(vellum::prune(&pruner, &at_once(), &Context::default()).expect("a prune, whatever is forgotten meanwhile"));
+    assert_eq!(attempts.load(Ordering::SeqCst), 4, "three attempts went by a snapshot that was gone");
+    let fresh = open(storage.clone(), key, &LocalState::None);
+    assert_holds(&fresh, ids[3], versions.path(3), versions.manifest(3));
+}
+
+/// What another prune moves while this one looks is found by a later attempt; what is lost is not looked for without
+/// end.
+#[test]
+fn a_prune_looks_three_times_for_what_is_missing_and_then_refuses() {
+    let versions = Versions::of_files(&[&[("a", 300_000, 1)]]);
+    let storage = Arc::new(MemoryStorage::new());
+    let key = KeyFile::generate().expect("memory");
+    backup(&create(storage.clone(), &key, &LocalState::None), versions.path(0));
+    let mut packs = Vec::new();
+    storage.list(ObjectKind::Pack, &mut |object| packs.push(object.name)).expect("memory");
+    packs.iter().for_each(|name| storage.delete(name).expect("memory"));
+
+    let attempts = Arc::new(AtomicUsize::new(0));
+    let counted = attempts.clone();
+    let hook = move |what: &str, kind: ObjectKind| {
+        if (what, kind) == ("put", ObjectKind::Intent) {
+            counted.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    let spy = Spy { inner: storage.clone(), keeps_intents: false, is_cheap: true, hook };
+    let pruner = open(Arc::new(spy), &key, &LocalState::None);
+    let refused = vellum::prune(&pruner, &at_once(), &Context::default()).expect_err("nobody knows what is needed");
+    assert_eq!(attempts.load(Ordering::SeqCst), 3, "{refused}");
+    let mut condemned = 0;
+    storage.list(ObjectKind::Condemned, &mut |_| condemned += 1).expect("memory");
+    assert_eq!(condemned, 0, "nothing goes by what is not known");
 }
 
 /// At each listing that a check makes, another process forgets a snapshot and prunes what only that one needed.

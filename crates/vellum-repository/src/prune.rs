@@ -232,6 +232,7 @@ impl<'repository> Prune<'repository, '_> {
         let running = self.running_writers()?; // G4
         reach(Point::PruneWritersListed)?;
         let stored = repository.names(ObjectKind::Pack)?;
+        let mut waited = BTreeSet::new();
         for (id, one) in condemnations.0 {
             if !one.packs.iter().any(|pack| stored.contains_key(pack)) {
                 self.finished.push((id, one));
@@ -257,8 +258,9 @@ impl<'repository> Prune<'repository, '_> {
             if among.is_none() {
                 repository.record_outlast(id, &waits)?; // G5: a later run waits for these only
             }
-            self.tell_waits(&running, &waits);
+            waited.extend(waits);
         }
+        self.tell_waits(running, &waited);
         Ok(!self.due.is_empty() || !self.finished.is_empty() || !self.absent.is_empty())
     }
 
@@ -317,11 +319,10 @@ impl<'repository> Prune<'repository, '_> {
         Ok(running)
     }
 
-    fn tell_waits(&mut self, running: &[(ObjectId, Option<Intent>)], waits: &BTreeSet<ObjectId>) {
-        for (_, intent) in running.iter().filter(|(id, _)| waits.contains(id)) {
+    fn tell_waits(&mut self, running: Vec<(ObjectId, Option<Intent>)>, waited: &BTreeSet<ObjectId>) {
+        for (_, intent) in running.into_iter().filter(|(id, _)| waited.contains(id)) {
             match intent {
-                Some(intent) if !self.report.waits_for.contains(intent) => self.report.waits_for.push(intent.clone()),
-                Some(_) => {}
+                Some(intent) => self.report.waits_for.push(intent),
                 None => self.report.waits_for_unknown += 1,
             }
         }
