@@ -349,6 +349,16 @@ impl Durable<'_> {
         Ok(findings)
     }
 
+    /// Why something of what was stored is missing: [`RepositoryError::Fenced`] when a prune gave this writer up, and may
+    /// have deleted what it relied on; else the error itself.
+    #[must_use]
+    pub fn explain(&self, error: RepositoryError) -> RepositoryError {
+        match self.repository.may_acknowledge(&self.intent.id()) {
+            Ok(false) => RepositoryError::Fenced,
+            Ok(true) | Err(_) => error,
+        }
+    }
+
     /// Stores the snapshot: the commit point. When this returns, the backup is durable and visible.
     ///
     /// # Errors

@@ -90,11 +90,16 @@ impl Scene {
 
     /// Every stored object below a folder of the repository.
     pub(crate) fn objects(&self, kind: &str) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        collect(&self.path("repository").join(kind), &mut found);
-        found.sort();
-        found
+        files_below(&self.path("repository").join(kind))
     }
+}
+
+/// Every file below a folder, in order.
+pub(crate) fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    collect(folder, &mut found);
+    found.sort();
+    found
 }
 
 fn collect(folder: &Path, found: &mut Vec<PathBuf>) {

@@ -12,12 +12,22 @@ use vellum_repository::{Durable, FrameCache, Repository, RepositoryError};
 /// when it was.
 ///
 /// It costs one read of each new frame of trees and lists.
+///
+/// # Errors
+/// [`RepositoryError::Fenced`] when a prune gave the writer up, and has deleted something of it.
 pub(super) fn verify(
     repository: &Repository,
     durable: &Durable<'_>,
     root: &Content,
     context: &Context,
 ) -> Result<(), Error> {
+    look(repository, durable, root, context).map_err(|error| match error {
+        Error::Repository(error) => durable.explain(error).into(),
+        error => error,
+    })
+}
+
+fn look(repository: &Repository, durable: &Durable<'_>, root: &Content, context: &Context) -> Result<(), Error> {
     if !durable.wrote(root) {
         return Ok(());
     }

@@ -1,9 +1,9 @@
 //! Writes repositories that no Vellum writes. It holds the keys, so everything is sealed and signed as it should be,
 //! and only what it says is evil.
 
-use crate::scene::Scene;
+use crate::scene::{Scene, files_below};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use vellum::format::catalog::{self, Catalog, CatalogedPack};
 use vellum::format::content::{ChunkKind, ChunkRef, Content};
 use vellum::format::deletion::{CondemnedRecord, FenceRecord, Intent};
@@ -64,10 +64,7 @@ impl Evil {
     /// Takes the repository of a scene over.
     pub(super) fn of(scene: &Scene) -> Self {
         let repository = scene.path("repository");
-        let only = |folder: &str| {
-            let mut entries = fs::read_dir(repository.join(folder)).expect("a repository").map(Result::unwrap);
-            fs::read(entries.next().expect("an object").path()).expect("an object")
-        };
+        let only = |folder: &str| fs::read(&scene.objects(folder)[0]).expect("an object");
         let (config_bytes, manifest_bytes) = (only("config"), only("keys"));
         let config = RepositoryConfig::decode(&config_bytes).expect("our own config");
         let config_id = ObjectId::of(&config_bytes);
@@ -110,10 +107,9 @@ impl Evil {
 
     /// The objects of a kind that are there.
     pub(super) fn names(&self, kind: ObjectKind) -> Vec<ObjectName> {
-        let mut names = Vec::new();
-        collect(&self.repository.join(kind.folder()), &mut names);
-        names.sort();
-        names.into_iter().map(|id| ObjectName::new(kind, id)).collect()
+        let files = files_below(&self.repository.join(kind.folder()));
+        let id = |path: &PathBuf| ObjectId::from_hex(path.file_name()?.to_str()?);
+        files.iter().filter_map(id).map(|id| ObjectName::new(kind, id)).collect()
     }
 
     pub(super) fn read(&self, name: &ObjectName) -> Vec<u8> {
@@ -363,16 +359,6 @@ pub(super) fn entry_with_name(evil: &[u8]) -> Vec<u8> {
     let len = to_u32(bytes.len() - 4);
     bytes[..4].copy_from_slice(&len.to_le_bytes());
     bytes
-}
-
-fn collect(folder: &Path, ids: &mut Vec<ObjectId>) {
-    for entry in fs::read_dir(folder).expect("a folder of the repository") {
-        let path = entry.expect("an entry").path();
-        match path.is_dir() {
-            true => collect(&path, ids),
-            false => ids.extend(path.file_name().and_then(|name| ObjectId::from_hex(name.to_str()?))),
-        }
-    }
 }
 
 fn padded(mut bytes: Vec<u8>, step: usize) -> Vec<u8> {
