@@ -180,17 +180,17 @@ fn deep_folders_come_back_with_what_is_in_them_before_and_after() {
 
 #[test]
 fn zeros_become_holes_in_files_that_had_holes_or_where_that_is_wanted() {
-    const LEN_BYTES: u64 = 1 << 20;
+    const LEN_BYTES: usize = 1 << 20;
     let world = World::of(|source| {
-        write(&source.join("zeros"), &[0; LEN_BYTES as usize], written());
+        write(&source.join("zeros"), &[0; LEN_BYTES], written());
         let file = fs::File::create(source.join("hole")).expect("a file");
-        file.set_len(LEN_BYTES).expect("a hole");
+        file.set_len(LEN_BYTES as u64).expect("a hole");
     });
     let stored = |name: &str| fs::metadata(world.target().join(name)).expect("a file").blocks() * 512;
     world.restore("", |_| ());
-    assert!(stored("zeros") >= LEN_BYTES && stored("hole") < LEN_BYTES / 2);
+    assert!(stored("zeros") >= LEN_BYTES as u64 && stored("hole") < LEN_BYTES as u64 / 2);
     assert_same_tree(&world.source(), &world.target());
     world.restore("", |options| options.sparse = true);
-    assert!(stored("zeros") < LEN_BYTES / 2 && stored("hole") < LEN_BYTES / 2);
+    assert!(stored("zeros") < LEN_BYTES as u64 / 2 && stored("hole") < LEN_BYTES as u64 / 2);
     assert_same_tree(&world.source(), &world.target());
 }

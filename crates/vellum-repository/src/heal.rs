@@ -159,7 +159,7 @@ mod tests {
         let (disk, name, mut bytes) = pack();
         for sector in [0, 15, 16, 30, 49] {
             disk.spoil(&name, sector);
-            let start = sector as usize * 4096;
+            let start = to_usize(sector * SECTOR_LEN_BYTES);
             bytes[start..LEN_BYTES.min(start + 4096)].fill(0);
         }
         assert!(read_what_is_left(&disk, &name).unwrap() == bytes);

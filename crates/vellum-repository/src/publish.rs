@@ -490,7 +490,7 @@ mod tests {
     use super::*;
     use vellum_format::pack::{Compression, Directory, Frame};
 
-    fn pack(number: usize, chunks: usize) -> CatalogedPack {
+    fn pack(number: u64, chunks: usize) -> CatalogedPack {
         let frame = Frame {
             offset: 0,
             stored_len_bytes: 0,
@@ -511,7 +511,7 @@ mod tests {
     #[test]
     fn catalogs_are_split_by_packs_and_by_bytes() {
         assert_eq!(lens(Vec::new()), [0; 0]);
-        assert_eq!(lens((0..CATALOG_PACKS + 1).map(|number| pack(number, 1)).collect()), [CATALOG_PACKS, 1]);
+        assert_eq!(lens((0..=CATALOG_PACKS as u64).map(|number| pack(number, 1)).collect()), [CATALOG_PACKS, 1]);
         let third = CATALOG_LEN_BYTES / PackedChunk::ENCODED_LEN / 3;
         assert_eq!(lens((0..4).map(|number| pack(number, third)).collect()), [3, 1]);
         assert_eq!(lens(vec![pack(0, 1), pack(1, 4 * third), pack(2, 1)]), [1, 1, 1]);
