@@ -206,6 +206,52 @@ fn what_was_moved_is_read_back_before_anything_is_condemned() {
     world.assert_holds(1);
 }
 
+/// A storage that takes no pack.
+struct RefusesPacks(Arc<MemoryStorage>, std::io::ErrorKind);
+
+#[deny(clippy::missing_trait_methods)]
+impl Storage for RefusesPacks {
+    forward!(|self| self.0 =>
+        replace_damaged, adopt, sync, get, get_range, len, list, delete, release_reserve, keep_reserve, location,
+        capabilities
+    );
+
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
+        match name.kind {
+            ObjectKind::Pack => Err(StorageError::from_io("write", "memory".into(), self.1.into())),
+            _ => self.0.put(name, bytes),
+        }
+    }
+}
+
+/// Whether it is the last pack that does not fit, or one of many.
+#[test]
+fn a_prune_without_space_condemns_what_nobody_needs_and_moves_nothing() {
+    for count in [4u64, 80] {
+        let names: Vec<String> = (0..count).map(|number| format!("{number:02}")).collect();
+        let all: Vec<(&str, usize, u64)> =
+            names.iter().zip(400..).map(|(name, seed)| (&**name, 100_000, seed)).collect();
+        let rest: Vec<_> = all.iter().filter(|(_, _, seed)| seed % 2 == 0).copied().collect();
+        let versions = Versions::of_files(&[&all, &rest, &[("gone", 300_000, 399)]]);
+        let (storage, key) = (Arc::new(MemoryStorage::new()), KeyFile::generate().expect("randomness"));
+        let repository = create(storage.clone(), &key, &LocalState::None);
+        let ids = [0, 1, 2].map(|number| backup(&repository, versions.path(number)).snapshot.expect("a snapshot"));
+        remove(&repository, ids[0]).expect("a removal");
+        remove(&repository, ids[2]).expect("a removal");
+        let mut options = prune_at_once();
+        options.max_unused = MaxUnused::Percent(0.0);
+        let refusing = |kind| open(Arc::new(RefusesPacks(storage.clone(), kind)), &key, &LocalState::None);
+        let unable = refusing(std::io::ErrorKind::PermissionDenied);
+        vellum::prune(&unable, &options, &Context::default()).expect_err("a storage that fails is no full one");
+        assert!(repository.names(ObjectKind::Condemned).unwrap().is_empty());
+        let report = prune(&refusing(std::io::ErrorKind::StorageFull), &options);
+        assert!(report.is_full && report.packs_deleted > 0, "{count}: {report:?}");
+        assert_eq!((report.packs_repacked, report.bytes_written), (0, 0));
+        let fresh = open(storage.clone(), &key, &LocalState::None);
+        assert_holds(&fresh, ids[1], versions.path(1), versions.manifest(1));
+    }
+}
+
 /// Reads heal it, but nothing counts on that: it is told, and stays until somebody repairs it.
 #[test]
 fn a_damaged_pack_of_which_something_is_needed_stays() {
