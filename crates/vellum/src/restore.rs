@@ -493,3 +493,24 @@ impl<'a> Restorer<'a> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error, ErrorKind};
+
+    #[test]
+    fn a_full_disk_is_told_from_other_errors() {
+        assert!([ErrorKind::StorageFull, ErrorKind::QuotaExceeded].map(Error::from).iter().all(is_no_space));
+        assert!(![ErrorKind::PermissionDenied, ErrorKind::NotFound].map(Error::from).iter().any(is_no_space));
+    }
+
+    #[test]
+    fn problems_are_counted_and_the_first_are_kept() {
+        let mut problems = Problems::default();
+        for _ in 0..PROBLEMS_KEPT_MAX + 2 {
+            problems.add(Problem::new(b"/file".to_vec(), "write", &"it is full"));
+        }
+        assert_eq!((problems.kept.len(), problems.count), (PROBLEMS_KEPT_MAX, PROBLEMS_KEPT_MAX as u64 + 2));
+    }
+}

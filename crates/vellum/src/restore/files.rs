@@ -54,13 +54,7 @@ impl FileWriter {
             // What is a hole takes no room, so only the file system knows: it refuses what is too long for it.
             return self.open()?.reserve_len();
         }
-        match self.folder.handle()?.free_bytes()? {
-            Some(free) if free < len_bytes => Err(io::Error::new(
-                io::ErrorKind::StorageFull,
-                format!("it has {len_bytes} bytes, and {free} are free"),
-            )),
-            _ => Ok(()),
-        }
+        has_room(self.folder.handle()?.free_bytes()?, len_bytes)
     }
 
     fn is_sparse(&self, run: &Run<'_>) -> bool {
@@ -122,5 +116,26 @@ impl FileWriter {
             Node::File { len_bytes, .. } => len_bytes,
             _ => 0,
         }
+    }
+}
+
+/// Where nobody knows how much is free, it is tried.
+fn has_room(free_bytes: Option<u64>, len_bytes: u64) -> io::Result<()> {
+    match free_bytes {
+        Some(free) if free < len_bytes => {
+            Err(io::Error::new(io::ErrorKind::StorageFull, format!("it has {len_bytes} bytes, and {free} are free")))
+        }
+        _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_has_room_when_as_much_is_free() {
+        assert!(has_room(None, u64::MAX).is_ok() && has_room(Some(7), 7).is_ok() && has_room(Some(8), 7).is_ok());
+        assert_eq!(has_room(Some(6), 7).unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 }
