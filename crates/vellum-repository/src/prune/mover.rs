@@ -96,8 +96,11 @@ impl<'a> Mover<'a> {
             drop(queue);
             let read = self.read_packs(packs, &sender, progress);
             drop(sender);
-            let worked: Vec<Result<(), RepositoryError>> = handles.into_iter().map(join).collect();
-            worked.into_iter().chain([read]).collect::<Result<(), _>>()
+            let mut worked: Vec<Result<(), RepositoryError>> = handles.into_iter().map(join).collect();
+            worked.push(read);
+            // What one worker meets poisons the session for the others: theirs is not the cause.
+            worked.sort_by_key(|done| matches!(done, Err(RepositoryError::SessionPoisoned)));
+            worked.into_iter().collect::<Result<(), _>>()
         })?;
         Ok(self.sum_up(packs))
     }
