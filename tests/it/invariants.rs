@@ -1,6 +1,6 @@
 //! Invariants of docs/INVARIANTS.md that no larger suite would notice if they broke.
 
-use crate::support::{NOW, backup, create};
+use crate::support::{NOW, Versions, backup, create};
 use std::sync::Arc;
 use vellum::format::content::ChunkKind;
 use vellum::format::{ObjectKind, ObjectName};
@@ -91,4 +91,21 @@ fn keys_are_durable_before_older_ones_go() {
     let first_delete = calls.iter().position(|call| call.operation == Operation::Delete).expect("older keys go");
     assert!(last_of(Operation::Put) < last_of(Operation::Sync) && last_of(Operation::Sync) < first_delete);
     assert_eq!(storage.count(Operation::Put), 2, "a manifest and its copy");
+}
+
+#[test]
+fn what_a_backup_says_it_stored_is_what_lies_there() {
+    let versions = Versions::of_files(&[&[("a", 300_000, 1)], &[("a", 300_000, 1), ("b", 200_000, 2)]]);
+    let (storage, key) = (Arc::new(MemoryStorage::new()), KeyFile::generate().expect("randomness"));
+    let repository = create(storage, &key, &LocalState::None);
+    let bytes = || -> u64 {
+        let kinds = [ObjectKind::Pack, ObjectKind::Catalog, ObjectKind::CatalogMirror];
+        kinds.iter().map(|kind| repository.names(*kind).expect("memory").values().sum::<u64>()).sum()
+    };
+    let mut before = bytes();
+    for number in 0..2 {
+        let summary = backup(&repository, versions.path(number)).summary;
+        assert_eq!(summary.bytes_stored, bytes() - before, "backup {number}");
+        before = bytes();
+    }
 }

@@ -23,6 +23,7 @@ mod prune_model;
 mod prune_races;
 mod prune_writers;
 mod repair;
+mod restore;
 mod round_trip;
 mod schedules;
 mod secrecy;

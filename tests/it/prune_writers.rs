@@ -134,6 +134,31 @@ fn whoever_is_waited_for_is_told_once_and_so_is_one_that_cannot_be_read() {
     world.assert_stream(done.expect("a backup that no prune stops"));
 }
 
+/// Each of them lists who runs, and neither knows what the other records.
+#[test]
+fn two_prunes_that_record_at_once_whom_to_outlast_forget_nobody() {
+    let world = World::new(346, 2);
+    world.forget(0);
+    let mut other = Some(open(world.storage.clone(), &world.key, &LocalState::None));
+    let done = world.stream(|| {
+        let hook = move |point| {
+            if let Some(other) = other.take_if(|_| point == Point::PruneWritersListed) {
+                prune(&other, &prune_at_once());
+            }
+            Ok(())
+        };
+        with_hook(hook, || prune(&world.repository, &prune_at_once()));
+        assert_eq!(
+            count(&world.repository, ObjectKind::Condemned),
+            3,
+            "a condemnation, and two records of whom to outlast"
+        );
+        let report = prune(&world.repository, &prune_at_once());
+        assert_eq!((report.packs_deleted, report.waits_for.len()), (0, 1), "{report:?}");
+    });
+    world.assert_stream(done.expect("a backup that no prune stops"));
+}
+
 /// As long as anybody is at work the condemnations of deleted packs stay, because a catalog with these packs may still
 /// come of it.
 #[test]

@@ -11,8 +11,8 @@ use std::sync::Arc;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{LocalStorage, MemoryStorage, Storage};
 use vellum::{
-    Error, KeyFile, LocalState, REPAIRED_TAG, RepairOptions, RepairReport, Repository, repair_index, repair_packs,
-    repair_snapshots,
+    Error, KeyFile, LocalState, PruneOptions, REPAIRED_TAG, RepairOptions, RepairReport, Repository, repair_index,
+    repair_packs, repair_snapshots,
 };
 use vellum_testkit::{FaultKind, FaultyStorage, Operation, RecordingStorage, SimDisk};
 
@@ -126,6 +126,31 @@ fn a_broken_copy_is_stored_anew_from_the_other() {
             let report = report.expect("a repair");
             assert_eq!((report.mended, report.findings), (vec![*name], Vec::new()), "{name}, {harm:?}");
             assert!(objects(&*storage) == healthy, "{name}: everything is as it was");
+        }
+    }
+}
+
+/// Who wrote it may be about to store it, or to delete the other one.
+#[test]
+fn a_missing_copy_of_a_record_of_deletion_is_left_to_who_wrote_it_and_a_damaged_one_is_not() {
+    let mut scene = Scene::new();
+    let (repository, pruned) = scene.open();
+    support::remove(&repository, scene.snapshots[0]).expect("a removal");
+    vellum::prune(&repository, &PruneOptions::new(NOW), &threads(1)).expect("a prune");
+    let kinds =
+        [ObjectKind::Tombstone, ObjectKind::TombstoneMirror, ObjectKind::Condemned, ObjectKind::CondemnedMirror];
+    for name in kinds.into_iter().flat_map(|kind| names(&*pruned, kind)) {
+        for is_missing in [true, false] {
+            scene.storage = (*pruned).clone();
+            match is_missing {
+                true => scene.storage.delete(&name).expect("memory"),
+                false => scene.change(&name, |bytes| bytes[40] ^= 1),
+            }
+            let (repository, storage) = scene.open();
+            let report = repair_index(&repository, &options(), &threads(1)).expect("a repair");
+            assert_eq!(report.mended, if is_missing { Vec::new() } else { vec![name] }, "{name}");
+            assert_eq!(report.findings, [], "{name}");
+            assert_eq!(storage.len(&name).is_err(), is_missing, "{name}");
         }
     }
 }

@@ -137,3 +137,65 @@ fn read_what_is_left(storage: &dyn Storage, name: &ObjectName) -> Result<Vec<u8>
 fn to_usize(len: u64) -> usize {
     usize::try_from(len).expect("a pack fits into memory")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vellum_storage::MemoryStorage;
+    use vellum_testkit::{BadSectors, Fault, FaultKind, FaultMoment, FaultyStorage, Operation, Random};
+
+    /// Not a multiple of a piece or a sector.
+    const LEN_BYTES: usize = 201_000;
+
+    fn pack() -> (BadSectors<MemoryStorage>, ObjectName, Vec<u8>) {
+        let (disk, bytes) = (BadSectors::new(MemoryStorage::new()), Random::new(1).bytes(LEN_BYTES));
+        let name = ObjectName::of(ObjectKind::Pack, &bytes);
+        disk.put(&name, &bytes).unwrap();
+        (disk, name, bytes)
+    }
+
+    #[test]
+    fn zeros_stand_for_sectors_that_cannot_be_read_and_for_nothing_else() {
+        let (disk, name, mut bytes) = pack();
+        for sector in [0, 15, 16, 30, 49] {
+            disk.spoil(&name, sector);
+            let start = to_usize(sector * SECTOR_LEN_BYTES);
+            bytes[start..LEN_BYTES.min(start + 4096)].fill(0);
+        }
+        assert!(read_what_is_left(&disk, &name).unwrap() == bytes);
+    }
+
+    #[test]
+    fn no_more_bad_sectors_are_waited_for_than_parity_can_make_good() {
+        let (disk, name, _) = pack();
+        // Four shards of 4,096 bytes, each of which may lie in two sectors.
+        (0..8).for_each(|sector| disk.spoil(&name, sector));
+        assert!(read_what_is_left(&disk, &name).is_ok());
+        disk.spoil(&name, 8);
+        assert!(matches!(read_what_is_left(&disk, &name), Err(RepositoryError::Damaged { .. })));
+    }
+
+    #[test]
+    fn a_storage_that_does_not_answer_is_no_bad_sector() {
+        let fault = |operation, first, kind| Fault {
+            operation: Some(operation),
+            first,
+            count: u64::MAX,
+            moment: FaultMoment::Before,
+            kind,
+        };
+        // Read whole it has a bad sector; then the first piece, or a sector of it, is not answered.
+        for faults in [
+            vec![fault(Operation::Get, 1, FaultKind::PermissionDenied)],
+            vec![fault(Operation::GetRange, 1, FaultKind::Unreachable)],
+            vec![fault(Operation::GetRange, 2, FaultKind::Unreachable)],
+        ] {
+            let (disk, name, _) = pack();
+            disk.spoil(&name, 0);
+            let storage = FaultyStorage::new(disk);
+            faults.into_iter().for_each(|fault| storage.plan(fault));
+            let read = read_what_is_left(&storage, &name);
+            assert!(matches!(read, Err(RepositoryError::Storage(_))), "{:?}", read.map(|bytes| bytes.len()));
+        }
+    }
+}

@@ -208,3 +208,42 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], RepositoryError> {
 fn to_u32(len: usize) -> u32 {
     u32::try_from(len).expect("a pack is at most 512 MiB long")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vellum_format::ChunkId;
+
+    fn key(byte: u8) -> Arc<FrameKey> {
+        let wrap = KeyWrap { kind: KeyWrap::SYMMETRIC, epoch: 1, bytes: vec![byte; 100] };
+        Arc::new(FrameKey { key: PackKey::generate().unwrap(), wrap })
+    }
+
+    fn frame(key: &Arc<FrameKey>, chunks: usize) -> SealedFrame {
+        let chunks = vec![PackedChunk { id: ChunkId::from_bytes([0; 32]), len_bytes: 1 }; chunks];
+        let (kind, compression) = (ChunkKind::Data, Compression::None);
+        SealedFrame { key: Arc::clone(key), kind, compression, salt: [0; 16], chunks }
+    }
+
+    /// What the body takes at least, once the frames are in it.
+    fn end(pack: &OpenPack) -> usize {
+        let wraps: Vec<usize> = pack.wraps.iter().map(|key| key.wrap.bytes.len()).collect();
+        let directory = Directory::encoded_len(&wraps, pack.frames.len(), pack.chunk_count);
+        let sealed = directory.next_multiple_of(DIRECTORY_PADDING_BYTES) + SEAL_OVERHEAD_BYTES;
+        pack.bytes.len() + sealed + TRAILER_LEN_BYTES
+    }
+
+    #[test]
+    fn what_fits_is_what_the_body_has_room_for() {
+        let (own, other) = (key(1), key(2));
+        for chunks in 1..300 {
+            let mut pack = OpenPack::new(Arc::clone(&own));
+            pack.append(frame(&other, chunks), &[0; 5000]);
+            let fits = |len: usize| pack.fits(3000, 2 * chunks, u32::try_from(len).unwrap());
+            let least = (0..60_000).collect::<Vec<_>>().partition_point(|len| !fits(*len));
+            pack.append(frame(&own, 2 * chunks), &[0; 3000]);
+            assert!(least >= end(&pack), "{chunks}: {least}");
+            assert!(least <= end(&pack) + 100 + DIRECTORY_PADDING_BYTES, "{chunks}: one more key is reserved, {least}");
+        }
+    }
+}

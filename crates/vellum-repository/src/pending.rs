@@ -33,3 +33,18 @@ impl Pending {
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_claimed_once_until_it_is_released() {
+        let pending = Pending::new();
+        let ids: Vec<ChunkId> = (0..=255).map(|byte| ChunkId::from_bytes([byte; 32])).collect();
+        assert!(ids.iter().all(|id| pending.claim(id)));
+        assert!(!ids.iter().any(|id| pending.claim(id)));
+        pending.release(ids[..100].iter());
+        assert!(ids.iter().enumerate().all(|(number, id)| pending.claim(id) == (number < 100)));
+    }
+}

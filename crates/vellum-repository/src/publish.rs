@@ -484,3 +484,36 @@ impl Repository {
         self.seal_object(snapshot::MAGIC, signed.to_vec(), EpochKeys::seal_snapshot)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vellum_format::pack::{Compression, Directory, Frame};
+
+    fn pack(number: u64, chunks: usize) -> CatalogedPack {
+        let frame = Frame {
+            offset: 0,
+            stored_len_bytes: 0,
+            wrap: 0,
+            kind: ChunkKind::Data,
+            compression: Compression::None,
+            salt: [0; 16],
+            chunks: vec![PackedChunk { id: ChunkId::from_bytes([0; 32]), len_bytes: 1 }; chunks],
+        };
+        let directory = Directory { wraps: Vec::new(), frames: vec![frame] };
+        CatalogedPack { pack: ObjectId::of(&number.to_le_bytes()), len_bytes: 0, directory }
+    }
+
+    fn lens(packs: Vec<CatalogedPack>) -> Vec<usize> {
+        split_into_catalogs(packs).iter().map(|catalog| catalog.packs.len()).collect()
+    }
+
+    #[test]
+    fn catalogs_are_split_by_packs_and_by_bytes() {
+        assert_eq!(lens(Vec::new()), [0; 0]);
+        assert_eq!(lens((0..=CATALOG_PACKS as u64).map(|number| pack(number, 1)).collect()), [CATALOG_PACKS, 1]);
+        let third = CATALOG_LEN_BYTES / PackedChunk::ENCODED_LEN / 3;
+        assert_eq!(lens((0..4).map(|number| pack(number, third)).collect()), [3, 1]);
+        assert_eq!(lens(vec![pack(0, 1), pack(1, 4 * third), pack(2, 1)]), [1, 1, 1]);
+    }
+}

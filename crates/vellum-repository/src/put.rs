@@ -163,3 +163,23 @@ fn slot(kind: ChunkKind) -> usize {
         ChunkKind::List => 2,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_compression_makes_no_shorter_is_stored_as_it_is() {
+        let compressed = |level: i32, plain: &[u8]| {
+            let (mut compressor, mut out) = (zstd::bulk::Compressor::new(level).unwrap(), Vec::new());
+            compress(&mut compressor, level, plain, &mut out).unwrap()
+        };
+        assert_eq!(compressed(3, &[7; 1000]), Compression::Zstd);
+        assert_eq!(compressed(0, &[7; 1000]), Compression::None);
+        assert_eq!(compressed(3, &(0..100).collect::<Vec<u8>>()), Compression::None);
+        // A length that is the same both ways says nothing for the compressed form.
+        let same =
+            (1..64).map(|len| vec![7; len]).find(|plain| zstd::bulk::compress(plain, 3).unwrap().len() == plain.len());
+        assert_eq!(compressed(3, &same.expect("a length that compression leaves")), Compression::None);
+    }
+}

@@ -255,3 +255,19 @@ fn hash(content: &Content) -> [u8; 16] {
     content.encode_into(&mut bytes);
     *blake3::hash(&bytes).as_bytes().first_chunk().expect("a hash is longer than 16 bytes")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vellum_format::{ObjectKind, ObjectName};
+
+    #[test]
+    fn what_is_not_there_is_told_from_what_cannot_be_asked() {
+        let name = ObjectName::of(ObjectKind::Pack, b"gone");
+        assert!(tells_of_absence(&RepositoryError::Storage(StorageError::NotFound { name })));
+        let source = std::io::ErrorKind::TimedOut.into();
+        let asked_in_vain = StorageError::Unreachable { location: "far away".to_owned(), source };
+        assert!(!tells_of_absence(&RepositoryError::Storage(asked_in_vain)));
+        assert!(!tells_of_absence(&RepositoryError::Fenced));
+    }
+}

@@ -235,3 +235,29 @@ fn multiply(a: u16, b: u16) -> u16 {
     }
     u16::try_from(product).expect("reduced to 16 bits")
 }
+
+/// What is stored is looked at once more for a flip of memory.
+#[test]
+fn any_changed_byte_of_a_new_pack_is_seen_before_it_is_stored() {
+    for (parity, body_len) in [(Parity::ReedSolomon, 40_961), (Parity::ReedSolomon, 4_096), (Parity::None, 4_096)] {
+        let scope = vellum_format::RepositoryId::from_bytes([7; 16]);
+        let header = PackHeader { parity, epoch: 1, scope, salt: [9; 32], body_len_bytes: body_len as u64 };
+        let mut pack = Random::new(1).bytes(body_len);
+        pack[..PackHeader::ENCODED_LEN].copy_from_slice(&header.encode());
+        if parity == Parity::ReedSolomon {
+            add_parity(&mut pack);
+        }
+        let id = ObjectId::of(&pack);
+        assert!(is_unharmed(&pack, &id) && has_right_parity(&pack));
+        let layout = ParityLayout::of_body(body_len as u64);
+        let parity_start = to_usize(layout.parity_start()).min(pack.len());
+        for at in (0..body_len).step_by(61).chain(body_len..parity_start).chain((parity_start..pack.len()).step_by(7)) {
+            pack[at] ^= 0x10;
+            assert!(!is_unharmed(&pack, &id), "byte {at} of {}", pack.len());
+            assert!(at < body_len || !has_right_parity(&pack), "byte {at} of {}", pack.len());
+            pack[at] ^= 0x10;
+        }
+        pack.push(0);
+        assert!(!is_unharmed(&pack, &id));
+    }
+}

@@ -278,3 +278,25 @@ fn join<T>(handle: ScopedJoinHandle<'_, T>) -> T {
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vellum_format::content::ChunkKind;
+    use vellum_format::pack::Compression;
+
+    #[test]
+    fn the_stored_share_of_a_frame_has_padding_and_parity_in_it() {
+        let frame = Frame {
+            offset: 0,
+            stored_len_bytes: 1000,
+            wrap: 0,
+            kind: ChunkKind::Data,
+            compression: Compression::None,
+            salt: [0; 16],
+            chunks: Vec::new(),
+        };
+        assert_eq!(stored_share(&frame, 400, 4000), 125);
+        assert_eq!(stored_share(&frame, 4000, 4000), 1250);
+    }
+}

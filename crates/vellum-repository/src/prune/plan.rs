@@ -6,6 +6,7 @@ use crate::open::Repository;
 use std::collections::{BTreeMap, BTreeSet};
 use vellum_format::content::ChunkKind;
 use vellum_format::pack::{PackHeader, PackedChunk};
+use vellum_format::parity::Parity;
 use vellum_format::{ObjectId, ObjectKind, ObjectName, padme_len};
 
 /// What a pack takes at most beside its frames and the entries of its chunks: its directory is padded on its own.
@@ -57,6 +58,11 @@ impl Usage {
         self.len_bytes.saturating_sub(u64::try_from(share).unwrap_or(u64::MAX))
     }
 
+    /// The same in millionths of the pack.
+    fn unused_share(&self) -> u128 {
+        u128::from(self.unused_bytes()) * 1_000_000 / u128::from(self.len_bytes.max(1))
+    }
+
     /// What is needed of it, with its part of a directory, if all chunks compress alike.
     fn moved_bytes(&self) -> u64 {
         let share = u128::from(self.frames_bytes) * u128::from(self.live_bytes) / u128::from(self.plain_bytes.max(1));
@@ -92,53 +98,25 @@ impl Prune<'_, '_> {
         Ok(plan)
     }
 
-    /// The packs with the largest unused shares, until what stays unused is within the limit.
     fn choose_repack(&self, usage: &BTreeMap<ObjectId, Usage>, plan: &mut PrunePlan) {
-        let mut partly: Vec<(&ObjectId, &Usage)> =
-            usage.iter().filter(|(pack, one)| self.relied_on.contains(pack) && one.unused_bytes() > 0).collect();
-        let used: u64 = usage.values().map(|one| one.len_bytes - one.unused_bytes()).sum();
-        let mut unused: u64 = partly.iter().map(|(_, one)| one.unused_bytes()).sum();
+        let used = usage.values().map(|one| one.len_bytes - one.unused_bytes()).sum();
         let allowed = allowed_unused(self.settings.max_unused, used);
-        partly.sort_by_key(|(pack, one)| {
-            let share = u128::from(one.unused_bytes()) * 1_000_000 / u128::from(one.len_bytes.max(1));
-            (std::cmp::Reverse(share), **pack)
-        });
-        let mut budget = self.settings.max_repack_bytes;
-        let (mut len_bytes, mut moved_data, mut moved_meta) = (0, 0, 0);
-        for (pack, one) in partly {
-            if unused <= allowed {
-                break;
-            }
-            let Some(rest) = budget.checked_sub(one.len_bytes) else { continue };
-            // A pack whose only loss is its padding would be written anew for nothing.
-            if one.live_bytes == one.plain_bytes {
-                continue;
-            }
-            budget = rest;
-            unused -= one.unused_bytes();
-            plan.repack.insert(*pack);
-            len_bytes += one.len_bytes;
-            *if one.is_data { &mut moved_data } else { &mut moved_meta } += one.moved_bytes();
-        }
-        let written = self.written_len_bytes(moved_data) + self.written_len_bytes(moved_meta);
-        if written >= len_bytes {
-            plan.repack.clear();
-            return;
-        }
-        plan.bytes_condemned += len_bytes;
-        plan.bytes_moved = written;
-        plan.spare_bytes = allowed.saturating_sub(unused);
-    }
-
-    /// What packs of so many bytes take, the last of which is not full, with padding and parity.
-    fn written_len_bytes(&self, bytes: u64) -> u64 {
-        let config = self.repository.config();
-        let full_len_bytes = u64::from(config.pack_len_bytes);
-        let last_len_bytes = match bytes % full_len_bytes {
-            0 => 0,
-            last => config.parity.object_len_bytes(padme_len(last + ROUNDING_BYTES)),
+        let partly = usage.iter().filter(|(pack, _)| self.relied_on.contains(pack));
+        let partly = partly.map(|(pack, one)| (*pack, *one)).collect();
+        let (chosen, unused) = choose(partly, allowed, self.settings.max_repack_bytes);
+        let moved = |is_data| {
+            let bytes = chosen.iter().filter(|(_, one)| one.is_data == is_data).map(|(_, one)| one.moved_bytes()).sum();
+            let config = self.repository.config();
+            written_len_bytes(bytes, config.pack_len_bytes.into(), config.parity)
         };
-        bytes / full_len_bytes * config.parity.object_len_bytes(full_len_bytes) + last_len_bytes
+        let written = moved(true) + moved(false);
+        let len_bytes: u64 = chosen.iter().map(|(_, one)| one.len_bytes).sum();
+        if written < len_bytes {
+            plan.repack = chosen.into_iter().map(|(pack, _)| pack).collect();
+            plan.bytes_condemned += len_bytes;
+            plan.bytes_moved = written;
+            plan.spare_bytes = allowed.saturating_sub(unused);
+        }
     }
 
     /// Whether the pack bears the tag of an intent that stood when this prune began. What cannot be read is not
@@ -157,6 +135,35 @@ impl Prune<'_, '_> {
         };
         Ok(PackHeader::tag(&start).is_none_or(|tag| self.busy.contains(&tag)))
     }
+}
+
+/// The packs with the largest unused shares, until what stays unused is within the limit, and how much that is.
+fn choose(mut partly: Vec<(ObjectId, Usage)>, allowed: u64, mut budget: u64) -> (Vec<(ObjectId, Usage)>, u64) {
+    let mut unused: u64 = partly.iter().map(|(_, one)| one.unused_bytes()).sum();
+    // A pack whose only loss is its padding would be written anew for nothing.
+    partly.retain(|(_, one)| one.live_bytes < one.plain_bytes);
+    partly.sort_by_key(|(pack, one)| (std::cmp::Reverse(one.unused_share()), *pack));
+    let mut chosen = Vec::new();
+    for (pack, one) in partly {
+        if unused <= allowed {
+            break;
+        }
+        if let Some(rest) = budget.checked_sub(one.len_bytes) {
+            budget = rest;
+            unused -= one.unused_bytes();
+            chosen.push((pack, one));
+        }
+    }
+    (chosen, unused)
+}
+
+/// What packs of so many bytes take, the last of which is not full, with padding and parity.
+fn written_len_bytes(bytes: u64, full_len_bytes: u64, parity: Parity) -> u64 {
+    let last_len_bytes = match bytes % full_len_bytes {
+        0 => 0,
+        last => parity.object_len_bytes(padme_len(last + ROUNDING_BYTES)),
+    };
+    bytes / full_len_bytes * parity.object_len_bytes(full_len_bytes) + last_len_bytes
 }
 
 fn allowed_unused(limit: MaxUnused, used_bytes: u64) -> u64 {
@@ -226,10 +233,57 @@ mod tests {
     }
 
     #[test]
+    fn what_is_moved_is_the_needed_share_of_the_frames_with_its_part_of_a_directory() {
+        let one = Usage { plain_bytes: 4000, live_bytes: 1000, frames_bytes: 900, live_chunks: 3, ..Usage::default() };
+        assert_eq!(one.moved_bytes(), 225 + 3 * PackedChunk::ENCODED_LEN as u64);
+        assert_eq!(Usage { plain_bytes: 0, live_bytes: 0, live_chunks: 0, ..one }.moved_bytes(), 0);
+    }
+
+    #[test]
+    fn written_packs_are_full_but_for_the_last() {
+        assert_eq!(written_len_bytes(0, 1 << 20, Parity::None), 0);
+        assert_eq!(written_len_bytes(3 << 20, 1 << 20, Parity::None), 3 << 20);
+        assert_eq!(written_len_bytes((2 << 20) + 5000, 1 << 20, Parity::None), (2 << 20) + padme_len(5000 + 4096));
+        let full = Parity::ReedSolomon.object_len_bytes(1 << 20);
+        assert_eq!(written_len_bytes(2 << 20, 1 << 20, Parity::ReedSolomon), 2 * full);
+    }
+
+    #[test]
+    fn the_packs_with_the_largest_unused_shares_are_chosen_within_limit_and_budget() {
+        // Of each: its length, and what is unused of it. The second is of half the length, so it has the largest share.
+        let sizes = [(1000, 300), (500, 250), (1000, 400), (1000, 100)];
+        let packs: Vec<(ObjectId, Usage)> = sizes
+            .into_iter()
+            .zip(0u8..)
+            .map(|((len_bytes, unused), number)| {
+                let usage =
+                    Usage { len_bytes, plain_bytes: len_bytes, live_bytes: len_bytes - unused, ..Usage::default() };
+                (ObjectId::of(&[number]), usage)
+            })
+            .collect();
+        let numbers = |allowed, budget| {
+            let (chosen, unused) = choose(packs.clone(), allowed, budget);
+            let number = |pack| packs.iter().position(|(id, _)| *id == pack).unwrap();
+            (chosen.into_iter().map(|(pack, _)| number(pack)).collect::<Vec<_>>(), unused)
+        };
+        assert_eq!(numbers(0, u64::MAX), (vec![1, 2, 0, 3], 0));
+        assert_eq!(numbers(1050, u64::MAX), (vec![], 1050));
+        assert_eq!(numbers(1049, u64::MAX), (vec![1], 800));
+        assert_eq!(numbers(400, u64::MAX), (vec![1, 2], 400));
+        assert_eq!(numbers(0, 1500), (vec![1, 2], 400), "what no more fits the budget waits");
+        assert_eq!(numbers(0, 1499), (vec![1], 800));
+        // All of it is needed: what is unused is padding.
+        let padded = Usage { len_bytes: 1000, plain_bytes: 1, live_bytes: 1, ..Usage::default() };
+        assert_eq!(choose(vec![(ObjectId::of(b""), padded)], 0, u64::MAX).0.len(), 0);
+        let share = |(len_bytes, live_bytes)| Usage { len_bytes, plain_bytes: 8, live_bytes, ..Usage::default() };
+        assert_eq!([(1000, 2), (2000, 4), (0, 0)].map(|one| share(one).unused_share()), [750_000, 500_000, 0]);
+    }
+
+    #[test]
     fn the_limit_is_a_share_of_the_repository_as_it_will_be() {
         assert_eq!(allowed_unused(MaxUnused::Percent(5.0), 95), 5);
         assert_eq!(allowed_unused(MaxUnused::Percent(0.0), 95), 0);
-        assert_eq!(allowed_unused(MaxUnused::Percent(100.0), 95), u64::MAX);
+        assert_eq!(allowed_unused(MaxUnused::Percent(100.0), 0), u64::MAX);
         assert_eq!(allowed_unused(MaxUnused::Bytes(7), 95), 7);
     }
 }

@@ -1,0 +1,196 @@
+//! What restores keep, replace, leave out and delete in a target that holds something already.
+
+use crate::support::{backup, create};
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+use vellum::storage::MemoryStorage;
+use vellum::{Context, Filter, KeyFile, LocalState, Overwrite, Repository, RestoreOptions, RestoreReport, SnapshotRef};
+use vellum_testkit::trees::assert_same_tree;
+
+/// One folder in one snapshot, and targets beside it.
+struct World {
+    scratch: tempfile::TempDir,
+    repository: Repository,
+}
+
+/// When the files of the source were written.
+fn written() -> SystemTime {
+    SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000)
+}
+
+fn write(path: &Path, bytes: &[u8], time: SystemTime) {
+    fs::create_dir_all(path.parent().expect("a file is in a folder")).expect("a folder");
+    fs::write(path, bytes).expect("a file");
+    fs::File::options().write(true).open(path).and_then(|file| file.set_modified(time)).expect("a time");
+}
+
+impl World {
+    fn of(fill: impl FnOnce(&Path)) -> Self {
+        let scratch = tempfile::tempdir().expect("a scratch folder");
+        let source = scratch.path().join("source");
+        fs::create_dir(&source).expect("a folder");
+        fill(&source);
+        let key = KeyFile::generate().expect("randomness");
+        let repository = create(Arc::new(MemoryStorage::new()), &key, &LocalState::None);
+        assert_eq!(backup(&repository, &source).problems.len(), 0);
+        Self { scratch, repository }
+    }
+
+    fn source(&self) -> PathBuf {
+        self.scratch.path().join("source")
+    }
+
+    fn target(&self) -> PathBuf {
+        self.scratch.path().join("target")
+    }
+
+    /// Restores what lies at `path` of the source directly into the target.
+    fn restore(&self, path: &str, change: impl FnOnce(&mut RestoreOptions)) -> RestoreReport {
+        let mut options = RestoreOptions::default();
+        options.subfolder = Some(self.source().join(path).into_os_string().into_encoded_bytes());
+        change(&mut options);
+        let context = Context::default();
+        let report = vellum::restore(&self.repository, &SnapshotRef::Latest(0), &self.target(), &options, &context);
+        let report = report.expect("a restore");
+        assert_eq!((report.problem_count, report.metadata_problem_count), (0, 0), "{report:?}");
+        report
+    }
+
+    fn pattern(&self, path: &str) -> Filter {
+        let mut filter = Filter::default();
+        filter.add(&self.source().join(path).display().to_string(), false).expect("a pattern");
+        filter
+    }
+}
+
+fn counts(report: &RestoreReport) -> [u64; 5] {
+    [report.files, report.bytes, report.others, report.skipped, report.deleted]
+}
+
+#[test]
+fn what_is_there_already_is_kept_or_replaced_as_the_policy_says() {
+    use Overwrite::{Always, IfChanged, IfNewer, Never};
+    let world = World::of(|source| write(&source.join("file"), b"saved", written()));
+    let (before, after) = (written() - Duration::from_secs(1), written() + Duration::from_secs(1));
+    let found = world.target().join("file");
+    // What is found there, and by which policies it stays.
+    let cases: [(&[u8], SystemTime, &[Overwrite]); 5] = [
+        (b"found", before, &[Never]),
+        (b"found", written(), &[Never, IfNewer, IfChanged]),
+        (b"found", after, &[Never, IfNewer]),
+        (b"longer than that", written(), &[Never, IfNewer]),
+        (b"longer than that", before, &[Never]),
+    ];
+    for (bytes, time, keeping) in cases {
+        for policy in [Always, IfChanged, IfNewer, Never] {
+            write(&found, bytes, time);
+            let report = world.restore("", |options| options.overwrite = policy);
+            let stays = keeping.contains(&policy);
+            assert_eq!(fs::read(&found).expect("a file"), if stays { bytes } else { b"saved" }, "{policy:?} {time:?}");
+            assert_eq!(counts(&report), if stays { [0, 0, 0, 1, 0] } else { [1, 5, 0, 0, 0] }, "{policy:?}");
+        }
+    }
+    // A link is no unchanged file, though it has its length and time.
+    fs::remove_file(&found).expect("a file");
+    symlink("saved", &found).expect("a link");
+    let at = rustix::fs::Timespec { tv_sec: 1_700_000_000, tv_nsec: 0 };
+    let times = rustix::fs::Timestamps { last_access: at, last_modification: at };
+    rustix::fs::utimensat(rustix::fs::CWD, &found, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).expect("a time");
+    world.restore("", |options| options.overwrite = IfChanged);
+    assert!(fs::symlink_metadata(&found).expect("an entry").is_file());
+}
+
+#[test]
+fn what_the_snapshot_does_not_have_is_deleted_only_where_all_of_a_folder_is_restored() {
+    let world = World::of(|source| {
+        for path in ["one/kept", "one/two/kept", "other/kept"] {
+            write(&source.join(path), b"saved", written());
+        }
+    });
+    let clutter = ["one/new", "one/two/new", "one/left-out/new", "other/new", "new/new"];
+    let soil = || {
+        drop(fs::remove_dir_all(world.target()));
+        clutter.iter().for_each(|path| write(&world.target().join(path), b"found", written()));
+    };
+    let left = || clutter.into_iter().filter(|path| world.target().join(path).exists()).collect::<Vec<_>>();
+
+    soil();
+    let report = world.restore("", |_| ());
+    assert_eq!((report.deleted, left()), (0, clutter.to_vec()), "nobody asked for it");
+
+    // One file: its folder holds other things that nobody has restored.
+    soil();
+    let report = world.restore("one/kept", |options| options.delete = true);
+    assert_eq!((report.deleted, left()), (0, clutter.to_vec()));
+
+    soil();
+    let report = world.restore("", |options| {
+        options.delete = true;
+        options.include = world.pattern("one");
+        options.exclude = world.pattern("one/left-out");
+    });
+    assert_eq!((report.deleted, left()), (2, vec!["one/left-out/new", "other/new", "new/new"]));
+    assert!(!world.target().join("other/kept").exists() && world.target().join("one/two/kept").exists());
+
+    fs::remove_dir_all(world.target()).expect("a target");
+    world.restore("", |options| {
+        options.delete = true;
+        options.include = world.pattern("one/kept");
+    });
+    assert!(world.target().join("one/kept").exists());
+    assert!(!world.target().join("other").exists(), "a folder of which nothing is wanted is not made");
+
+    soil();
+    let report = world.restore("", |options| options.delete = true);
+    assert_eq!((report.deleted, left()), (5, Vec::new()), "a folder goes with what is in it: {report:?}");
+    assert_same_tree(&world.source(), &world.target());
+}
+
+#[test]
+fn a_dry_run_counts_what_a_restore_does_and_writes_nothing() {
+    let world = World::of(|source| {
+        write(&source.join("folder/long"), &[7; 50_000], written());
+        write(&source.join("empty"), b"", written());
+        symlink("empty", source.join("link")).expect("a link");
+    });
+    let told = world.restore("", |options| options.dry_run = true);
+    assert!(!world.target().exists());
+    let done = world.restore("", |_| ());
+    assert_eq!(counts(&told), counts(&done));
+    assert_eq!(counts(&done), [2, 50_000, 2, 0, 0]);
+}
+
+#[test]
+fn deep_folders_come_back_with_what_is_in_them_before_and_after() {
+    let world = World::of(|source| {
+        let mut folder = source.to_owned();
+        for _ in 0..150 {
+            write(&folder.join("a"), b"before the folder", written());
+            write(&folder.join("z"), b"after it", written());
+            folder.push("m");
+        }
+        fs::create_dir(folder).expect("a folder");
+    });
+    world.restore("", |_| ());
+    assert_same_tree(&world.source(), &world.target());
+}
+
+#[test]
+fn zeros_become_holes_in_files_that_had_holes_or_where_that_is_wanted() {
+    const LEN_BYTES: usize = 1 << 20;
+    let world = World::of(|source| {
+        write(&source.join("zeros"), &[0; LEN_BYTES], written());
+        let file = fs::File::create(source.join("hole")).expect("a file");
+        file.set_len(LEN_BYTES as u64).expect("a hole");
+    });
+    let stored = |name: &str| fs::metadata(world.target().join(name)).expect("a file").blocks() * 512;
+    world.restore("", |_| ());
+    assert!(stored("zeros") >= LEN_BYTES as u64 && stored("hole") < LEN_BYTES as u64 / 2);
+    assert_same_tree(&world.source(), &world.target());
+    world.restore("", |options| options.sparse = true);
+    assert!(stored("zeros") < LEN_BYTES as u64 / 2 && stored("hole") < LEN_BYTES as u64 / 2);
+    assert_same_tree(&world.source(), &world.target());
+}
