@@ -118,7 +118,9 @@ fn parse_max_unused(text: &str) -> Result<MaxUnused, String> {
     let Some(share) = text.strip_suffix('%') else {
         return match text {
             "unlimited" => Ok(MaxUnused::Unlimited),
-            size => parse_size(size).map(MaxUnused::Bytes),
+            size => parse_size(size)
+                .map(MaxUnused::Bytes)
+                .map_err(|_| "it must be a share such as 5%, a size such as 500M, or `unlimited`".to_owned()),
         };
     };
     match share.parse() {
