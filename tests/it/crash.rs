@@ -23,13 +23,16 @@ use vellum_testkit::{FaultKind, FaultyStorage, Oracle, Random, SimDisk};
 /// Snapshots that were acknowledged, each with the version of the source that it must give back.
 type Promises = Oracle<ObjectId, usize>;
 
+/// States that are drawn of one power cut are so many times more in slow runs.
+const DRAWS: u64 = if cfg!(feature = "slow") { 2 } else { 1 };
+
 /// Backups of a history; one more version is left for the backup after the power cut.
 const HISTORY: usize = 3;
 
 #[test]
 fn what_was_acknowledged_survives_a_power_cut_at_any_change() {
     let world = World::new(100, THOROUGH, trees());
-    world.sweep(0, 2);
+    world.sweep(0, DRAWS);
     let examined = world.examined.load(Ordering::Relaxed);
     assert!(examined >= 250, "a sweep over every change of the disk has hundreds of states, not {examined}");
 }
@@ -125,7 +128,7 @@ fn what_was_built_on_the_remains_of_a_killed_process_survives_a_power_cut() {
         let id = try_backup(&next, world.versions.path(0), &threads(1)).expect("a backup after a killed one");
         let mut promises = Promises::new();
         promises.acknowledge(id, 0);
-        world.examine_each(nth_call, &disk, &promises, 6, &mut broken);
+        world.examine_each(nth_call, &disk, &promises, 3 * DRAWS, &mut broken);
         if first.is_ok() {
             break;
         }
@@ -149,7 +152,7 @@ fn what_a_reader_remembers_of_a_killed_process_survives_a_power_cut_once_a_backu
         let id = try_backup(&next, world.versions.path(0), &threads(1)).expect("a backup after a killed one");
         let mut promises = Promises::new();
         promises.acknowledge(id, 0);
-        world.examine_each(*nth_call, disk, &promises, 6, &mut broken);
+        world.examine_each(*nth_call, disk, &promises, 3 * DRAWS, &mut broken);
     }
     assert!(broken.found.is_empty(), "an acknowledged backup stood on what was not durable: {:#?}", broken.found);
 }
@@ -169,7 +172,7 @@ fn a_power_cut_during_the_backup_after_a_killed_one_leaves_no_snapshot_that_lack
         for (number, cut) in (1..).zip(&cuts) {
             let has_ended = number == cuts.len() as u64;
             let promises = if has_ended { &acknowledged } else { &Promises::new() };
-            world.examine_each(nth_call * 1000 + number, cut, promises, 8, &mut broken);
+            world.examine_each(nth_call * 1000 + number, cut, promises, 4 * DRAWS, &mut broken);
         }
     }
     assert!(broken.found.is_empty(), "a snapshot was there before what it needs: {:#?}", broken.found);

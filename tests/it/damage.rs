@@ -28,7 +28,7 @@ const RESTORE_EVERY: u64 = 150;
 #[test]
 fn flips_of_single_bytes_are_found_and_never_restored() {
     let sample = Sample::new();
-    sample.sweep(1, |bytes| (0..bytes.len()).step_by(101).map(|at| flipped(bytes, at)).collect());
+    sample.sweep(1, |bytes| (0..bytes.len()).step_by(211).map(|at| flipped(bytes, at)).collect());
 }
 
 #[test]
