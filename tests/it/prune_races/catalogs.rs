@@ -1,0 +1,197 @@
+//! Catalogs that are there although their packs are gone, or are half gone themselves.
+
+use super::{Shared, prune};
+use crate::support::{Versions, backup, bytes_of};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread::JoinHandle;
+use vellum::Repository;
+use vellum::format::{ObjectId, ObjectKind, ObjectName};
+use vellum::storage::Storage as _;
+use vellum_testkit::lock;
+
+/// A run in a thread of its own that has come to a certain moment, and waits there.
+struct Halted<T> {
+    thread: JoinHandle<T>,
+    go_on: mpsc::Sender<()>,
+}
+
+impl<T> Halted<T> {
+    fn finish(self) -> T {
+        self.go_on.send(()).expect("it waits");
+        self.thread.join().expect("it ends well")
+    }
+}
+
+/// Begins a run, and returns when it comes to the first such moment; `hook` hears of all moments.
+fn run_until<T: Send + 'static>(
+    moment: (&'static str, ObjectKind),
+    shared: &Shared,
+    hook: impl Fn(&str, ObjectKind) + Send + Sync + 'static,
+    run: impl FnOnce(&Repository) -> T + Send + 'static,
+) -> Halted<T> {
+    let (halt, halted) = mpsc::channel();
+    let (go_on, is_to_go_on) = mpsc::channel();
+    let pause = Mutex::new(Some((halt, is_to_go_on)));
+    let hook = move |what: &str, kind: ObjectKind| {
+        if (what, kind) == moment
+            && let Some((halt, is_to_go_on)) = lock(&pause).take()
+        {
+            halt.send(()).expect("somebody waits for this moment");
+            is_to_go_on.recv().expect("somebody lets it go on");
+        }
+        hook(what, kind);
+    };
+    let shared = shared.clone();
+    let thread = std::thread::spawn(move || run(&shared.spied(hook)));
+    halted.recv().expect("it comes to this moment");
+    Halted { thread, go_on }
+}
+
+/// A snapshot is forgotten, and a prune is to delete its packs and the catalog that lists them. A clone is the same.
+#[derive(Clone)]
+struct Doomed {
+    shared: Shared,
+    catalog: ObjectId,
+    bytes: Vec<u8>,
+}
+
+impl Doomed {
+    fn new() -> Self {
+        let shared = Shared::new(70_000, 3);
+        let first = shared.backup(0);
+        let catalogs = shared.names(ObjectKind::Catalog);
+        assert_eq!(catalogs.len(), 1, "the first backup makes one catalog");
+        let bytes = bytes_of(&*shared.storage, &catalogs[0]);
+        shared.backup(1);
+        shared.forget(first);
+        Self { shared, catalog: catalogs[0].id, bytes }
+    }
+
+    /// As a session does that begins while the catalog is deleted, and ends before anybody looks for it.
+    fn put_back(&self) {
+        for kind in [ObjectKind::CatalogMirror, ObjectKind::Catalog] {
+            self.shared.storage.put(&ObjectName::new(kind, self.catalog), &self.bytes).expect("memory");
+        }
+    }
+
+    /// Begins a backup that has read the catalog and is about to put a copy of it back.
+    fn begin_backup(&self) -> Halted<ObjectId> {
+        let versions = self.shared.versions.clone();
+        let run = move |repository: &Repository| backup(repository, versions.path(2)).snapshot.expect("memory");
+        run_until(("put", ObjectKind::CatalogMirror), &self.shared, |_: &str, _| {}, run)
+    }
+
+    /// Begins such a backup, once, when a prune deletes the catalog again.
+    fn begin_backup_at_deletion(&self, writer: Writer) -> impl Fn(&str, ObjectKind) + Send + Sync + use<> {
+        let doomed = self.clone();
+        move |what: &str, kind: ObjectKind| {
+            if (what, kind) == ("delete", ObjectKind::CatalogMirror) {
+                lock(&writer).get_or_insert_with(|| doomed.begin_backup());
+            }
+        }
+    }
+
+    fn is_listed(&self) -> bool {
+        self.shared.names(ObjectKind::Catalog).iter().any(|name| name.id == self.catalog)
+    }
+
+    /// The catalog is there although its packs are gone, and that misleads nobody until a prune mends it.
+    fn assert_harmless(&self, writer: &Writer) {
+        let last = lock(writer).take().expect("the other prune deletes the catalog again").finish();
+        assert!(self.is_listed(), "the catalog was put back");
+        assert_eq!(self.shared.findings(), []);
+        self.shared.assert_holds(last, 2);
+        self.shared.prune();
+        assert!(!self.is_listed(), "the next prune mends it");
+        assert_eq!(self.shared.names(ObjectKind::Condemned), []);
+        assert_eq!(self.shared.findings(), []);
+    }
+}
+
+/// The backup that began at some moment.
+type Writer = Arc<Mutex<Option<Halted<ObjectId>>>>;
+
+/// A prune has seen that nobody is at work. Before it looks whether a catalog lists again what it deleted, another one
+/// deletes that catalog, of which a backup is just putting a copy back.
+#[test]
+fn a_catalog_that_another_prune_deletes_and_a_backup_puts_back_misleads_nobody() {
+    let doomed = Doomed::new();
+    let writer = Writer::default();
+    let (other, begun) = (doomed.clone(), writer.clone());
+    // 0: before packs are deleted, 1: after, 2: intents are listed, 3: the rest has happened.
+    let moment = Mutex::new(0);
+    prune(&doomed.shared.spied(move |what, kind| {
+        let mut moment = lock(&moment);
+        match (*moment, what, kind) {
+            (0, "delete", ObjectKind::Pack) => *moment = 1,
+            (1, "list", ObjectKind::Intent) => {
+                *moment = 2;
+                other.put_back();
+            }
+            (2, "list", ObjectKind::Catalog) => {
+                *moment = 3;
+                prune(&other.shared.spied(other.begin_backup_at_deletion(begun.clone())));
+            }
+            _ => {}
+        }
+    }));
+    doomed.assert_harmless(&writer);
+}
+
+/// Two prunes delete the same. While the one lists intents, a backup begins, and the other prune ends: neither is seen.
+#[test]
+fn a_backup_that_begins_and_a_prune_that_ends_while_intents_are_listed_are_not_overlooked() {
+    let doomed = Doomed::new();
+    let writer = Writer::default();
+    let (other, begun) = (doomed.clone(), writer.clone());
+    let begin_prune = move || {
+        let hook = other.begin_backup_at_deletion(begun.clone());
+        run_until(("delete", ObjectKind::Catalog), &other.shared, hook, |repository| drop(prune(repository)))
+    };
+    let other = doomed.clone();
+    // 0: before catalogs are deleted, 1: before packs are, 2: after, 3: intents are listed, 4: the rest has happened.
+    let moment = Mutex::new((0, None));
+    prune(&doomed.shared.spied(move |what, kind| {
+        let (at, other_prune) = &mut *lock(&moment);
+        match (*at, what, kind) {
+            (0, "delete", ObjectKind::Catalog) => (*at, *other_prune) = (1, Some(begin_prune())),
+            (1, "delete", ObjectKind::Pack) => *at = 2,
+            (2, "list", ObjectKind::Intent) => {
+                *at = 3;
+                other.put_back();
+            }
+            (3, "go on listing", ObjectKind::Intent) => {
+                *at = 4;
+                other_prune.take().expect("it has begun").finish();
+            }
+            _ => {}
+        }
+    }));
+    doomed.assert_harmless(&writer);
+}
+
+/// A prune is killed after it has deleted one copy of a catalog in whose place others list what is needed.
+#[test]
+fn a_catalog_that_a_prune_had_begun_to_delete_is_no_damage() {
+    let shared =
+        Shared::of(Versions::of_files(&[&[("kept", 700_000, 1), ("own", 700_000, 2)], &[("kept", 700_000, 1)]]));
+    let first = shared.backup(0);
+    shared.backup(1);
+    shared.forget(first);
+    let before = shared.fork();
+    shared.prune();
+    let left = shared.names(ObjectKind::CatalogMirror);
+    let mut deleted = before.names(ObjectKind::CatalogMirror);
+    deleted.retain(|name| !left.contains(name));
+    assert!(!deleted.is_empty(), "the prune replaces a catalog");
+    for name in deleted {
+        shared.storage.put(&name, &bytes_of(&*before.storage, &name)).expect("memory");
+    }
+    let of_catalogs = || {
+        let kinds = shared.findings().into_iter().filter_map(|finding| finding.object).map(|name| name.kind);
+        kinds.filter(|kind| matches!(kind, ObjectKind::Catalog | ObjectKind::CatalogMirror)).count()
+    };
+    assert_eq!(of_catalogs(), 0, "beside a catalog that is whole, the copy is no more than a leftover");
+    left.iter().for_each(|name| shared.storage.delete(name).expect("memory"));
+    assert!(of_catalogs() > 0, "without one it is all there is");
+}
