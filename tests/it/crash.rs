@@ -16,7 +16,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{Disk, LocalStorage, Storage};
-use vellum::{KeyFile, LocalState, MaxUnused, PruneOptions, Repository, RepositoryError, SnapshotRef};
+use vellum::{KeyFile, LocalState, Repository, RepositoryError, SnapshotRef};
 use vellum_testkit::trees::{TreeOptions, assert_same_tree};
 use vellum_testkit::{FaultKind, FaultyStorage, Oracle, Random, SimDisk};
 
@@ -333,7 +333,7 @@ impl World {
         match step.action {
             Action::Forget(number) => support::remove(&repository, step.ids[&number]).ok().map(|_| None),
             _ => {
-                let report = vellum::prune(&repository, &prune_all_at_once(), &threads(count)).ok()?;
+                let report = vellum::prune(&repository, &support::prune_all_at_once(), &threads(count)).ok()?;
                 self.rewritten.fetch_add(report.packs_repacked, Ordering::Relaxed);
                 Some(None)
             }
@@ -492,7 +492,7 @@ impl World {
         self.verify_snapshots(&repository, &promises);
         self.verify_clean(&repository, context, "the backup after a power cut leaves a clean repository");
         if (examined / self.depth.backup).is_multiple_of(self.depth.prune) {
-            vellum::prune(&repository, &prune_all_at_once(), context).expect("the prune after a power cut");
+            vellum::prune(&repository, &support::prune_all_at_once(), context).expect("the prune after a power cut");
             let repository = self.open(&disk, &LocalState::None);
             self.verify_snapshots(&repository, &promises);
             self.verify_clean(&repository, context, "the prune after a power cut leaves a clean repository");
@@ -576,12 +576,6 @@ impl World {
 
 fn one_in(random: &mut Random, count: u64) -> bool {
     random.next().is_multiple_of(count)
-}
-
-fn prune_all_at_once() -> PruneOptions {
-    let mut options = support::prune_at_once();
-    options.max_unused = MaxUnused::Percent(0.0);
-    options
 }
 
 fn try_create(disk: &SimDisk, key: &KeyFile) -> Result<Repository, RepositoryError> {

@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 use vellum::format::{ObjectId, ObjectKind};
 use vellum::storage::{LocalStorage, Storage};
 use vellum::{
-    Credential, Error, KeyFile, LocalState, MaxUnused, NewSlot, PruneOptions, RepairOptions, Repository,
-    RepositoryError, repair_index, repair_packs,
+    Credential, Error, KeyFile, LocalState, NewSlot, PruneOptions, RepairOptions, Repository, RepositoryError,
+    repair_index, repair_packs,
 };
 use vellum_faults::{Point, with_hook};
 use vellum_testkit::trees::differences;
@@ -450,9 +450,8 @@ fn assert_told(scene: Scene, point: Point, event: Event, told: &Told) {
 }
 
 fn at_once(days: i64) -> PruneOptions {
-    let mut options = support::prune_at_once();
+    let mut options = support::prune_all_at_once();
     options.now.seconds += days * DAY;
-    options.max_unused = MaxUnused::Percent(0.0);
     options
 }
 

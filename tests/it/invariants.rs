@@ -1,30 +1,15 @@
 //! Invariants of docs/INVARIANTS.md that no larger suite would notice if they broke.
 
-use crate::support::{NOW, Versions, backup, create};
+use crate::support::{NOW, PutsNoPacks, Versions, backup, create};
 use std::sync::Arc;
 use vellum::format::content::ChunkKind;
 use vellum::format::{ObjectKind, ObjectName};
-use vellum::storage::{MemoryStorage, Put, Storage, StorageError, forward};
+use vellum::storage::{MemoryStorage, Put, Storage as _};
 use vellum::{
     BackupOptions, Context, Credential, Error, KeyFile, LocalState, NewSlot, RepositoryError, SessionOptions,
 };
 use vellum_testkit::trees::{self, TreeOptions};
 use vellum_testkit::{Operation, RecordingStorage};
-
-/// Claims that every pack is there already.
-struct KnowsEveryPack(MemoryStorage);
-
-#[deny(clippy::missing_trait_methods)]
-impl Storage for KnowsEveryPack {
-    forward!(|self| self.0 =>
-        replace_damaged, adopt, sync, get, get_range, len, list, delete, release_reserve, keep_reserve, location,
-        capabilities
-    );
-
-    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
-        if name.kind == ObjectKind::Pack { Ok(Put::AlreadyThere) } else { self.0.put(name, bytes) }
-    }
-}
 
 // I3
 #[test]
@@ -32,7 +17,8 @@ fn a_pack_whose_name_is_taken_is_never_counted_on() {
     let source = tempfile::tempdir().expect("a scratch folder");
     trees::build(source.path(), 1, TreeOptions { file_count: 10, len_bytes_max: 20_000 });
     let key = KeyFile::generate().expect("randomness");
-    let repository = create(Arc::new(KnowsEveryPack(MemoryStorage::new())), &key, &LocalState::None);
+    let knows_every_pack = PutsNoPacks { inner: MemoryStorage::new().into(), answer: || Ok(Put::AlreadyThere) };
+    let repository = create(Arc::new(knows_every_pack), &key, &LocalState::None);
     let options = BackupOptions::new([source.path().to_owned()]);
     let failed = vellum::backup(&repository, &options, &Context::default()).expect_err("no pack is its own");
     assert!(

@@ -1,13 +1,14 @@
 //! Pruning: what no snapshot needs goes, what any needs stays, whoever writes meanwhile.
 
 use crate::support::{
-    NOW, Versions, assert_holds, backup, change, check, create, names, objects, open, prune_at_once, remove, snapshot,
+    NOW, PutsNoPacks, Versions, assert_holds, backup, change, check, create, names, objects, open, prune_all_at_once,
+    prune_at_once, remove, snapshot,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use vellum::format::tree::{Entry, EntryName, Node};
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
-use vellum::storage::{MemoryStorage, Put, Storage, StorageError, forward};
+use vellum::storage::{MemoryStorage, Put, Storage as _, StorageError};
 use vellum::{
     BackupOptions, Context, Error, Event, EventSink, FrameCache, KeyFile, LocalState, MaxUnused, PruneOptions,
     PruneReport, Repository, RepositoryError, SessionOptions,
@@ -72,8 +73,7 @@ fn what_only_a_forgotten_snapshot_needed_goes_and_the_rest_stays() {
     let before = world.pack_bytes();
     world.forget(0);
     world.forget(2);
-    let mut options = prune_at_once();
-    options.max_unused = MaxUnused::Percent(0.0);
+    let options = prune_all_at_once();
     let report = prune(&world.repository, &options);
     assert!(report.packs_repacked > 0 && report.packs_deleted >= report.packs_repacked, "{report:?}");
     assert_eq!(report.packs_condemned, report.packs_deleted);
@@ -93,9 +93,8 @@ fn a_dry_run_tells_and_changes_nothing() {
     let world = World::new(310, 2);
     world.forget(0);
     let before = world.pack_bytes();
-    let mut options = prune_at_once();
+    let mut options = prune_all_at_once();
     options.dry_run = true;
-    options.max_unused = MaxUnused::Percent(0.0);
     let told = prune(&world.repository, &options);
     assert!(told.packs_condemned > 0 && told.unused_bytes > 600_000, "{told:?}");
     assert_eq!((told.packs_deleted, world.pack_bytes()), (0, before));
@@ -118,9 +117,7 @@ fn what_a_long_file_needs_stays() {
     let gone = backup(&repository, versions.path(0)).snapshot.expect("a snapshot");
     let kept = backup(&repository, versions.path(1)).snapshot.expect("a snapshot");
     remove(&repository, gone).expect("a removal");
-    let mut options = prune_at_once();
-    options.max_unused = MaxUnused::Percent(0.0);
-    let report = prune(&repository, &options);
+    let report = prune(&repository, &prune_all_at_once());
     assert!(report.packs_deleted > 0, "{report:?}");
     let fresh = open(storage, &key, &LocalState::None);
     assert_holds(&fresh, kept, versions.path(1), versions.manifest(1));
@@ -169,28 +166,8 @@ fn a_reader_that_looked_before_a_prune_finds_what_was_moved() {
     reader.refresh().expect("a readable storage");
     let before = snapshot(&reader, world.ids[1]);
     world.forget(0);
-    let mut options = prune_at_once();
-    options.max_unused = MaxUnused::Percent(0.0);
-    assert!(prune(&world.repository, &options).packs_repacked > 0);
+    assert!(prune(&world.repository, &prune_all_at_once()).packs_repacked > 0);
     world.versions.assert_holds(&reader, &before);
-}
-
-/// A storage that takes packs and does not keep them, without a word.
-struct LosesPacks(Arc<MemoryStorage>);
-
-#[deny(clippy::missing_trait_methods)]
-impl Storage for LosesPacks {
-    forward!(|self| self.0 =>
-        replace_damaged, adopt, sync, get, get_range, len, list, delete, release_reserve, keep_reserve, location,
-        capabilities
-    );
-
-    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
-        match name.kind {
-            ObjectKind::Pack => Ok(Put::Stored),
-            _ => self.0.put(name, bytes),
-        }
-    }
 }
 
 // I23
@@ -198,30 +175,11 @@ impl Storage for LosesPacks {
 fn what_was_moved_is_read_back_before_anything_is_condemned() {
     let world = World::new(333, 2);
     world.forget(0);
-    let pruner = open(Arc::new(LosesPacks(world.storage.clone())), &world.key, &LocalState::None);
-    let mut options = prune_at_once();
-    options.max_unused = MaxUnused::Percent(0.0);
-    vellum::prune(&pruner, &options, &Context::default()).expect_err("what it moved is nowhere");
+    let loses_packs = PutsNoPacks { inner: world.storage.clone(), answer: || Ok(Put::Stored) };
+    let pruner = open(Arc::new(loses_packs), &world.key, &LocalState::None);
+    vellum::prune(&pruner, &prune_all_at_once(), &Context::default()).expect_err("what it moved is nowhere");
     assert!(world.repository.names(ObjectKind::Condemned).unwrap().is_empty());
     world.assert_holds(1);
-}
-
-/// A storage that takes no pack.
-struct RefusesPacks(Arc<MemoryStorage>, std::io::ErrorKind);
-
-#[deny(clippy::missing_trait_methods)]
-impl Storage for RefusesPacks {
-    forward!(|self| self.0 =>
-        replace_damaged, adopt, sync, get, get_range, len, list, delete, release_reserve, keep_reserve, location,
-        capabilities
-    );
-
-    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
-        match name.kind {
-            ObjectKind::Pack => Err(StorageError::from_io("write", "memory".into(), self.1.into())),
-            _ => self.0.put(name, bytes),
-        }
-    }
 }
 
 /// Whether it is the last pack that does not fit, or one of many.
@@ -238,9 +196,11 @@ fn a_prune_without_space_condemns_what_nobody_needs_and_moves_nothing() {
         let ids = [0, 1, 2].map(|number| backup(&repository, versions.path(number)).snapshot.expect("a snapshot"));
         remove(&repository, ids[0]).expect("a removal");
         remove(&repository, ids[2]).expect("a removal");
-        let mut options = prune_at_once();
-        options.max_unused = MaxUnused::Percent(0.0);
-        let refusing = |kind| open(Arc::new(RefusesPacks(storage.clone(), kind)), &key, &LocalState::None);
+        let options = prune_all_at_once();
+        let refusing = |kind: std::io::ErrorKind| {
+            let answer = move || Err(StorageError::from_io("write", "memory".into(), kind.into()));
+            open(Arc::new(PutsNoPacks { inner: storage.clone(), answer }), &key, &LocalState::None)
+        };
         let unable = refusing(std::io::ErrorKind::PermissionDenied);
         vellum::prune(&unable, &options, &Context::default()).expect_err("a storage that fails is no full one");
         assert!(repository.names(ObjectKind::Condemned).unwrap().is_empty());
@@ -260,9 +220,7 @@ fn a_damaged_pack_of_which_something_is_needed_stays() {
     for name in names(&*world.storage, ObjectKind::Pack) {
         change(&*world.storage, &name, |bytes| bytes[200] ^= 1);
     }
-    let mut options = prune_at_once();
-    options.max_unused = MaxUnused::Percent(0.0);
-    let report = prune(&open(world.storage.clone(), &world.key, &LocalState::None), &options);
+    let report = prune(&open(world.storage.clone(), &world.key, &LocalState::None), &prune_all_at_once());
     assert!(report.packs_repacked == 0 && !report.damaged.is_empty(), "{report:?}");
     assert!(report.packs_deleted > 0, "what nobody needs goes, damaged or not: {report:?}");
     world.assert_holds(1);

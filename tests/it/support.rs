@@ -12,13 +12,13 @@ use vellum::format::tree::{Entry, LinkGroup, Metadata, Node};
 use vellum::storage::Storage;
 use vellum::{
     BackupOptions, BackupReport, CheckOptions, CheckReport, Context, CreateOptions, Credential, FrameCache, KeyFile,
-    LocalState, Locked, NewSlot, PruneOptions, ReadData, Removal, Repository, RepositoryError, RestoreOptions,
-    RestoreReport, Snapshot, SnapshotRef, TreeWalk,
+    LocalState, Locked, MaxUnused, NewSlot, PruneOptions, ReadData, Removal, Repository, RepositoryError,
+    RestoreOptions, RestoreReport, Snapshot, SnapshotRef, TreeWalk,
 };
 use vellum_testkit::trees::{self, Manifest, TreeOptions};
 use vellum_testkit::{Random, lock};
 
-pub(crate) use objects::{Objects, bytes_of, change, names, objects, put_all};
+pub(crate) use objects::{Objects, PutsNoPacks, bytes_of, change, names, objects, put_all};
 
 /// The time that tests live in: 2026-11-21T00:00:00Z.
 pub(crate) const NOW: Timestamp = Timestamp { seconds: 1_795_219_200, nanoseconds: 0 };
@@ -109,6 +109,13 @@ pub(crate) fn check(repository: &Repository) -> CheckReport {
 pub(crate) fn prune_at_once() -> PruneOptions {
     let mut options = PruneOptions::new(NOW);
     options.grace_seconds = 0;
+    options
+}
+
+/// The same, and everything that has to move for it is moved.
+pub(crate) fn prune_all_at_once() -> PruneOptions {
+    let mut options = prune_at_once();
+    options.max_unused = MaxUnused::Percent(0.0);
     options
 }
 

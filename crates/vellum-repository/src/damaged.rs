@@ -2,10 +2,11 @@
 //! chunks again as long as the source still has them (I20).
 
 use crate::get::FrameId;
+use crate::lock;
 use crate::open::Repository;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
-use std::sync::{MutexGuard, PoisonError};
 use vellum_format::ObjectId;
 
 const STATE_KEY: &str = "damaged-frames";
@@ -94,7 +95,7 @@ impl Repository {
     }
 
     fn damaged_frames(&self) -> MutexGuard<'_, DamagedFrames> {
-        self.damaged_frames.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.damaged_frames)
     }
 }
 

@@ -1,11 +1,11 @@
 //! Finding chunks and bringing them back, checked against their references.
 
-use crate::RepositoryError;
 use crate::objects::{MISSING, unreadable};
 use crate::open::Repository;
 use crate::pack_reader::{FrameReader, FrameSeal};
+use crate::{RepositoryError, lock};
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use vellum_format::content::{ChunkKind, ChunkRef};
 use vellum_format::{ChunkId, ObjectKind, ObjectName};
 use vellum_index::{FrameInfo, FrameRef, Location};
@@ -278,7 +278,7 @@ impl FrameCache {
     }
 
     fn frame(&self, repository: &Repository, id: FrameId) -> Result<Arc<OpenedFrame>, RepositoryError> {
-        let mut state = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.inner);
         if let Some(at) = state.frames.iter().position(|(cached, _)| *cached == id) {
             let hit = state.frames.remove(at).expect("the position was just found");
             let frame = Arc::clone(&hit.1);
@@ -293,7 +293,7 @@ impl FrameCache {
     /// A frame that does not open as it is stored.
     fn healed_frame(&self, repository: &Repository, id: FrameId) -> Result<Arc<OpenedFrame>, RepositoryError> {
         let frame = Arc::new(repository.open_healed_frame(&mut FrameReader::new(), id)?);
-        let mut state = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = lock(&self.inner);
         state.keep(id, Arc::clone(&frame), self.frames_max);
         Ok(frame)
     }

@@ -1,13 +1,13 @@
 //! Reading damaged packs: what is left of them, made whole by their parity.
 
-use crate::RepositoryError;
 use crate::get::{FrameId, OpenedFrame};
 use crate::objects::unreadable;
 use crate::open::Repository;
 use crate::pack_reader::FrameReader;
 use crate::parity::heal_pack;
+use crate::{RepositoryError, lock};
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard};
 use vellum_format::parity::ParityLayout;
 use vellum_format::{ObjectId, ObjectKind, ObjectName, limits};
 use vellum_storage::{Storage, StorageError};
@@ -90,7 +90,7 @@ impl Repository {
     }
 
     fn healing(&self) -> MutexGuard<'_, Healing> {
-        self.healing.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.healing)
     }
 }
 

@@ -72,6 +72,11 @@ pub fn random_bytes<const N: usize>() -> Result<[u8; N], RepositoryError> {
     pack_writer::random()
 }
 
+/// What a mutex guards, also after a thread panicked while it held it: nothing here is left half changed.
+pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 pub use vellum_crypto::{Credential, HeadCode, KeyFile, ParseHeadCodeError, RecoveryKey};
 pub use vellum_format as format;
 pub use vellum_format::key_manifest::Argon2idParameters;

@@ -73,8 +73,9 @@ pub const STAGES: [Stage; 18] = [
 #[cfg(feature = "memory-faults")]
 mod armed {
     use super::{RepositoryId, Stage};
+    use crate::lock;
     use std::collections::BTreeMap;
-    use std::sync::{Mutex, MutexGuard, PoisonError};
+    use std::sync::{Mutex, MutexGuard};
 
     struct Fault {
         stage: Stage,
@@ -87,7 +88,7 @@ mod armed {
     static FAULTS: Mutex<BTreeMap<[u8; 16], Fault>> = Mutex::new(BTreeMap::new());
 
     fn faults() -> MutexGuard<'static, BTreeMap<[u8; 16], Fault>> {
-        FAULTS.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&FAULTS)
     }
 
     /// From now on the buffer after the first `skip` of this stage and repository gets one bit flipped, once.

@@ -1,15 +1,15 @@
 //! Opening and unlocking: two states, so that nothing can be used before its keys were checked.
 
-use crate::RepositoryError;
 use crate::class::{Class, PRIVATE};
 use crate::damaged::DamagedFrames;
 use crate::fault::reach;
 use crate::heal::Healing;
 use crate::local_state::LocalState;
+use crate::{RepositoryError, lock};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use vellum_chunker::Chunker;
 use vellum_crypto::{Credential, Expected, ManifestError, SlotError, UnlockError, Unlocked, unlock, verify_manifest};
 use vellum_faults::Point;
@@ -187,12 +187,12 @@ impl Repository {
 
     /// Packs that no writer may rely on, as far as this process has heard.
     pub(crate) fn condemned_packs(&self) -> Arc<BTreeSet<ObjectId>> {
-        Arc::clone(&self.condemned.lock().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&lock(&self.condemned))
     }
 
     pub(crate) fn set_condemned_packs(&self, packs: BTreeSet<ObjectId>) {
         self.index.set_condemned_packs(packs.clone());
-        *self.condemned.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(packs);
+        *lock(&self.condemned) = Arc::new(packs);
     }
 
     /// `has_condemned`: whether packs that no writer may rely on are there.
@@ -233,11 +233,11 @@ impl Repository {
     }
 
     pub(crate) fn mending(&self) -> MutexGuard<'_, Mending> {
-        self.mending.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.mending)
     }
 
     pub(crate) fn take_recovered(&self) -> Vec<CatalogedPack> {
-        let mut recovered = std::mem::take(&mut *self.recovered.lock().unwrap_or_else(PoisonError::into_inner));
+        let mut recovered = std::mem::take(&mut *lock(&self.recovered));
         recovered.sort_by_key(|pack| pack.pack);
         recovered.dedup_by_key(|pack| pack.pack);
         let condemned = self.condemned_packs();
@@ -247,12 +247,12 @@ impl Repository {
 
     /// Forgets packs that are not stored any more: a catalog made of them would list what is gone. (I4)
     pub(crate) fn retain_recovered(&self, stored: &BTreeMap<ObjectId, u64>) {
-        let mut recovered = self.recovered.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut recovered = lock(&self.recovered);
         recovered.retain(|pack| stored.contains_key(&pack.pack));
     }
 
     pub(crate) fn remember_recovered(&self, packs: &[CatalogedPack]) {
-        self.recovered.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(packs);
+        lock(&self.recovered).extend_from_slice(packs);
     }
 }
 

@@ -1,7 +1,8 @@
 //! Ids of chunks that this session has taken over and that no catalog lists yet.
 
+use crate::lock;
 use std::collections::HashSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 use vellum_format::ChunkId;
 
 const SHARDS: usize = 64;
@@ -30,7 +31,7 @@ impl Pending {
 
     fn shard(&self, id: &ChunkId) -> MutexGuard<'_, HashSet<ChunkId>> {
         let shard = usize::from(id.as_bytes()[31]) % SHARDS;
-        self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.shards[shard])
     }
 }
 

@@ -5,7 +5,6 @@
 //!
 //! The steps W1 to W7 are those of a writer in `docs/PRUNE.md`.
 
-use crate::RepositoryError;
 use crate::class::Class;
 use crate::device::Device;
 use crate::fault::reach;
@@ -17,6 +16,7 @@ use crate::pack_writer::{CatalogMark, CatalogMarks, FrameKey, OpenPack, PackShap
 use crate::pending::Pending;
 use crate::put::FrameWriter;
 use crate::upload::{StoredPack, Uploader};
+use crate::{RepositoryError, lock};
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -259,9 +259,9 @@ impl<'repository> Session<'repository> {
 
     /// Publishes what is stored so far in catalogs, and lets the index answer for it.
     fn write_catalog(&self) -> Result<(), RepositoryError> {
-        let _one_at_a_time = self.checkpoint.lock().unwrap_or_else(PoisonError::into_inner);
+        let _one_at_a_time = lock(&self.checkpoint);
         let stored = std::mem::take(&mut *self.uploader.stored());
-        self.written.lock().unwrap_or_else(PoisonError::into_inner).extend(stored.iter().map(|one| one.pack.pack));
+        lock(&self.written).extend(stored.iter().map(|one| one.pack.pack));
         let recovered = self.repository.take_recovered().into_iter().map(StoredPack::recovered);
         let stored = stored.into_iter().chain(recovered);
         let (mut packs, marks): (Vec<CatalogedPack>, CatalogMarks) =
@@ -296,7 +296,7 @@ impl<'repository> Session<'repository> {
             ChunkKind::Data => &self.data,
             ChunkKind::Tree | ChunkKind::List => &self.meta,
         };
-        pack.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(pack)
     }
 }
 

@@ -1,12 +1,12 @@
 //! Storing finished packs on threads of its own, so that no worker waits for a disk.
 
-use crate::RepositoryError;
 use crate::fault::reach;
 use crate::pack_writer::{CatalogMark, FinishedPack};
 use crate::parity::is_unharmed;
+use crate::{RepositoryError, lock};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
 use vellum_faults::{Point, inherit};
 use vellum_format::catalog::CatalogedPack;
@@ -137,8 +137,4 @@ impl Shared {
         lock(&self.stored).push(StoredPack { pack: CatalogedPack { pack: name.id, len_bytes, directory }, mark });
         Ok(())
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,8 +1,9 @@
-//! What a storage holds: listed, compared, copied and damaged.
+//! What a storage holds: listed, compared, copied and damaged; a storage that keeps no packs.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use vellum::format::{ObjectKind, ObjectName};
-use vellum::storage::Storage;
+use vellum::storage::{MemoryStorage, Put, Storage, StorageError, forward};
 
 /// Every object with its bytes.
 pub(crate) type Objects = BTreeMap<ObjectName, Vec<u8>>;
@@ -39,4 +40,25 @@ pub(crate) fn change(storage: &dyn Storage, name: &ObjectName, change: impl FnOn
     change(&mut bytes);
     storage.delete(name).expect("a writable storage");
     storage.put(name, &bytes).expect("a writable storage");
+}
+
+/// A storage that keeps no pack, whatever it answers to whoever stores one.
+pub(crate) struct PutsNoPacks<F> {
+    pub(crate) inner: Arc<MemoryStorage>,
+    pub(crate) answer: F,
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl<F: Fn() -> Result<Put, StorageError> + Send + Sync> Storage for PutsNoPacks<F> {
+    forward!(|self| self.inner =>
+        replace_damaged, adopt, sync, get, get_range, len, list, delete, release_reserve, keep_reserve, location,
+        capabilities
+    );
+
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
+        match name.kind {
+            ObjectKind::Pack => (self.answer)(),
+            _ => self.inner.put(name, bytes),
+        }
+    }
 }

@@ -5,16 +5,16 @@
 //! what the session holds open.
 
 use super::LiveSet;
-use crate::RepositoryError;
 use crate::open::Repository;
 use crate::pack_reader::{FrameReader, open_pack, sealed_frame};
 use crate::pack_writer::{FrameKey, SealedFrame};
 use crate::publish::Session;
 use crate::put::FrameWriter;
+use crate::{RepositoryError, lock};
 use crossbeam_channel::{Receiver, Sender, bounded};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::ScopedJoinHandle;
 use vellum_faults::inherit;
 use vellum_format::pack::{Directory, Frame, PackedChunk};
@@ -276,10 +276,6 @@ enum How {
 
 fn join<T>(handle: ScopedJoinHandle<'_, T>) -> T {
     handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 #[cfg(test)]
