@@ -47,6 +47,24 @@ fn an_unreadable_file_is_named_and_the_rest_is_saved() {
     assert!(!target.join("secret").exists());
 }
 
+/// As `/home` is on many machines: everybody may go through, and only its owner may list it.
+#[test]
+fn folders_above_a_source_need_only_be_passed() {
+    let scene = Scene::with_repository();
+    let above = scene.source().join("above");
+    let source = above.join("source");
+    std::fs::create_dir_all(&source).expect("folders");
+    std::fs::create_dir_all(scene.path("cache")).expect("folders");
+    std::fs::write(source.join("file"), b"fine").expect("a file");
+    let mut command = as_somebody(&scene);
+    std::fs::set_permissions(&above, Permissions::from_mode(0o311)).expect("our own file");
+    Ran::of(command.arg("backup").arg(&source)).expect_code(0);
+    std::fs::set_permissions(&above, Permissions::from_mode(0o755)).expect("our own file");
+    let (restored, target) = scene.restore("latest", "target");
+    restored.expect_code(0);
+    assert_eq!(std::fs::read(target.join("above/source/file")).expect("it was saved"), b"fine");
+}
+
 #[test]
 fn a_file_that_grows_while_it_is_read_is_told_or_whole() {
     let scene = Scene::with_repository();

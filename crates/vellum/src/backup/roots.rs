@@ -132,10 +132,10 @@ fn check_root(path: &Path, options: &BackupOptions) -> Result<Timestamp, Error> 
 /// What stands at a path; a link in its last place is not followed.
 fn stat_path(path: &Path) -> std::io::Result<Stat> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return SourceFolder::open_root(path)?.stat_self();
+        return SourceFolder::pass(path)?.stat_self();
     };
     let name = EntryName::new(name.as_bytes().to_vec()).map_err(std::io::Error::other)?;
-    let stat = SourceFolder::open_root(parent)?.stat(&name)?;
+    let stat = SourceFolder::pass(parent)?.stat(&name)?;
     if matches!(stat.kind, FileKind::Socket | FileKind::Unknown) {
         return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "this kind of file cannot be backed up"));
     }

@@ -103,7 +103,7 @@ impl<'a, 's> Walker<'a, 's> {
     ) -> Result<Self, Error> {
         let repository_folder = match &options.repository_folder {
             None => None,
-            Some(path) => SourceFolder::open_root(path).and_then(|folder| folder.stat_self()).ok(),
+            Some(path) => SourceFolder::pass(path).and_then(|folder| folder.stat_self()).ok(),
         };
         let repository_folder = repository_folder.map(|stat| (stat.device, stat.inode));
         let names = Arc::new(OwnerNames::load());
@@ -112,8 +112,11 @@ impl<'a, 's> Walker<'a, 's> {
 
     fn walk(&mut self, roots: &Roots, top: &SharedFolder) -> Result<(), Error> {
         let root = Path::new("/");
-        let handle =
-            SourceFolder::open_root(root).map_err(|source| Error::SourceMissing { path: root.into(), source })?;
+        let handle = match roots.top.is_root {
+            true => SourceFolder::open_root(root),
+            false => SourceFolder::pass(root),
+        };
+        let handle = handle.map_err(|source| Error::SourceMissing { path: root.into(), source })?;
         let mut path = Vec::new();
         let mut open = vec![
             self.open_folder(handle, Arc::clone(top), &path, Some(&roots.top))
@@ -156,7 +159,12 @@ impl<'a, 's> Walker<'a, 's> {
         if above.handle.is_some() {
             return;
         }
-        match below.ok_or_else(|| io::ErrorKind::NotFound.into()).and_then(|below| below.open_parent(&above.stat)) {
+        let opened = match (below, &above.wanted) {
+            (None, _) => Err(io::ErrorKind::NotFound.into()),
+            (Some(below), None) => below.open_parent(&above.stat),
+            (Some(below), Some(_)) => below.pass_parent(&above.stat),
+        };
+        match opened {
             Ok(handle) => above.handle = Some(Arc::new(handle)),
             Err(error) => {
                 // It was moved away while the walk was below it: what was not visited yet is lost, and told.
@@ -206,7 +214,7 @@ impl<'a, 's> Walker<'a, 's> {
         let is_named = node.is_some();
         let opened = match node {
             // On the way to a root a link may stand: the user named the path through it.
-            Some(node) if !node.is_root => SourceFolder::open_root(&path_buf(path)),
+            Some(node) if !node.is_root => SourceFolder::pass(&path_buf(path)),
             _ => handle.open_child(name),
         };
         let entered = opened.and_then(|handle| {

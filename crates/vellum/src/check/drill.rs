@@ -187,7 +187,7 @@ impl<'a> Drill<'a> {
             return None;
         }
         let Node::File { content, len_bytes, .. } = &entry.node else { return None };
-        let root = SourceFolder::open_root(Path::new("/")).ok()?;
+        let root = SourceFolder::pass(Path::new("/")).ok()?;
         let before = *open_file(&root, path).ok()?.opened();
         let is_as_saved = before.len_bytes == *len_bytes
             && before.modified == entry.metadata.modified

@@ -18,9 +18,9 @@ pub(super) const PIN: OFlags = OFlags::PATH.union(OFlags::NOFOLLOW).union(OFlags
 
 /// A step on the way to a root: follows links, needs only the right to search.
 #[cfg(target_os = "linux")]
-const STEP: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const STEP: OFlags = OFlags::PATH.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 #[cfg(not(target_os = "linux"))]
-const STEP: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+pub(super) const STEP: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
 
 #[cfg(target_os = "linux")]
 const LEAVE_ATIME: OFlags = OFlags::NOATIME;
@@ -41,9 +41,14 @@ pub(super) fn open_quietly(folder: BorrowedFd<'_>, name: &[u8], flags: OFlags) -
 }
 
 /// Opens the folder at a path that the user gave, following links; `create` makes what is missing.
+pub(super) fn open_path(path: &Path, create: bool) -> io::Result<OwnedFd> {
+    Ok(open_quietly(pass_path(path, create)?.as_fd(), b".", OPEN_FOLDER)?)
+}
+
+/// The same for a handle to go through: it needs the right to search the folder, not to read its names.
 ///
 /// The path is walked in steps, so it may be longer than the kernel takes at once.
-pub(super) fn open_path(path: &Path, create: bool) -> io::Result<OwnedFd> {
+pub(super) fn pass_path(path: &Path, create: bool) -> io::Result<OwnedFd> {
     let start = match path.as_os_str() {
         nothing if nothing.is_empty() => return Err(Errno::NOENT.into()),
         _ if path.has_root() => "/",
@@ -55,7 +60,7 @@ pub(super) fn open_path(path: &Path, create: bool) -> io::Result<OwnedFd> {
             current = step(current.as_fd(), component, create)?;
         }
     }
-    Ok(open_quietly(current.as_fd(), b".", OPEN_FOLDER)?)
+    Ok(current)
 }
 
 fn step(folder: BorrowedFd<'_>, component: Component<'_>, create: bool) -> io::Result<OwnedFd> {
@@ -75,7 +80,15 @@ fn step(folder: BorrowedFd<'_>, component: Component<'_>, create: bool) -> io::R
 /// # Errors
 /// [`io::ErrorKind::NotFound`] when the folder was moved elsewhere in the meantime.
 pub(super) fn open_parent(folder: BorrowedFd<'_>, expected: &Stat) -> io::Result<OwnedFd> {
-    let parent = open_quietly(folder, b"..", OPEN_FOLDER)?;
+    expect_inode(open_quietly(folder, b"..", OPEN_FOLDER)?, expected)
+}
+
+/// The same for a handle to go through.
+pub(super) fn pass_parent(folder: BorrowedFd<'_>, expected: &Stat) -> io::Result<OwnedFd> {
+    expect_inode(openat(folder, "..", STEP, Mode::empty())?, expected)
+}
+
+fn expect_inode(parent: OwnedFd, expected: &Stat) -> io::Result<OwnedFd> {
     match stat_handle(parent.as_fd())?.is_same_inode(expected) {
         true => Ok(parent),
         false => Err(io::Error::new(io::ErrorKind::NotFound, "the folder was moved while it was in use")),

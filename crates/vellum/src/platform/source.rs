@@ -23,19 +23,39 @@ const LEASE_PAUSE: Duration = Duration::from_millis(50);
 #[derive(Debug)]
 pub(crate) struct SourceFolder {
     handle: OwnedFd,
+    /// The handle only leads to what is in the folder, and cannot list it.
+    is_passed: bool,
 }
 
 impl SourceFolder {
     /// Opens the folder at a path of any length, following links.
     pub(crate) fn open_root(path: &Path) -> io::Result<Self> {
-        Ok(Self { handle: folder::open_path(path, false)? })
+        Ok(Self::listed(folder::open_path(path, false)?))
+    }
+
+    /// The same for a folder on the way to another one: it may be one that this user may enter and not list.
+    pub(crate) fn pass(path: &Path) -> io::Result<Self> {
+        Ok(Self::passed(folder::pass_path(path, false)?))
+    }
+
+    fn listed(handle: OwnedFd) -> Self {
+        Self { handle, is_passed: false }
+    }
+
+    fn passed(handle: OwnedFd) -> Self {
+        Self { handle, is_passed: true }
     }
 
     /// Opens a folder in this one, and nothing but a real folder.
     ///
     /// Another file system may be mounted on it: compare [`SourceFolder::stat_self`].
     pub(crate) fn open_child(&self, name: &EntryName) -> io::Result<Self> {
-        Ok(Self { handle: folder::open_quietly(self.handle.as_fd(), name.as_bytes(), OPEN_FOLDER)? })
+        Ok(Self::listed(folder::open_quietly(self.handle.as_fd(), name.as_bytes(), OPEN_FOLDER)?))
+    }
+
+    /// The same for a folder on the way to another one, as for [`SourceFolder::pass`].
+    pub(crate) fn pass_child(&self, name: &EntryName) -> io::Result<Self> {
+        Ok(Self::passed(folder::open(self.handle.as_fd(), name.as_bytes(), folder::STEP)?))
     }
 
     /// Opens the folder above this one, so that a walk of any depth needs few handles.
@@ -43,7 +63,12 @@ impl SourceFolder {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] when the folder above is no longer the `expected` one.
     pub(crate) fn open_parent(&self, expected: &Stat) -> io::Result<Self> {
-        Ok(Self { handle: folder::open_parent(self.handle.as_fd(), expected)? })
+        Ok(Self::listed(folder::open_parent(self.handle.as_fd(), expected)?))
+    }
+
+    /// The same where the folder above is on the way to another one, as for [`SourceFolder::pass`].
+    pub(crate) fn pass_parent(&self, expected: &Stat) -> io::Result<Self> {
+        Ok(Self::passed(folder::pass_parent(self.handle.as_fd(), expected)?))
     }
 
     /// The names of all entries, sorted by their bytes, each once.
@@ -105,9 +130,16 @@ impl SourceFolder {
         Place::default().read()
     }
 
-    /// This folder's own extended attributes.
+    /// This folder's own extended attributes; of one that is only passed, those that this user may read.
     pub(crate) fn xattrs_self(&self) -> io::Result<Xattrs> {
-        super::inode::Inode::Open(self.handle.as_fd()).xattrs()?.read()
+        if !self.is_passed {
+            return super::inode::Inode::Open(self.handle.as_fd()).xattrs()?.read();
+        }
+        let listed = match folder::open_quietly(self.handle.as_fd(), b".", OPEN_FOLDER) {
+            Err(Errno::ACCESS) => return Ok(Xattrs::new()),
+            listed => listed?,
+        };
+        super::inode::Inode::Open(listed.as_fd()).xattrs()?.read()
     }
 }
 

@@ -56,16 +56,8 @@ fn policy() -> OwnerPolicy {
 
 /// Metadata of an entry of ours.
 fn plain(mode: u32) -> Metadata {
-    Metadata {
-        mode,
-        uid: rustix::process::geteuid().as_raw(),
-        gid: rustix::process::getegid().as_raw(),
-        user: Vec::new(),
-        group: Vec::new(),
-        modified: Timestamp { seconds: 1_700_000_000, nanoseconds: 123_456_789 },
-        xattrs: Vec::new(),
-        link_group: None,
-    }
+    let modified = Timestamp { seconds: 1_700_000_000, nanoseconds: 123_456_789 };
+    Metadata { mode, modified, ..vellum_testkit::entries::metadata() }
 }
 
 /// Restores a file and expects no problem.

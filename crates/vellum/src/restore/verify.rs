@@ -87,7 +87,7 @@ pub(crate) fn open_file(root: &SourceFolder, path: &[u8]) -> io::Result<SourceFi
     let last = names.pop().ok_or(io::ErrorKind::NotFound)?;
     let mut folder: Option<SourceFolder> = None;
     for name in &names {
-        folder = Some(folder.as_ref().unwrap_or(root).open_child(name)?);
+        folder = Some(folder.as_ref().unwrap_or(root).pass_child(name)?);
     }
     folder.as_ref().unwrap_or(root).open_file(&last)
 }

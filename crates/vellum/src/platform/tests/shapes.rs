@@ -89,6 +89,7 @@ fn a_root_may_be_reached_through_links_and_be_slash() {
     std::fs::write(places.path("source/file"), b"x").unwrap();
     let through = SourceFolder::open_root(&places.path("link/../link")).unwrap();
     assert_eq!(read(&through, &name("file")), b"x");
+    assert_eq!(read(&SourceFolder::pass(&places.path("link/../link")).unwrap(), &name("file")), b"x");
     assert!(SourceFolder::open_root(Path::new("/")).unwrap().names().unwrap().contains(&name("proc")));
     assert_eq!(TargetFolder::create_root(Path::new("")).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(SourceFolder::open_root(&places.path("none")).unwrap_err().kind(), ErrorKind::NotFound);
