@@ -10,8 +10,8 @@ use crate::support::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use vellum::format::content::{ChunkRef, Content};
 use vellum::format::tree::Node;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
@@ -20,6 +20,8 @@ use vellum::{
     Context, Error, FrameCache, KeyFile, LocalState, Repository, RepositoryError, RestoreOptions, Snapshot,
     SnapshotRef, TreeWalk,
 };
+use vellum_faults::{Point, with_hook};
+use vellum_testkit::lock;
 use vellum_testkit::trees::{Manifest, TreeOptions, differences, manifest};
 
 /// Of so many cases of a sweep one is restored to a real folder.
@@ -27,13 +29,13 @@ const RESTORE_EVERY: u64 = 150;
 
 #[test]
 fn flips_of_single_bytes_are_found_and_never_restored() {
-    let sample = Sample::new();
+    let sample = Sample::new().with_every_kind();
     sample.sweep(1, |bytes| (0..bytes.len()).step_by(211).map(|at| flipped(bytes, at)).collect());
 }
 
 #[test]
 fn truncations_are_found_and_never_restored() {
-    let sample = Sample::new();
+    let sample = Sample::new().with_every_kind();
     sample.sweep(1, |bytes| {
         let lens = (0..bytes.len()).step_by(499).chain([1, 7, 8, 24, bytes.len() / 2, bytes.len() - 1]);
         lens.map(|len| bytes[..len].to_vec()).collect()
@@ -43,14 +45,14 @@ fn truncations_are_found_and_never_restored() {
 /// A changed tail or a few more bytes are changes too.
 #[test]
 fn growth_is_found_and_never_restored() {
-    let sample = Sample::new();
+    let sample = Sample::new().with_every_kind();
     sample.sweep(1, |bytes| vec![[bytes, &[0]].concat(), [bytes, bytes].concat()]);
 }
 
 #[cfg(feature = "slow")]
 #[test]
 fn every_byte_flipped_and_every_truncation_is_found_and_never_restored() {
-    let sample = Sample::of(larger_versions(), 256 << 10..400_000);
+    let sample = Sample::of(larger_versions(), 256 << 10..400_000).with_every_kind();
     let start = std::time::Instant::now();
     let flips = sample.sweep_lazily(2, |bytes| bytes.len(), flipped);
     println!("{flips} flips in {:?}", start.elapsed());
@@ -95,6 +97,42 @@ impl Sample {
         let total: usize = sample.objects().values().map(Vec::len).sum();
         assert!(len_bytes.contains(&total), "the sample is to have {len_bytes:?} bytes, not {total}");
         assert!(names(&sample.storage, ObjectKind::Pack).len() >= 4, "data and trees of both backups");
+        sample.assert_undamaged();
+        sample
+    }
+
+    /// The same after a backup that was killed, a forget, and prunes of which one waited for that writer and the next
+    /// gave it up.
+    fn with_every_kind(self) -> Self {
+        let open_shared = || {
+            let storage = Arc::new(self.storage.clone());
+            let shared: Arc<dyn Storage> = Arc::<MemoryStorage>::clone(&storage);
+            (storage, support::open(shared, &self.key, &LocalState::None))
+        };
+        let (elsewhere, other) = open_shared();
+        let killed = Arc::new(Mutex::new(Objects::new()));
+        let seen = Arc::clone(&killed);
+        let hook = move |point| {
+            if point == Point::IntentAfterPut {
+                *lock(&seen) = of_kinds(&elsewhere, &[ObjectKind::Intent]);
+            }
+            Ok(())
+        };
+        with_hook(hook, || backup(&other, self.versions.path(2)));
+        let (storage, repository) = open_shared();
+        let gone = backup(&repository, self.versions.path(2));
+        put_back(&lock(&killed), &storage);
+        support::remove(&repository, gone).expect("a removal");
+        let mut options = support::prune_all_at_once();
+        vellum::prune(&repository, &options, &threads(1)).expect("a prune that waits");
+        let condemned = of_kinds(&storage, &[ObjectKind::Condemned, ObjectKind::CondemnedMirror]);
+        options.now.seconds += 8 * 86_400;
+        vellum::prune(&repository, &options, &threads(1)).expect("a prune that waits no longer");
+        put_back(&condemned, &storage);
+        put_back(&lock(&killed), &storage);
+        let missing: Vec<_> = ObjectKind::ALL.into_iter().filter(|kind| names(&*storage, *kind).is_empty()).collect();
+        assert_eq!(missing, [], "it has every kind of object");
+        let sample = Self { storage: (*storage).clone(), ..self };
         sample.assert_undamaged();
         sample
     }
@@ -212,6 +250,16 @@ fn plain_versions() -> Versions {
 fn larger_versions() -> Versions {
     let (a, e) = (("a", 9_000, 1), ("folder/deeper/e", 90_000, 5));
     Versions::of_files(&[&[a, ("folder/c", 16_000, 3), e], &[a, ("folder/f", 47_000, 7), e], &[a, e]])
+}
+
+fn of_kinds(storage: &MemoryStorage, kinds: &[ObjectKind]) -> Objects {
+    kinds.iter().flat_map(|kind| names(storage, *kind)).map(|name| (name, bytes_of(storage, &name))).collect()
+}
+
+fn put_back(objects: &Objects, storage: &MemoryStorage) {
+    for (name, bytes) in objects {
+        storage.put(name, bytes).expect("memory");
+    }
 }
 
 fn backup(repository: &Repository, source: &Path) -> ObjectId {

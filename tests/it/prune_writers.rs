@@ -1,7 +1,8 @@
 //! Whom a prune waits for, whom it gives up, and what it leaves alone or cleans up of them.
 
 use crate::prune::{Interrupted, World, prune};
-use crate::support::{Versions, backup, create, open, prune_at_once, remove};
+use crate::support::{Versions, backup, change, check, create, names, open, prune_at_once, remove};
+use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 use std::sync::Arc;
 use vellum::format::tree::EntryName;
@@ -60,6 +61,30 @@ fn a_writer_is_given_up_when_its_time_is_over_and_not_before() {
     let given_up = given_up.expect_err("it was given up");
     assert!(matches!(given_up, Error::Repository(RepositoryError::Fenced)), "{given_up}");
     assert_eq!(count(&world.repository, ObjectKind::Snapshot), 1, "its own was taken back");
+}
+
+/// Nobody knows whom it is about; but nobody could know the name of a writer that had not begun.
+#[test]
+fn a_fence_that_cannot_be_read_stops_only_writers_that_were_there_before_it() {
+    let world = World::new(345, 2);
+    world.forget(0);
+    let given_up = world.stream(|| {
+        for seconds in [0, WEEK] {
+            prune(&world.repository, &after(seconds));
+        }
+        for kind in [ObjectKind::Fence, ObjectKind::FenceMirror] {
+            let fences = names(&*world.storage, kind);
+            assert!(!fences.is_empty(), "it was given up");
+            fences.iter().for_each(|name| change(&*world.storage, name, |bytes| bytes[100] ^= 1));
+        }
+    });
+    assert!(matches!(given_up, Err(Error::Repository(RepositoryError::Fenced))), "{given_up:?}");
+    let reader = open(world.storage.clone(), &world.key, &LocalState::None);
+    let found: BTreeSet<ObjectKind> = check(&reader).findings.iter().filter_map(|one| Some(one.object?.kind)).collect();
+    assert_eq!(found, BTreeSet::from([ObjectKind::Fence, ObjectKind::FenceMirror]));
+    let later = Versions::of_files(&[&[("new", 1_000, 346)]]);
+    assert!(backup(&reader, later.path(0)).snapshot.is_some(), "a backup that begins now is acknowledged");
+    world.assert_holds(1);
 }
 
 #[test]

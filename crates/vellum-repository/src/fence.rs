@@ -2,6 +2,7 @@
 
 use crate::RepositoryError;
 use crate::fault::reach;
+use crate::intent::OwnIntent;
 use crate::open::Repository;
 use crate::tombstones::Removal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,7 +21,8 @@ pub(crate) struct Fences {
 }
 
 impl Fences {
-    /// Whether a writer's run must not be acknowledged any more. A fence that cannot be read may be about anybody.
+    /// Whether a writer's run must not be acknowledged any more. A fence that cannot be read may be about any writer
+    /// that was there before it.
     pub(crate) fn forbid(&self, intent: &ObjectId) -> bool {
         self.has_damaged || self.stand_before(intent)
     }
@@ -50,8 +52,12 @@ impl Fences {
 impl Repository {
     /// Reads every fence.
     pub(crate) fn fences(&self) -> Result<Fences, RepositoryError> {
+        self.read_fences(self.ids_of_either(ObjectKind::Fence)?)
+    }
+
+    fn read_fences(&self, ids: impl IntoIterator<Item = ObjectId>) -> Result<Fences, RepositoryError> {
         let mut fences = Fences::default();
-        for id in self.ids_of_either(ObjectKind::Fence)? {
+        for id in ids {
             let record = match self.read_record(ObjectKind::Fence, RecordKind::Fence, id) {
                 Ok(plain) => FenceRecord::decode(&plain).ok(),
                 Err(RepositoryError::Damaged { .. }) => None,
@@ -89,12 +95,12 @@ impl Repository {
     }
 
     /// W6: whether the run under this intent may be acknowledged; its snapshot has been stored.
-    pub(crate) fn may_acknowledge(&self, intent: &ObjectId) -> Result<bool, RepositoryError> {
-        // Nothing is read in the usual case: there is no fence at all.
-        match self.ids_of_either(ObjectKind::Fence)?.is_empty() {
-            true => Ok(true),
-            false => Ok(!self.fences()?.forbid(intent)),
-        }
+    pub(crate) fn may_acknowledge(&self, intent: &OwnIntent<'_>) -> Result<bool, RepositoryError> {
+        // A fence names an intent, whose name nobody could know before. So an old one that is damaged hinders nobody
+        // who begins, and in the usual case nothing is read.
+        let mut fences = self.ids_of_either(ObjectKind::Fence)?;
+        fences.retain(|id| !intent.fences_before().contains(id));
+        Ok(!self.read_fences(fences)?.forbid(&intent.id()))
     }
 
     /// Takes back a snapshot that was stored and must not be acknowledged. Others may have seen it, so it goes as any

@@ -5,6 +5,7 @@
 use crate::RepositoryError;
 use crate::fault::reach;
 use crate::open::Repository;
+use std::collections::BTreeSet;
 use vellum_crypto::RecordKind;
 use vellum_faults::Point;
 use vellum_format::deletion::{Intent, ProcessMark};
@@ -37,6 +38,7 @@ impl Default for WriterNote {
 pub(crate) struct OwnIntent<'repository> {
     repository: &'repository Repository,
     id: ObjectId,
+    fences_before: BTreeSet<ObjectId>,
 }
 
 impl<'repository> OwnIntent<'repository> {
@@ -54,15 +56,21 @@ impl<'repository> OwnIntent<'repository> {
             process: note.process.clone(),
             program: note.program.clone(),
         };
+        let fences_before = repository.ids_of_either(ObjectKind::Fence)?;
         reach(Point::IntentBeforePut)?;
         let id = repository.put_record(ObjectKind::Intent, RecordKind::Intent, &intent.encode())?;
-        let declared = Self { repository, id };
+        let declared = Self { repository, id, fences_before };
         reach(Point::IntentAfterPut)?;
         Ok(declared)
     }
 
     pub(crate) const fn id(&self) -> ObjectId {
         self.id
+    }
+
+    /// The fences that were there before this intent: none of them is about it.
+    pub(crate) const fn fences_before(&self) -> &BTreeSet<ObjectId> {
+        &self.fences_before
     }
 
     /// What the packs of this session bear, so that no prune takes them for garbage while it runs.

@@ -353,7 +353,7 @@ impl Durable<'_> {
     /// have deleted what it relied on; else the error itself.
     #[must_use]
     pub fn explain(&self, error: RepositoryError) -> RepositoryError {
-        match self.repository.may_acknowledge(&self.intent.id()) {
+        match self.repository.may_acknowledge(&self.intent) {
             Ok(false) => RepositoryError::Fenced,
             Ok(true) | Err(_) => error,
         }
@@ -382,7 +382,7 @@ impl Durable<'_> {
         repository.storage().sync()?;
         reach(Point::WriterSnapshotSynced)?;
         repository.remember_own(device.id(), sequence, name);
-        if !repository.may_acknowledge(&self.intent.id())? {
+        if !repository.may_acknowledge(&self.intent)? {
             reach(Point::WriterFenceFound)?;
             repository.take_back(name.id, &manifest)?; // W6, I24
             return Err(RepositoryError::Fenced);

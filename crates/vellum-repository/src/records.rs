@@ -79,6 +79,12 @@ impl Repository {
         self.open_record(name, record, &bytes)
     }
 
+    /// Opens the copy of a record that lies under exactly this name.
+    pub(crate) fn read_record_at(&self, name: &ObjectName, record: RecordKind) -> Result<Vec<u8>, RepositoryError> {
+        let bytes = self.read_object(name, len_bytes_max(record))?;
+        self.open_record(*name, record, &bytes)
+    }
+
     fn open_record(&self, name: ObjectName, record: RecordKind, bytes: &[u8]) -> Result<Vec<u8>, RepositoryError> {
         let (header, sealed) = SealedHeader::split(name.kind.noun(), record.magic(), bytes)
             .map_err(|error| RepositoryError::damaged(name, &error))?;

@@ -8,7 +8,9 @@ use crate::pack_reader::{FrameReader, open_pack};
 use crate::parity::has_right_parity;
 use crate::tombstones::Tombstone;
 use std::collections::{BTreeMap, BTreeSet};
+use vellum_crypto::RecordKind;
 use vellum_format::catalog::Catalog;
+use vellum_format::deletion::{CondemnedRecord, FenceRecord, Intent};
 use vellum_format::key_manifest::SignedKeyManifest;
 use vellum_format::pack::Directory;
 use vellum_format::repository_config::RepositoryConfig;
@@ -100,11 +102,9 @@ impl Repository {
         // In this order, since others go on: a pack is there before a catalog lists it, and condemned before it goes.
         let stored = self.names(ObjectKind::Pack)?;
         let condemned = match self.condemnations() {
-            Ok(condemnations) => condemnations.packs(),
-            Err(error) => {
-                self.note(&mut damage, Err(error))?;
-                BTreeSet::new()
-            }
+            // Told by those who verify the records one by one.
+            Err(RepositoryError::Damaged { .. }) => BTreeSet::new(),
+            condemnations => condemnations?.packs(),
         };
         for (pack, len_bytes) in listed {
             let reason = match stored.get(&pack) {
@@ -157,6 +157,37 @@ impl Repository {
             is_alone && tombstone.manifest.removed.iter().all(|id| records.lists(id) || by_others.contains(id))
         };
         Ok(records.tombstones.iter().filter(is_interrupted).map(|tombstone| tombstone.id).collect())
+    }
+
+    /// Checks that every intent, condemnation and fence opens, wherever a copy lies. A copy that is missing was left
+    /// by an interrupted prune, or goes just now.
+    ///
+    /// # Errors
+    /// [`RepositoryError::Storage`].
+    pub fn verify_records(&self) -> Result<Vec<Damage>, RepositoryError> {
+        let mut damage = Vec::new();
+        for kind in [ObjectKind::Intent, ObjectKind::Condemned, ObjectKind::Fence] {
+            for id in self.ids_of_either(kind)? {
+                for name in names_of(&ObjectName::new(kind, id)) {
+                    match self.verify_record(kind, &name) {
+                        Err(error) if is_missing(&error) => {}
+                        verified => self.note(&mut damage, verified)?,
+                    }
+                }
+            }
+        }
+        Ok(damage)
+    }
+
+    fn verify_record(&self, kind: ObjectKind, name: &ObjectName) -> Result<(), RepositoryError> {
+        let decoded = match kind {
+            ObjectKind::Intent => Intent::decode(&self.read_record_at(name, RecordKind::Intent)?).map(drop),
+            ObjectKind::Condemned => {
+                CondemnedRecord::decode(&self.read_record_at(name, RecordKind::Condemned)?).map(drop)
+            }
+            _ => FenceRecord::decode(&self.read_record_at(name, RecordKind::Fence)?).map(drop),
+        };
+        decoded.map_err(|error| RepositoryError::damaged(*name, &error))
     }
 
     /// Every object of a kind with its length.

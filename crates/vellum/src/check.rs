@@ -261,7 +261,7 @@ impl<'a> Checker<'a> {
         self.tell_healed()
     }
 
-    /// Config, keys, catalogs, tombstones, what earlier checks left, and which of the copies are missing.
+    /// Config, keys, catalogs, tombstones, records of deletion, what earlier checks left, and which of the copies are missing.
     fn check_small_objects(&mut self, options: &CheckOptions) -> Result<Vec<ObjectName>, Error> {
         let copies = self.repository.verify_copies()?;
         for damage in copies.damage {
@@ -274,7 +274,7 @@ impl<'a> Checker<'a> {
                 _ => self.damage(damage),
             }
         }
-        for damage in self.repository.verify_tombstones()? {
+        for damage in [self.repository.verify_tombstones()?, self.repository.verify_records()?].concat() {
             self.damage(damage);
         }
         self.known = self.repository.verifications(options.now.unwrap_or(LONG_AGO))?;

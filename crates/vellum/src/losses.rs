@@ -39,9 +39,13 @@ impl<'a> Losses<'a> {
     pub(crate) fn add_pack(&mut self, damage: Damage) -> Result<Damage, RepositoryError> {
         let Damage { object, reason } = damage;
         let reason = match self.repository.healed_pack(object.id) {
-            Ok(_) => {
+            Ok(_) if self.repository.healed_packs().contains(&object) => {
                 self.damaged_packs.insert(object.id, true);
                 format!("{reason}; its parity can heal it")
+            }
+            Ok(_) => {
+                self.damaged_packs.insert(object.id, false);
+                format!("{reason}; its bytes fit its name, so there is nothing for parity to heal")
             }
             // It is missing: then it is not only damaged.
             Err(RepositoryError::Damaged { reason: same, .. }) if same == reason => reason,
