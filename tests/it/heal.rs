@@ -293,8 +293,10 @@ fn frames_and_packs_are_read_as_often_as_that_may_help() {
     let damaged = reads_of(&mut || strict());
     assert_eq!(damaged[0], 2 * missing[0], "what came wrong is read once more, what is not there is not");
 
-    support::change(storage.inner(), &pack, |stored| stored.clone_from(&bytes));
-    support::change(storage.inner(), &pack, |bytes| bytes[100] ^= 1);
+    support::change(storage.inner(), &pack, |stored| {
+        stored.clone_from(&bytes);
+        stored[100] ^= 1;
+    });
     let repository = support::open(Arc::<RecordingStorage<_>>::clone(&storage), &scene.key, &LocalState::None);
     let healed = reads_of(&mut || assert!((0..2).all(|_| repository.healed_pack(pack.id).is_ok())));
     assert_eq!(healed, [0, 1], "a pack that was just healed is at hand");
