@@ -305,7 +305,7 @@ fn each_snapshot_has_its_own_of_what_is_left_and_it_is_made_again_when_it_went()
 /// Folders of one content are gone into once: what the first has lost, the other has lost too.
 #[test]
 fn a_folder_that_lost_the_same_as_another_is_told_and_has_what_is_left_of_it() {
-    let files = [("one/a", 60_000, 1), ("one/b", 60_000, 2), ("other/a", 60_000, 1), ("other/b", 60_000, 2)];
+    let files = [("one/a", 90_000, 1), ("one/b", 60_000, 2), ("other/a", 90_000, 1), ("other/b", 60_000, 2)];
     let versions = Versions::of_files(&[&files]);
     for (path, ..) in files {
         let file = File::options().write(true).open(versions.path(0).join(path)).expect("a file");
