@@ -3,11 +3,12 @@
 //! I19: repair only adds, a healthy repository keeps every byte, and a run that was killed is made again.
 
 use crate::support::{
-    self, NOW, Objects, Versions, names, objects, put_all, stored_tree, threads, try_backup, try_check,
+    self, NOW, Objects, Versions, files_below, names, objects, put_all, stored_tree, threads, try_backup, try_check,
 };
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 use vellum::format::snapshot::Timestamp;
@@ -378,6 +379,37 @@ fn what_goes_while_a_repair_looks_is_no_damage_and_a_lost_pack_is_missing() {
         .collect();
     assert!(!told.is_empty() && told.iter().all(|reason| *reason == "it is missing"), "{told:?}");
     assert!(!paths(&report, scene.snapshots[0]).is_empty(), "what that costs is told");
+}
+
+/// What the index does not know any more it gets again from its catalogs: nothing is lost by that, and what is lost is
+/// told nevertheless. Chunks and frames are in the second half of a segment, where damage is met in the middle.
+#[test]
+fn an_index_that_is_damaged_where_it_stands_costs_no_file() {
+    let scene = Scene::new();
+    scene.ruin(&scene.data_pack());
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let (good, state) = (folder.path().join("good"), folder.path().join("state"));
+    let look = |state: &Path| {
+        let storage = Arc::new(scene.storage.clone());
+        let repository = support::open(storage, &scene.key, &LocalState::At(state.to_owned()));
+        repair_packs(&repository, &threads(1)).expect("a repair").findings
+    };
+    let expected = look(&good);
+    let mut places = 0;
+    for segment in files_below(&good).into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "segment"))
+    {
+        let bytes = std::fs::read(&segment).expect("a segment");
+        for at in (bytes.len() / 2..bytes.len()).step_by(bytes.len() / 16 + 1) {
+            drop(std::fs::remove_dir_all(&state));
+            support::copy(&good, &state);
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1;
+            std::fs::write(state.join(segment.strip_prefix(&good).expect("below it")), bytes).expect("a segment");
+            assert_eq!(look(&state), expected, "byte {at} of {} is another", segment.display());
+            places += 1;
+        }
+    }
+    assert!(places > 5, "a segment has more places than {places}");
 }
 
 /// Who waits for it sees whom to ask.
