@@ -136,12 +136,15 @@ struct PlannedChunk {
     offset: u64,
 }
 
+/// A name in a folder of the target.
+type RestoredName = (Arc<RestoredFolder>, EntryName);
+
 /// A name that becomes another link of a restored inode.
 struct DeferredLink {
     folder: Arc<RestoredFolder>,
     name: EntryName,
     path: Vec<u8>,
-    first: (Arc<RestoredFolder>, EntryName),
+    first: RestoredName,
 }
 
 /// Collects work and does it window by window.
@@ -153,7 +156,7 @@ pub(super) struct Planner<'a> {
     len_bytes: u64,
     left_folders: Vec<(Arc<RestoredFolder>, Vec<u8>)>,
     /// Where the first name of an inode is restored; a dry run restores it nowhere.
-    firsts: HashMap<(LinkGroup, Node), Option<(Arc<RestoredFolder>, EntryName)>>,
+    firsts: HashMap<(LinkGroup, Node), Option<RestoredName>>,
     links: Vec<DeferredLink>,
 }
 
