@@ -43,30 +43,45 @@ test-slow:
 torture *OPTIONS:
     #!/usr/bin/env bash
     set -u
-    failed=()
-    # A crowd of processes lasts as long as it is told to, and what is simulated needs nothing but a processor.
+    just torture-build || exit 1
+    failed=() SECONDS=0
+    # It builds a `vellum` of its own in the place of the one that the others run.
+    just torture-hostile || failed+=(hostile)
+    # A crowd of processes lasts as long as it is told to, what is simulated needs nothing but a processor, and the
+    # others wait for disks much of the time. No result depends on time.
     nice -n 10 just torture-processes {{ OPTIONS }} & processes=$!
-    just torture-simulated || failed+=(simulated)
-    wait "$processes" || failed+=(processes)
+    just torture-simulated & simulated=$!
     for suite in kill powercut calls lying-disk full-disk memory stopped-writer clocks source local-state; do
         just "torture-$suite" {{ OPTIONS }} || failed+=("$suite")
     done
+    wait "$simulated" || failed+=(simulated)
+    wait "$processes" || failed+=(processes)
+    echo "took $((SECONDS / 60)) minutes and $((SECONDS % 60)) seconds, without the builds"
     echo "failed suites: ${failed[*]:-none}"
     [[ ${#failed[@]} == 0 ]]
 
-# The suites without processes, with full counts: crash states, schedules, fault points, damage, parity, hostile bytes
+# The suites without processes, with full counts: crash states, schedules, fault points, damage, parity, memory faults
 torture-simulated:
     #!/usr/bin/env bash
     set -u
     failed=()
-    for suite in crash-states schedules fault-points damage parity memory-faults hostile; do
+    for suite in crash-states schedules fault-points damage parity memory-faults; do
         just "torture-$suite" || failed+=("$suite")
     done
     echo "failed simulated suites: ${failed[*]:-none}"
     [[ ${#failed[@]} == 0 ]]
 
+# What these suites run, built before any of them is timed
+torture-build:
+    cargo build --release -p vellum-cli -p vellum-torture
+    just _simulated vellum-tests --list >/dev/null
+    just _simulated vellum-repository --list >/dev/null
+    just _simulated vellum-cli --list >/dev/null
+
 _simulated PACKAGE FILTER:
-    cargo test --release --quiet -p {{ PACKAGE }} --features slow -- --nocapture --test-threads=2 {{ FILTER }}
+    cargo test --release --quiet -p {{ PACKAGE }} \
+        --features {{ if PACKAGE == "vellum-tests" { "slow,memory-faults" } else { "slow" } }} \
+        -- --nocapture --test-threads=2 {{ FILTER }}
 
 # Different states of the disk after a power cut
 torture-crash-states COUNT="1000000":
@@ -89,8 +104,7 @@ torture-parity: (_simulated "vellum-repository" "parity::")
 torture-hostile: (_simulated "vellum-tests" "hostile::") (_simulated "vellum-cli" "hostile")
 
 # A bit flipped between any two stages of a backup
-torture-memory-faults:
-    cargo test --release --quiet -p vellum-tests --features memory-faults -- --nocapture memory_faults
+torture-memory-faults: (_simulated "vellum-tests" "memory_faults")
 
 # What a suite takes, such as `just torture-kill --seed 7 --count 50`: see `vellum-torture` without arguments
 _torture *WORDS:
