@@ -111,3 +111,26 @@ impl Repository {
         self.remove_snapshots(&removal).map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LocalState;
+    use crate::support::{NOW, World, spoil, vanishing};
+    use std::sync::Arc;
+    use vellum_format::ObjectName;
+
+    #[test]
+    fn a_damaged_fence_may_be_about_anybody_and_one_that_is_removed_is_about_nobody() {
+        let world = World::new();
+        let (fenced, other) = (ObjectId::of(b"fenced"), ObjectId::of(b"other"));
+        let repository = world.open();
+        repository.raise_fence(fenced, NOW).unwrap();
+        assert_eq!([fenced, other].map(|writer| repository.may_acknowledge(&writer).unwrap()), [false, true]);
+        let id = repository.ids_of_either(ObjectKind::Fence).unwrap().pop_first().unwrap();
+        spoil(&world.storage, &ObjectName::new(ObjectKind::Fence, id));
+        assert_eq!([fenced, other].map(|writer| repository.may_acknowledge(&writer).unwrap()), [false, false]);
+        let watched = world.open_on(Arc::new(vanishing(&world.storage, ObjectKind::Fence)), &LocalState::None);
+        assert!(watched.may_acknowledge(&other).unwrap());
+    }
+}
