@@ -250,7 +250,6 @@ fn how(frame: &Frame, claimed: &[bool], spare_bytes: &AtomicU64) -> How {
     let unused = all - needed;
     match needed {
         0 => How::NotAtAll,
-        _ if unused == 0 => How::Whole,
         _ if unused <= all / SPARED_SHARE && take(spare_bytes, stored_share(frame, unused, all)) => How::Whole,
         _ => How::ByChunks,
     }
