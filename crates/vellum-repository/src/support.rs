@@ -1,15 +1,15 @@
 //! What the tests of several modules need: a repository in memory with chunks in it, and a storage that others change.
 
+use crate::objects::{delete_both, names_of};
+use crate::publish::SnapshotDraft;
 use crate::{CreateOptions, Credential, KeyFile, LocalState, Locked, NewSlot, Repository, SessionOptions, WriterNote};
 use std::ops::Range;
 use std::sync::Arc;
 use vellum_format::content::{ChunkKind, ChunkRef, Content};
 use vellum_format::snapshot::{Summary, Timestamp};
-use vellum_format::{ObjectId, ObjectName};
+use vellum_format::{ObjectId, ObjectKind, ObjectName};
 use vellum_storage::{Capabilities, MemoryStorage, Storage, StorageError, forward};
 use vellum_testkit::Random;
-
-use crate::publish::SnapshotDraft;
 
 /// The time that tests live in.
 pub(crate) const NOW: Timestamp = Timestamp { seconds: 1_795_219_200, nanoseconds: 0 };
@@ -58,9 +58,9 @@ pub(crate) fn store(repository: &Repository, kind: ChunkKind, chunks: &[(u64, us
     (*durable.written().first().expect("something new"), chunks)
 }
 
-/// Publishes a snapshot of nothing.
-pub(crate) fn publish(repository: &Repository) -> ObjectId {
-    let draft = SnapshotDraft {
+/// A snapshot of nothing.
+pub(crate) fn draft() -> SnapshotDraft {
+    SnapshotDraft {
         time: NOW,
         host: Vec::new(),
         user: String::new(),
@@ -69,9 +69,13 @@ pub(crate) fn publish(repository: &Repository) -> ObjectId {
         root: Content::empty(),
         summary: Summary::default(),
         program: "test".to_owned(),
-    };
+    }
+}
+
+/// Publishes a snapshot of nothing.
+pub(crate) fn publish(repository: &Repository) -> ObjectId {
     let session = repository.begin(&SessionOptions::default()).expect("a session");
-    session.seal().expect("memory").publish(draft).expect("memory")
+    session.seal().expect("memory").publish(draft()).expect("memory")
 }
 
 /// A writer of this name.
@@ -115,11 +119,11 @@ pub(crate) fn slow(storage: &Arc<MemoryStorage>) -> impl Storage + use<> {
 }
 
 /// A storage of which somebody deletes each object of this kind, with its copy, at the moment in which it is first read.
-pub(crate) fn vanishing(storage: &Arc<MemoryStorage>, kind: vellum_format::ObjectKind) -> impl Storage + use<> {
+pub(crate) fn vanishing(storage: &Arc<MemoryStorage>, kind: ObjectKind) -> impl Storage + use<> {
     let others = storage.clone();
     let before_reading = move |name: &ObjectName| {
         if name.kind == kind {
-            crate::objects::delete_both(&*others, name).expect("memory");
+            delete_both(&*others, name).expect("memory");
         }
     };
     Watched { inner: storage.clone(), cheap_listing: true, before_reading }
@@ -127,7 +131,7 @@ pub(crate) fn vanishing(storage: &Arc<MemoryStorage>, kind: vellum_format::Objec
 
 /// Puts bytes that are no object of any kind in the place of an object and of its copy.
 pub(crate) fn spoil(storage: &MemoryStorage, name: &ObjectName) {
-    for name in crate::objects::names_of(name) {
+    for name in names_of(name) {
         storage.delete(&name).expect("memory");
         storage.put(&name, b"damaged").expect("memory");
     }

@@ -1,6 +1,7 @@
 //! What the next tombstone of a device carries over.
 
 use super::*;
+use crate::support::{NOW, World, publish};
 use vellum_format::RepositoryId;
 
 const OWN: DeviceId = DeviceId::from_bytes([1; 16]);
@@ -56,4 +57,23 @@ fn what_is_carried_over_leaves_the_tombstone_readable() {
     );
     let one_more = [&tombstones[..], &[tombstone(99, OWN, 1)]].concat();
     assert_eq!(carried(&one_more, &[], CARRIED_OVER_MIN + 1), Some(CARRIED_OVER_MIN), "the smallest go first");
+}
+
+/// The lengths of objects are padded: the first user's name ends just below the limit, the other's just above it.
+#[test]
+fn a_tombstone_that_no_reader_would_take_is_refused_and_removes_nothing() {
+    let world = World::new();
+    let repository = world.open();
+    let len = usize::try_from(limits::TOMBSTONE_LEN_BYTES_MAX).unwrap();
+    let snapshot = publish(&repository);
+    let remove = |len: usize| {
+        let (user, program, reason) = ("x".repeat(len), String::new(), String::new());
+        let removal = Removal { snapshots: vec![snapshot], time: NOW, host: Vec::new(), user, program, reason };
+        repository.remove_snapshots(&removal)
+    };
+    assert!(matches!(remove(len), Err(RepositoryError::TombstoneRefused { .. })));
+    assert_eq!(repository.snapshots().unwrap().snapshots.len(), 1);
+    let tombstone = remove(len - 10_000).unwrap();
+    assert_eq!(repository.names(ObjectKind::Tombstone).unwrap(), [(tombstone, len as u64)].into());
+    assert_eq!(repository.snapshots().unwrap().snapshots.len(), 0);
 }
