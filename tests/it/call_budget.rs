@@ -1,11 +1,11 @@
 //! What operations may cost, counted in storage calls: a promise that no clock can make.
 
-use crate::support::{backup, create, open};
+use crate::support::{self, Versions, backup, create, open};
 use std::sync::Arc;
 use vellum::format::ObjectKind;
 use vellum::format::content::ChunkKind;
 use vellum::storage::MemoryStorage;
-use vellum::{KeyFile, LocalState, Repository};
+use vellum::{KeyFile, LocalState, Repository, SnapshotRef};
 use vellum_testkit::trees::{self, TreeOptions};
 use vellum_testkit::{Operation, RecordingStorage};
 
@@ -41,12 +41,12 @@ fn let_the_clock_settle() {
     std::thread::sleep(std::time::Duration::from_millis(150));
 }
 
-/// Frames of trees and lists that catalogs list.
-fn tree_frames(repository: &Repository) -> usize {
+/// Frames that catalogs list, those of trees and lists or all.
+fn frames(repository: &Repository, only_trees: bool) -> usize {
     let catalogs = repository.names(ObjectKind::Catalog).expect("memory").into_keys();
     let packs = catalogs.flat_map(|id| repository.catalog(id).expect("it is undamaged").packs);
     let frames = packs.flat_map(|pack| pack.directory.frames);
-    frames.filter(|frame| frame.kind != ChunkKind::Data).count()
+    frames.filter(|frame| !only_trees || frame.kind != ChunkKind::Data).count()
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn a_backup_writes_its_packs_and_one_catalog_and_one_snapshot_twice() {
     let deleted =
         (scene.storage.count(Operation::Delete), scene.storage.count_of(Operation::Delete, ObjectKind::Intent));
     assert_eq!(deleted, (1, 1), "a backup deletes nothing but its own intent");
-    let frames = tree_frames(&repository);
+    let frames = frames(&repository, true);
     assert!(reads > 0 && reads <= frames, "each of {frames} frames of trees and lists is read back once, not {reads}");
 }
 
@@ -95,4 +95,22 @@ fn opening_costs_a_handful_of_calls() {
     drop(open(Arc::<RecordingStorage<_>>::clone(&scene.storage), &scene.key, &scene.state()));
     let calls = scene.storage.calls().len();
     assert!(calls <= 8, "{calls} calls to open");
+}
+
+#[test]
+fn a_restore_reads_each_frame_once_however_many_files_and_folders_are_in_it() {
+    let names: Vec<String> = (0..40).map(|number| format!("folder-{:02}/file-{number}", number / 2)).collect();
+    let files: Vec<(&str, usize, u64)> = names.iter().zip(0..).map(|(name, seed)| (&**name, 20_000, seed)).collect();
+    let (versions, scratch) = (Versions::of_files(&[&files]), tempfile::tempdir().expect("a scratch folder"));
+    let (storage, key) = (RecordingStorage::new(MemoryStorage::new()), KeyFile::generate().expect("randomness"));
+    let storage = Arc::new(storage);
+    let repository = create(Arc::<RecordingStorage<_>>::clone(&storage), &key, &LocalState::None);
+    backup(&repository, versions.path(0));
+    storage.clear();
+    let (source, target) = (versions.path(0), scratch.path().join("target"));
+    let report = support::restore(&repository, &SnapshotRef::Latest(0), source, &target);
+    assert_eq!((report.files, report.problem_count), (40, 0));
+    let (reads, frames) = (storage.count_of(Operation::GetRange, ObjectKind::Pack), frames(&repository, false));
+    assert!(reads <= frames && frames < 20, "{frames} frames are read {reads} times");
+    trees::assert_same_tree(source, &target);
 }

@@ -5,12 +5,14 @@
 
 use crate::support::{self, Versions, stored_tree, threads, try_backup, try_check};
 use std::sync::Arc;
+use vellum::format::content::{ChunkKind, ChunkRef};
 use vellum::format::parity::{Parity, ParityLayout};
+use vellum::format::tree::Node;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{MemoryStorage, Storage};
-use vellum::{CheckOptions, KeyFile, LocalState, Repository, SnapshotRef};
+use vellum::{CheckOptions, FrameCache, KeyFile, LocalState, Repository, SnapshotRef, TreeWalk};
 use vellum_testkit::trees::{TreeOptions, assert_same_tree};
-use vellum_testkit::{BadSectors, Random};
+use vellum_testkit::{BadSectors, Operation, Random, RecordingStorage};
 
 /// A repository with one snapshot of some hundred kilobytes, on a disk that may lose sectors.
 struct Scene {
@@ -82,6 +84,30 @@ impl Scene {
                 bytes[usize::try_from((shard.start + shard.end) / 2).expect("small")] ^= 1;
             }
         });
+    }
+
+    /// A repository that counts what is read of it, on a storage of its own.
+    fn open_counted(&self) -> (Repository, Arc<RecordingStorage<MemoryStorage>>) {
+        let storage = Arc::new(RecordingStorage::new(self.disk.inner().clone()));
+        let repository = support::open(Arc::<RecordingStorage<_>>::clone(&storage), &self.key, &LocalState::None);
+        repository.refresh().expect("memory");
+        (repository, storage)
+    }
+
+    /// Chunks of files, each the first in another frame of the largest pack.
+    fn chunks(&self, repository: &Repository) -> Vec<ChunkRef> {
+        let root = support::snapshot(repository, self.snapshot).manifest.root.content().expect("a snapshot");
+        let cache = FrameCache::new(4);
+        let files = TreeWalk::new(repository, &cache, &root).filter_map(|step| match step.ok()?.entry.node {
+            Node::File { content, .. } if content.depth == 0 => Some(content.chunks),
+            _ => None,
+        });
+        let mut chunks: Vec<ChunkRef> = files.flatten().collect();
+        let place = |chunk: &ChunkRef| repository.locate(chunk).expect("a chunk that is stored");
+        chunks.retain(|chunk| repository.pack_of(place(chunk).frame) == Some(self.data_pack()));
+        chunks.sort_by_key(|chunk| place(chunk).frame);
+        chunks.dedup_by_key(|chunk| place(chunk).frame);
+        chunks
     }
 
     fn assert_restores(&self, repository: &Repository, healed: &[ObjectName]) {
@@ -222,4 +248,56 @@ fn what_became_whole_again_counts_again() {
     try_backup(&scene.open_with(&scene.state()), scene.versions.path(0), &threads(1)).expect("a backup");
     let new = scene.packs().len() - before.len();
     assert!(new <= 1, "no data is stored twice: {new} new packs");
+}
+
+#[test]
+fn a_frame_that_was_marked_counts_again_when_it_or_its_pack_was_read() {
+    let scene = Scene::new();
+    let (repository, _) = scene.open_counted();
+    let chunk = &scene.chunks(&repository)[0];
+    let frame = repository.locate(chunk).expect("it is stored").frame;
+    let read_frame = || drop(repository.read_chunk(&FrameCache::new(1), ChunkKind::Data, chunk).expect("a chunk"));
+    let read_pack = || assert!(repository.verify_pack_name(scene.data_pack().id).is_ok());
+    for read in [&read_frame as &dyn Fn(), &read_pack] {
+        assert!(repository.contains(chunk));
+        repository.mark_damaged([frame]);
+        assert!(!repository.contains(chunk), "the next backup stores it again (I20)");
+        read();
+    }
+    assert!(repository.contains(chunk));
+}
+
+#[test]
+fn frames_and_packs_are_read_as_often_as_that_may_help() {
+    let scene = Scene::new();
+    let (repository, storage) = scene.open_counted();
+    let (chunks, pack) = (scene.chunks(&repository), scene.data_pack());
+    let reads_of = |act: &mut dyn FnMut()| {
+        storage.clear();
+        act();
+        [Operation::GetRange, Operation::Get].map(|operation| storage.count_of(operation, ObjectKind::Pack))
+    };
+    let read = |cache: &FrameCache, chunk| repository.read_chunk(cache, ChunkKind::Data, chunk);
+    let cache = FrameCache::new(2);
+    let order = [0, 1, 0, 1, 2, 1, 0];
+    let reads = reads_of(&mut || order.iter().for_each(|at| drop(read(&cache, &chunks[*at]).expect("a chunk"))));
+    assert_eq!(reads, [4, 0], "of two frames both are kept, of three those that were asked for last");
+
+    let strict = || drop(read(&FrameCache::strict(1), &chunks[0]).expect_err("damaged or missing"));
+    let bytes = support::bytes_of(&*storage, &pack);
+    storage.inner().delete(&pack).expect("memory");
+    let missing = reads_of(&mut || strict());
+    storage.inner().put(&pack, &bytes).expect("memory");
+    assert!(repository.contains(&chunks[0]), "a pack that is missing is not damaged");
+    support::change(storage.inner(), &pack, |bytes| bytes.fill(0));
+    let damaged = reads_of(&mut || strict());
+    assert_eq!(damaged[0], 2 * missing[0], "what came wrong is read once more, what is not there is not");
+
+    support::change(storage.inner(), &pack, |stored| {
+        stored.clone_from(&bytes);
+        stored[100] ^= 1;
+    });
+    let repository = support::open(Arc::<RecordingStorage<_>>::clone(&storage), &scene.key, &LocalState::None);
+    let healed = reads_of(&mut || assert!((0..2).all(|_| repository.healed_pack(pack.id).is_ok())));
+    assert_eq!(healed, [0, 1], "a pack that was just healed is at hand");
 }

@@ -322,6 +322,7 @@ fn different_files_of_one_inode_are_not_linked() {
     });
     let report = restore_evil(&world, "one inode for two files").expect("a restore");
     assert!(report.problems.is_empty(), "{:?}", report.problems);
+    assert_eq!((report.files, report.others), (2, 1), "a further name is no file");
     let read = |name: &str| fs::read(world.target().join(name)).expect("a restored file");
     assert_eq!([read("a"), read("b"), read("c")], [b"one".to_vec(), b"two".to_vec(), b"one".to_vec()]);
     let inode = |name: &str| fs::metadata(world.target().join(name)).expect("a restored file").ino();
@@ -418,7 +419,7 @@ fn newest_id(repository: &Repository) -> String {
 #[test]
 fn lengths_kinds_and_lists_that_lie_are_told() {
     type Lie = fn(&mut dyn FnMut(ChunkKind, &[u8]) -> Content) -> Vec<u8>;
-    let lies: [(&str, Lie); 8] = [
+    let lies: [(&str, Lie); 11] = [
         ("a reference with another length than its chunk", |put| {
             let mut content = put(ChunkKind::Data, b"evil");
             content.chunks[0].len_bytes = 3;
@@ -431,6 +432,18 @@ fn lengths_kinds_and_lists_that_lie_are_told() {
         ("a file shorter than its chunks", |put| {
             let content = put(ChunkKind::Data, b"evil");
             entry(b"file", Node::File { len_bytes: 1, content, sparse: false })
+        }),
+        ("a file that has all its bytes and more chunks", |put| {
+            let mut content = put(ChunkKind::Data, b"evil");
+            content.chunks.extend(put(ChunkKind::Data, b"more").chunks);
+            entry(b"file", Node::File { len_bytes: 4, content, sparse: false })
+        }),
+        ("a file that has a chunk too few", |put| {
+            let content = put(ChunkKind::Data, b"evil");
+            entry(b"file", Node::File { len_bytes: 5, content, sparse: false })
+        }),
+        ("a file with a length and no chunks", |_| {
+            entry(b"file", Node::File { len_bytes: 4, content: Content::empty(), sparse: false })
         }),
         ("a file made of a folder's list", |put| {
             let list = entry(b"file", Node::Fifo);
@@ -464,6 +477,7 @@ fn lengths_kinds_and_lists_that_lie_are_told() {
         Evil { repository: &world.repository }.publish(lie);
         let done = restore_evil(&world, case);
         assert!(is_refused(&done), "{case} is restored without a problem: {done:?}");
+        assert!(!world.target().join("file").exists(), "{case}: a file that is not what it says is not left behind");
         let report = support::try_check(&world.repository, &threads(1)).expect("a check");
         if report.finding_count == 0 {
             unseen.push(case);
@@ -502,4 +516,31 @@ fn a_wide_tree_of_one_repeated_folder_is_walked_step_by_step() {
     let report = support::try_check(&world.repository, &threads(1)).expect("a check");
     assert_eq!(report.findings, [], "it is well formed");
     assert!(report.folders < 100, "{} folders", report.folders);
+}
+
+#[test]
+fn what_a_target_does_not_take_is_told_for_what_it_is() {
+    let world = World::new();
+    Evil { repository: &world.repository }.publish(|put| {
+        let content = put(ChunkKind::Data, b"evil");
+        let file = |len_bytes| Node::File { len_bytes, content: content.clone(), sparse: false };
+        let xattrs = vec![(b"nowhere.known".to_vec(), b"value".to_vec())];
+        let folder = Node::Folder { content: put(ChunkKind::Tree, &entry(b"file", file(4))) };
+        let marked = entry_with(b"marked", file(4), Metadata { xattrs, ..metadata() });
+        [entry(b"folder", folder), entry(b"long", file(1 << 60)), marked].concat()
+    });
+    let told = |problems: &[vellum::Problem]| -> Vec<(String, &str)> {
+        problems.iter().map(|one| (one.path.escape_ascii().to_string(), one.doing)).collect()
+    };
+    let report = restore_evil(&world, "more than a target takes").expect("a restore");
+    assert_eq!(told(&report.problems), [("/long".to_owned(), "write")], "there is no room for it");
+    assert_eq!(told(&report.metadata_problems), [("/marked".to_owned(), "set metadata")]);
+    assert_eq!((report.problem_count, report.metadata_problem_count, report.files), (1, 1, 2));
+
+    // Nobody makes folders there, not even root.
+    let (nowhere, options) = (Path::new("/proc/self/task"), RestoreOptions::default());
+    let report = vellum::restore(&world.repository, &SnapshotRef::Latest(0), nowhere, &options, &threads(1));
+    let mut told = told(&report.expect("one entry after the other").problems);
+    told.retain(|(path, _)| path.starts_with("/folder"));
+    assert_eq!(told, [("/folder".to_owned(), "make the folder")], "and not again for what is in it");
 }

@@ -2,7 +2,9 @@
 //!
 //! P11: whatever it remembers, a change in the source is in the next snapshot.
 
-use crate::support::{self, StoredTree, assert_holds, copy, names, stored_tree, threads, try_backup, try_check};
+use crate::support::{
+    self, StoredTree, assert_holds, copy, files_below, names, stored_tree, threads, try_backup, try_check,
+};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -194,18 +196,6 @@ impl World {
             }
         }
     }
-}
-
-fn files_below(folder: &Path) -> Vec<PathBuf> {
-    let mut files = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
-        match entry.file_type().expect("a kind").is_dir() {
-            true => files.extend(files_below(&entry.path())),
-            false => files.push(entry.path()),
-        }
-    }
-    files.sort();
-    files
 }
 
 fn change_each(files: &[PathBuf], mut change: impl FnMut(&mut Vec<u8>)) {

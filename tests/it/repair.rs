@@ -3,18 +3,22 @@
 //! I19: repair only adds, a healthy repository keeps every byte, and a run that was killed is made again.
 
 use crate::support::{
-    self, NOW, Objects, Versions, names, objects, put_all, stored_tree, threads, try_backup, try_check,
+    self, NOW, Objects, Versions, files_below, names, objects, put_all, stored_tree, threads, try_backup, try_check,
 };
 use std::collections::BTreeSet;
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::Arc;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+use vellum::format::snapshot::Timestamp;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
-use vellum::storage::{LocalStorage, MemoryStorage, Storage};
+use vellum::storage::{LocalStorage, MemoryStorage, Storage, StorageError, forward};
 use vellum::{
-    Error, KeyFile, LocalState, PruneOptions, REPAIRED_TAG, RepairOptions, RepairReport, Repository, repair_index,
-    repair_packs, repair_snapshots,
+    BackupOptions, Error, KeyFile, LocalState, PruneOptions, REPAIRED_TAG, RepairOptions, RepairReport, Repository,
+    repair_index, repair_packs, repair_snapshots,
 };
-use vellum_testkit::{FaultKind, FaultyStorage, Operation, RecordingStorage, SimDisk};
+use vellum_testkit::{Fault, FaultKind, FaultMoment, FaultyStorage, Operation, RecordingStorage, SimDisk, lock};
 
 /// A repository with two snapshots that share what they can.
 struct Scene {
@@ -26,11 +30,15 @@ struct Scene {
 
 impl Scene {
     fn new() -> Self {
-        let (key, versions) = (KeyFile::generate().expect("randomness"), versions());
+        Self::of(versions(), 2)
+    }
+
+    fn of(versions: Versions, count: usize) -> Self {
+        let key = KeyFile::generate().expect("randomness");
         let storage = Arc::new(MemoryStorage::new());
         let repository = support::create(Arc::<MemoryStorage>::clone(&storage), &key, &LocalState::None);
         let snapshots =
-            (0..2).map(|number| try_backup(&repository, versions.path(number), &threads(1)).expect("a backup"));
+            (0..count).map(|number| try_backup(&repository, versions.path(number), &threads(1)).expect("a backup"));
         let snapshots = snapshots.collect();
         drop(repository);
         let storage = (*storage).clone();
@@ -95,6 +103,9 @@ fn a_healthy_repository_keeps_every_byte() {
         let changes = [Operation::Put, Operation::Replace, Operation::Delete].map(|change| storage.count(change));
         assert_eq!(changes, [0, 0, 0], "repair {name} of a healthy repository writes");
         assert_eq!(objects(storage.inner()), objects(&scene.storage), "{name}");
+        let packs = scene.names(ObjectKind::Pack).into_iter().filter(|_| name != "index");
+        let lens: Vec<u64> = packs.map(|pack| scene.storage.len(&pack).expect("memory")).collect();
+        assert_eq!((report.packs_read, report.bytes_read), (lens.len() as u64, lens.iter().sum()), "{name}");
     }
 }
 
@@ -116,7 +127,8 @@ fn a_broken_copy_is_stored_anew_from_the_other() {
                 Some(harm) => scene.change(name, harm),
                 None => scene.storage.delete(name).expect("memory"),
             }
-            let (repository, storage) = scene.open();
+            let storage = Arc::new(RecordingStorage::new(scene.storage.clone()));
+            let repository = support::open(Arc::<RecordingStorage<_>>::clone(&storage), &scene.key, &LocalState::None);
             let report = match name.kind {
                 ObjectKind::Snapshot | ObjectKind::SnapshotMirror => {
                     repair_snapshots(&repository, &options(), &threads(1))
@@ -125,7 +137,10 @@ fn a_broken_copy_is_stored_anew_from_the_other() {
             };
             let report = report.expect("a repair");
             assert_eq!((report.mended, report.findings), (vec![*name], Vec::new()), "{name}, {harm:?}");
-            assert!(objects(&*storage) == healthy, "{name}: everything is as it was");
+            assert!(objects(storage.inner()) == healthy, "{name}: everything is as it was");
+            let calls: Vec<Operation> = storage.calls().into_iter().map(|call| call.operation).collect();
+            let replaced = calls.iter().rposition(|call| *call == Operation::Replace).expect("it was stored anew");
+            assert!(calls[replaced..].contains(&Operation::Sync), "{name}: what was stored anew is durable");
         }
     }
 }
@@ -242,12 +257,15 @@ fn a_snapshot_that_lost_something_gets_one_of_what_is_left() {
         assert_eq!(new.manifest.time, old.manifest.time);
         assert_eq!((&new.manifest.host, &new.manifest.paths), (&old.manifest.host, &old.manifest.paths));
         assert_eq!(new.manifest.tags, [&old.manifest.tags[..], &[REPAIRED_TAG.to_owned()]].concat());
+        let summaries = [old.manifest.summary, new.manifest.summary];
         let source = scene.versions.path(number);
         let (old, new) = (stored_tree(&repository, &old, source), stored_tree(&repository, &new, source));
         let (old, new) = (old.expect("its trees are whole"), new.expect("it is whole"));
         assert_eq!(new.problems, Vec::<String>::new(), "all that it names is there");
         assert_eq!(new.manifest, old.manifest, "all that was left is in it, and nothing else");
         assert!(repaired.lost > 0 && paths(&report, repaired.id).len() as u64 == repaired.lost);
+        assert_eq!([summaries[1].files, summaries[0].errors], [summaries[0].files - repaired.lost, 0]);
+        assert_eq!(summaries[1].errors, repaired.lost);
     }
     let after = objects(&*storage);
     assert!(before.iter().all(|(name, bytes)| after.get(name) == Some(bytes)), "it only adds");
@@ -256,6 +274,160 @@ fn a_snapshot_that_lost_something_gets_one_of_what_is_left() {
     let report = repair_snapshots(&again, &options(), &threads(1)).expect("a repair");
     assert!(report.snapshots.iter().all(|snapshot| snapshot.was_there), "{:?}", report.snapshots);
     assert!(objects(&*storage) == after, "once is enough");
+}
+
+#[test]
+fn each_snapshot_has_its_own_of_what_is_left_and_it_is_made_again_when_it_went() {
+    let mut scene = Scene::new();
+    let (repository, storage) = scene.open();
+    let mut options_of_later = BackupOptions::new([scene.versions.path(0).to_owned()]);
+    options_of_later.time = Timestamp { seconds: NOW.seconds + 60, nanoseconds: 0 };
+    let later = vellum::backup(&repository, &options_of_later, &threads(1)).expect("a backup").snapshot.expect("one");
+    let root = |id| support::snapshot(&repository, id).manifest.root.content().expect("a snapshot");
+    assert_eq!(root(later), root(scene.snapshots[0]), "the same at another time");
+    drop(repository);
+    scene.storage = (*storage).clone();
+    scene.ruin(&scene.data_pack());
+
+    let (repository, _storage) = scene.open();
+    let repair = || repair_snapshots(&repository, &options(), &threads(1)).expect("a repair").snapshots;
+    let first = repair();
+    let made: BTreeSet<ObjectId> = first.iter().filter_map(|one| one.repaired).collect();
+    assert_eq!((first.len(), made.len()), (3, 3), "{first:?}");
+    let gone = first.iter().find(|one| one.id == later).and_then(|one| one.repaired).expect("it was made");
+    support::remove(&repository, gone).expect("a removal");
+    for one in repair() {
+        assert_eq!(one.was_there, one.id != later, "{one:?}");
+        let manifest = support::snapshot(&repository, one.repaired.expect("something is left")).manifest;
+        assert_eq!(manifest.time, support::snapshot(&repository, one.id).manifest.time);
+    }
+}
+
+/// Folders of one content are gone into once: what the first has lost, the other has lost too.
+#[test]
+fn a_folder_that_lost_the_same_as_another_is_told_and_has_what_is_left_of_it() {
+    let files = [("one/a", 90_000, 1), ("one/b", 60_000, 2), ("other/a", 90_000, 1), ("other/b", 60_000, 2)];
+    let versions = Versions::of_files(&[&files]);
+    for (path, ..) in files {
+        let file = File::options().write(true).open(versions.path(0).join(path)).expect("a file");
+        file.set_modified(SystemTime::UNIX_EPOCH).expect("a time");
+    }
+    let scene = Scene::of(versions, 1);
+    scene.ruin(&scene.data_pack());
+    let (repository, _storage) = scene.open();
+    let report = repair_snapshots(&repository, &options(), &threads(1)).expect("a repair");
+    let source = scene.versions.path(0).as_os_str().as_bytes();
+    let full = |path: &str| [&source[1..], b"/", path.as_bytes()].concat();
+    assert_eq!(paths(&report, scene.snapshots[0]), BTreeSet::from([full("one/a"), full("other")]));
+    let new = report.snapshots[0].repaired.expect("something is left");
+    let tree = stored_tree(&repository, &support::snapshot(&repository, new), scene.versions.path(0)).expect("a tree");
+    assert_eq!(tree.problems, Vec::<String>::new(), "all that it names is there");
+    let left: Vec<&[u8]> = tree.manifest.keys().map(Vec::as_slice).filter(|path| path.contains(&b'/')).collect();
+    assert_eq!(left, [&b"one/b"[..], b"other/b"]);
+}
+
+/// Whoever deletes is faster: both copies go, or a pack, when a repair first asks for one of them.
+struct Vanishing {
+    inner: MemoryStorage,
+    going: Mutex<Vec<ObjectName>>,
+}
+
+#[deny(clippy::missing_trait_methods)]
+impl Storage for Vanishing {
+    forward!(|self| self.inner =>
+        put, replace_damaged, adopt, sync, get_range, len, list, delete, release_reserve, keep_reserve, location, capabilities
+    );
+
+    fn get(&self, name: &ObjectName, len_bytes_max: u64) -> Result<Vec<u8>, StorageError> {
+        let mut going = lock(&self.going);
+        if going.contains(name) {
+            going.drain(..).try_for_each(|name| self.inner.delete(&name))?;
+        }
+        self.inner.get(name, len_bytes_max)
+    }
+}
+
+#[test]
+fn what_goes_while_a_repair_looks_is_no_damage_and_a_lost_pack_is_missing() {
+    let scene = Scene::new();
+    let vanishing = Arc::new(Vanishing { inner: scene.storage.clone(), going: Mutex::default() });
+    let repository = support::open(Arc::<Vanishing>::clone(&vanishing), &scene.key, &LocalState::None);
+    let copies = [ObjectKind::Snapshot, ObjectKind::SnapshotMirror];
+    let [snapshot, mirror] = copies.map(|kind| ObjectName::new(kind, scene.snapshots[1]));
+    *lock(&vanishing.going) = vec![snapshot, mirror];
+    let report = repair_snapshots(&repository, &options(), &threads(1)).expect("a repair");
+    assert_eq!((report.findings, report.mended), (Vec::new(), Vec::new()));
+    assert!(lock(&vanishing.going).is_empty() && names(&vanishing.inner, ObjectKind::Snapshot).len() == 1);
+    assert!(!repository.mend_copy(&snapshot).expect("memory"), "there is nothing to mend");
+
+    // One copy is gone and the other damaged: that is no deletion.
+    let bytes = scene.storage.get(&snapshot, u64::MAX).expect("memory");
+    vanishing.inner.put(&mirror, &bytes[1..]).expect("memory");
+    repository.mend_copy(&snapshot).expect_err("nothing gives it back");
+    let report = repair_snapshots(&repository, &options(), &threads(1)).expect("a repair");
+    let told: Vec<Option<ObjectName>> = report.findings.iter().map(|finding| finding.object).collect();
+    assert_eq!(told, [Some(snapshot), Some(mirror)], "{:?}", report.findings);
+
+    let pack = scene.data_pack();
+    *lock(&vanishing.going) = vec![pack];
+    let report = repair_packs(&repository, &threads(1)).expect("a repair");
+    let told: Vec<&str> = report
+        .findings
+        .iter()
+        .filter(|one| one.object == Some(pack) && one.path.is_none())
+        .map(|one| &*one.reason)
+        .collect();
+    assert!(!told.is_empty() && told.iter().all(|reason| *reason == "it is missing"), "{told:?}");
+    assert!(!paths(&report, scene.snapshots[0]).is_empty(), "what that costs is told");
+}
+
+/// What the index does not know any more it gets again from its catalogs: nothing is lost by that, and what is lost is
+/// told nevertheless. Chunks and frames are in the second half of a segment, where damage is met in the middle.
+#[test]
+fn an_index_that_is_damaged_where_it_stands_costs_no_file() {
+    let scene = Scene::new();
+    scene.ruin(&scene.data_pack());
+    let folder = tempfile::tempdir().expect("a scratch folder");
+    let (good, state) = (folder.path().join("good"), folder.path().join("state"));
+    let look = |state: &Path| {
+        let storage = Arc::new(scene.storage.clone());
+        let repository = support::open(storage, &scene.key, &LocalState::At(state.to_owned()));
+        repair_packs(&repository, &threads(1)).expect("a repair").findings
+    };
+    let expected = look(&good);
+    let mut places = 0;
+    for segment in files_below(&good).into_iter().filter(|path| path.extension().is_some_and(|kind| kind == "segment"))
+    {
+        let bytes = std::fs::read(&segment).expect("a segment");
+        for at in (bytes.len() / 2..bytes.len()).step_by(bytes.len() / 16 + 1) {
+            drop(std::fs::remove_dir_all(&state));
+            support::copy(&good, &state);
+            let mut bytes = bytes.clone();
+            bytes[at] ^= 1;
+            std::fs::write(state.join(segment.strip_prefix(&good).expect("below it")), bytes).expect("a segment");
+            assert_eq!(look(&state), expected, "byte {at} of {} is another", segment.display());
+            places += 1;
+        }
+    }
+    assert!(places > 5, "a segment has more places than {places}");
+}
+
+/// Who waits for it sees whom to ask.
+#[test]
+fn a_repair_that_writes_says_who_it_is() {
+    let scene = Scene::new();
+    scene.storage.delete(&scene.names(ObjectKind::CatalogMirror)[0]).expect("memory");
+    let storage = Arc::new(FaultyStorage::new(scene.storage.clone()));
+    let (operation, moment) = (Some(Operation::Delete), FaultMoment::SilentlyNot);
+    storage.plan(Fault { operation, first: 1, count: u64::MAX, moment, kind: FaultKind::Io });
+    let repository = support::open(Arc::<FaultyStorage<_>>::clone(&storage), &scene.key, &LocalState::None);
+    let mut options = options();
+    (options.host, options.user) = (b"host".to_vec(), "somebody".to_owned());
+    repair_index(&repository, &options, &threads(1)).expect("a repair");
+    let intents = repository.intents().expect("memory");
+    let [(_, Some(intent))] = &intents[..] else { panic!("the repair's own: {intents:?}") };
+    assert_eq!((intent.time, &*intent.host.0, &*intent.user), (NOW, &b"host"[..], "somebody"));
+    assert_eq!(intent.program, options.program);
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use vellum::storage::MemoryStorage;
 use vellum::{Context, Filter, KeyFile, LocalState, Overwrite, Repository, RestoreOptions, RestoreReport, SnapshotRef};
+use vellum_testkit::Random;
 use vellum_testkit::trees::assert_same_tree;
 
 /// One folder in one snapshot, and targets beside it.
@@ -47,16 +48,21 @@ impl World {
         self.scratch.path().join("target")
     }
 
-    /// Restores what lies at `path` of the source directly into the target.
+    /// Restores what lies at `path` of the source directly into the target, all of it.
     fn restore(&self, path: &str, change: impl FnOnce(&mut RestoreOptions)) -> RestoreReport {
+        let report = self.try_restore(path, change);
+        assert_eq!((report.problem_count, report.metadata_problem_count), (0, 0), "{report:?}");
+        report
+    }
+
+    /// The same where single entries may fail.
+    fn try_restore(&self, path: &str, change: impl FnOnce(&mut RestoreOptions)) -> RestoreReport {
         let mut options = RestoreOptions::default();
         options.subfolder = Some(self.source().join(path).into_os_string().into_encoded_bytes());
         change(&mut options);
         let context = Context::default();
         let report = vellum::restore(&self.repository, &SnapshotRef::Latest(0), &self.target(), &options, &context);
-        let report = report.expect("a restore");
-        assert_eq!((report.problem_count, report.metadata_problem_count), (0, 0), "{report:?}");
-        report
+        report.expect("a restore")
     }
 
     fn pattern(&self, path: &str) -> Filter {
@@ -193,4 +199,17 @@ fn zeros_become_holes_in_files_that_had_holes_or_where_that_is_wanted() {
     world.restore("", |options| options.sparse = true);
     assert!(stored("zeros") < LEN_BYTES as u64 / 2 && stored("hole") < LEN_BYTES as u64 / 2);
     assert_same_tree(&world.source(), &world.target());
+}
+
+#[test]
+fn a_comparison_tells_where_a_file_differs() {
+    let world = World::of(|source| write(&source.join("file"), &Random::new(4).bytes(50_000), written()));
+    let mut other = Random::new(4).bytes(50_000);
+    other[49_999] ^= 1;
+    write(&world.target().join("file"), &other, written());
+    let report = world.try_restore("", |options| (options.verify, options.overwrite) = (true, Overwrite::Never));
+    let [problem] = &report.problems[..] else { panic!("one file differs: {:?}", report.problems) };
+    let place = problem.reason.strip_prefix("its bytes from ").and_then(|rest| rest.strip_suffix(" to 50000 differ"));
+    let from: usize = place.and_then(|from| from.parse().ok()).expect("a place that ends with the file");
+    assert!((50_000 - 16_384..49_999).contains(&from), "the chunk that differs begins at {from}");
 }

@@ -53,7 +53,7 @@ impl Repository {
         if let Some(why) = healing.hopeless.get(&id) {
             return Err(damaged(why.clone()));
         }
-        let bytes = read_what_is_left(&**self.storage(), &name)?;
+        let bytes = read_what_is_left(&**self.storage(), &name, limits::PACK_LEN_BYTES_MAX)?;
         let pack = match ObjectId::of(&bytes) == id {
             true => bytes,
             false => {
@@ -82,6 +82,7 @@ impl Repository {
         let sealed = start.checked_add(info.stored_len_bytes as usize).and_then(|end| pack.get(start..end));
         self.open_sealed(reader, &info, sealed.unwrap_or_default())
     }
+
     /// Forgets what was found about a pack that was stored anew.
     pub(crate) fn forget_healing(&self, id: &ObjectId) {
         let mut healing = self.healing();
@@ -95,16 +96,16 @@ impl Repository {
 }
 
 /// What can be read of a pack: zeros stand for what the disk does not give.
-fn read_what_is_left(storage: &dyn Storage, name: &ObjectName) -> Result<Vec<u8>, RepositoryError> {
+fn read_what_is_left(storage: &dyn Storage, name: &ObjectName, len_bytes_max: u64) -> Result<Vec<u8>, RepositoryError> {
     let damaged = |reason: &str| RepositoryError::Damaged { object: *name, reason: reason.to_owned() };
     let is_gap = |error: &StorageError| matches!(error, StorageError::Io { .. }) && !error.is_retryable();
-    let len_bytes = match storage.get(name, limits::PACK_LEN_BYTES_MAX) {
+    let len_bytes = match storage.get(name, len_bytes_max) {
         Ok(bytes) => return Ok(bytes),
         Err(StorageError::TooLarge { .. }) => return Err(damaged("it is longer than any object of its kind")),
         Err(error) if is_gap(&error) => storage.len(name).map_err(|error| unreadable(*name, error))?,
         Err(error) => return Err(unreadable(*name, error)),
     };
-    if len_bytes > limits::PACK_LEN_BYTES_MAX {
+    if len_bytes > len_bytes_max {
         return Err(damaged("it is longer than any object of its kind"));
     }
     // More than parity can make good is not worth waiting for: a disk takes seconds to fail.
@@ -147,6 +148,10 @@ mod tests {
     /// Not a multiple of a piece or a sector.
     const LEN_BYTES: usize = 201_000;
 
+    fn read(storage: &dyn Storage, name: &ObjectName) -> Result<Vec<u8>, RepositoryError> {
+        read_what_is_left(storage, name, LEN_BYTES as u64)
+    }
+
     fn pack() -> (BadSectors<MemoryStorage>, ObjectName, Vec<u8>) {
         let (disk, bytes) = (BadSectors::new(MemoryStorage::new()), Random::new(1).bytes(LEN_BYTES));
         let name = ObjectName::of(ObjectKind::Pack, &bytes);
@@ -162,7 +167,8 @@ mod tests {
             let start = to_usize(sector * SECTOR_LEN_BYTES);
             bytes[start..LEN_BYTES.min(start + 4096)].fill(0);
         }
-        assert!(read_what_is_left(&disk, &name).unwrap() == bytes);
+        assert!(read(&disk, &name).unwrap() == bytes);
+        assert!(matches!(read_what_is_left(&disk, &name, LEN_BYTES as u64 - 1), Err(RepositoryError::Damaged { .. })));
     }
 
     #[test]
@@ -170,9 +176,9 @@ mod tests {
         let (disk, name, _) = pack();
         // Four shards of 4,096 bytes, each of which may lie in two sectors.
         (0..8).for_each(|sector| disk.spoil(&name, sector));
-        assert!(read_what_is_left(&disk, &name).is_ok());
+        assert!(read(&disk, &name).is_ok());
         disk.spoil(&name, 8);
-        assert!(matches!(read_what_is_left(&disk, &name), Err(RepositoryError::Damaged { .. })));
+        assert!(matches!(read(&disk, &name), Err(RepositoryError::Damaged { .. })));
     }
 
     #[test]
@@ -180,7 +186,7 @@ mod tests {
         let fault = |operation, first, kind| Fault {
             operation: Some(operation),
             first,
-            count: u64::MAX,
+            count: 1,
             moment: FaultMoment::Before,
             kind,
         };
@@ -194,7 +200,7 @@ mod tests {
             disk.spoil(&name, 0);
             let storage = FaultyStorage::new(disk);
             faults.into_iter().for_each(|fault| storage.plan(fault));
-            let read = read_what_is_left(&storage, &name);
+            let read = read(&storage, &name);
             assert!(matches!(read, Err(RepositoryError::Storage(_))), "{:?}", read.map(|bytes| bytes.len()));
         }
     }

@@ -60,10 +60,9 @@ impl Repository {
             }
         }
         match &errors[..] {
-            [] => {}
             [one] => broken.mendable.extend(self.may_mend(one).then_some(one.object)),
-            // Both went since they were listed: somebody deletes.
-            both if both.iter().all(is_gone) => {}
+            // Nothing is wrong, or both went since they were listed: somebody deletes.
+            all if all.iter().all(is_gone) => {}
             _ => broken.lost.append(&mut errors),
         }
         Ok(())

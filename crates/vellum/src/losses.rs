@@ -17,6 +17,8 @@ pub(crate) struct Losses<'a> {
     damaged_packs: BTreeMap<ObjectId, bool>,
     /// Frames of packs that cannot be healed, those that do not open.
     frames: HashSet<FrameId>,
+    /// [`Repository::mend_count`] when they were found: an index that was mended since has other places.
+    seen: u64,
     /// What the frame asked for last holds; neighbours ask for the same.
     last_kind: Option<(FrameId, ChunkKind)>,
     /// Contents with lists in which nothing is lost, by their hashes, with their lengths.
@@ -30,6 +32,7 @@ impl<'a> Losses<'a> {
             repository,
             damaged_packs: BTreeMap::new(),
             frames: HashSet::new(),
+            seen: repository.mend_count(),
             last_kind: None,
             whole: HashMap::new(),
         }
@@ -72,6 +75,7 @@ impl<'a> Losses<'a> {
     pub(crate) fn look_into_packs(&mut self) -> Result<(), RepositoryError> {
         let hopeless: BTreeSet<ObjectId> =
             self.damaged_packs.iter().filter(|(_, heals)| !**heals).map(|(pack, _)| *pack).collect();
+        self.seen = self.repository.mend_count();
         self.frames = self.repository.lost_frames(&hopeless)?.into_iter().collect();
         (self.last_kind, self.whole) = (None, HashMap::new());
         self.repository.mark_damaged(self.frames.iter().copied());
@@ -95,11 +99,17 @@ impl<'a> Losses<'a> {
                 if kind == ChunkKind::List {
                     return Ok(());
                 }
-                let seen = repository.mend_count();
+                // Whoever read the folders may have met a damaged segment of the index, too.
+                if repository.mend_count() != self.seen {
+                    self.look_into_packs()?;
+                }
                 let checked = self.check_chunk(chunk);
                 let found = match checked {
                     // A segment of the index that turned out damaged looks like a missing chunk until it is read again.
-                    Err(_) if repository.reload_if_damaged(seen)? => self.check_chunk(chunk)?,
+                    Err(_) if repository.reload_if_damaged(self.seen)? => {
+                        self.look_into_packs()?;
+                        self.check_chunk(chunk)?
+                    }
                     checked => checked?,
                 };
                 places(&found);

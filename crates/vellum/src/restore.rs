@@ -12,7 +12,7 @@ mod verify;
 use crate::filter::Filter;
 use crate::platform::{FileKind, OwnerPolicy, TargetFolder};
 use crate::selection::{SnapshotFilter, SnapshotRef, find_snapshot};
-use crate::tree_reader::{FolderEntries, open_path, root_content};
+use crate::tree_reader::{FolderEntries, is_too_deep, open_path, root_content};
 use crate::{Context, Error, Event, Problem};
 use files::FileWriter;
 use plan::{Planner, RestoredFolder};
@@ -22,7 +22,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use vellum_format::ObjectName;
 use vellum_format::content::Content;
-use vellum_format::limits::{PATH_LEN_BYTES_MAX, TREE_DEPTH_MAX};
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
 use vellum_repository::{FrameCache, Repository, Snapshot};
 
@@ -237,10 +236,8 @@ struct Start {
 }
 
 fn start_at(repository: &Repository, cache: &FrameCache, snapshot: &Snapshot, path: &[u8]) -> Result<Start, Error> {
-    let path: Vec<u8> = match path.split(|byte| *byte == b'/').filter(|part| !part.is_empty()).collect::<Vec<_>>() {
-        parts if parts.is_empty() => Vec::new(),
-        parts => [b"/", &parts.join(&b'/')[..]].concat(),
-    };
+    let parts = path.split(|byte| *byte == b'/').filter(|part| !part.is_empty());
+    let path: Vec<u8> = parts.flat_map(|part| [b"/", part].concat()).collect();
     Ok(match open_path(repository, cache, snapshot, &path)? {
         None => Start { content: root_content(snapshot)?, only: None, metadata: None, path: Vec::new() },
         Some(Entry { node: Node::Folder { content }, metadata, .. }) => {
@@ -321,7 +318,7 @@ impl<'a> Restorer<'a> {
                     path.push(b'/');
                     path.extend_from_slice(entry.name.as_bytes());
                     if let Some(below) = self.enter(folder, entry, &path)? {
-                        if open.len() >= TREE_DEPTH_MAX || path.len() > PATH_LEN_BYTES_MAX {
+                        if is_too_deep(open.len(), &path) {
                             self.run.problem(&path, "enter", &"it is too deep in its tree");
                             continue;
                         }

@@ -94,7 +94,7 @@ impl Iterator for TreeWalk<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(folder) = self.descend.take() {
-            if self.open.len() >= TREE_DEPTH_MAX || self.path.len() > PATH_LEN_BYTES_MAX {
+            if is_too_deep(self.open.len(), &self.path) {
                 let reason = "folders lie too deep below each other".to_owned();
                 return Some(Err((self.path.clone(), RepositoryError::TreeDamaged { reason })));
             }
@@ -176,4 +176,21 @@ pub(crate) fn root_content(snapshot: &Snapshot) -> Result<Content, RepositoryErr
     let object = vellum_format::ObjectName::new(vellum_format::ObjectKind::Snapshot, snapshot.id);
     let damaged = |error: vellum_format::FormatError| RepositoryError::Damaged { object, reason: error.to_string() };
     snapshot.manifest.root.content().map_err(damaged)
+}
+
+/// Whether nobody goes into a folder at this path with so many folders above it, the root among them.
+pub(crate) fn is_too_deep(depth: usize, path: &[u8]) -> bool {
+    depth >= TREE_DEPTH_MAX || path.len() > PATH_LEN_BYTES_MAX
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_entered_to_the_limits_of_a_tree_and_no_deeper() {
+        let path = vec![b'p'; PATH_LEN_BYTES_MAX + 1];
+        assert!(!is_too_deep(TREE_DEPTH_MAX - 1, &path[1..]));
+        assert!(is_too_deep(TREE_DEPTH_MAX, b"") && is_too_deep(TREE_DEPTH_MAX + 1, b"") && is_too_deep(0, &path));
+    }
 }

@@ -8,13 +8,13 @@ use super::roots::{RootNode, Roots};
 use super::worker::{Batch, FileJob};
 use super::{BackupOptions, Run, SharedFolder};
 use crate::platform::{FileKind, OwnerNames, SourceFolder, Stat, metadata_of};
+use crate::tree_reader::is_too_deep;
 use crate::{Error, Event, FileChange};
 use crossbeam_channel::Sender;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use vellum_format::limits::{PATH_LEN_BYTES_MAX, TREE_DEPTH_MAX};
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
 use vellum_repository::{FrameWriter, Session};
 
@@ -136,7 +136,7 @@ impl<'a, 's> Walker<'a, 's> {
             path.push(b'/');
             path.extend_from_slice(name.as_bytes());
             if let Some(below) = self.visit(folder, name, &path)? {
-                if open.len() >= TREE_DEPTH_MAX || path.len() > PATH_LEN_BYTES_MAX {
+                if is_too_deep(open.len(), &path) {
                     self.run.problem(&path, "enter", &"it is too deep in its tree");
                     self.release(&below.builder)?;
                     continue;

@@ -2,11 +2,10 @@
 
 use crate::content::StreamWriter;
 use crate::losses::{Losses, folder_hash};
-use crate::tree_reader::{FolderEntries, root_content};
+use crate::tree_reader::{FolderEntries, is_too_deep, root_content};
 use crate::{Context, Error, Finding};
 use std::collections::{HashMap, HashSet};
 use vellum_format::content::{ChunkKind, Content};
-use vellum_format::limits::{PATH_LEN_BYTES_MAX, TREE_DEPTH_MAX};
 use vellum_format::tree::{Entry, Node};
 use vellum_repository::{FrameCache, FrameWriter, Repository, RepositoryError, Snapshot};
 
@@ -138,15 +137,15 @@ impl<'a> Rebuilder<'a> {
                             left.lose(snapshot, &path, RepositoryError::TreeDamaged { reason })?;
                         }
                         Node::Folder { content } if !self.intact.contains(&folder_hash(content)) => {
-                            match depth < TREE_DEPTH_MAX && path.len() <= PATH_LEN_BYTES_MAX {
+                            match is_too_deep(depth, &path) {
                                 true => {
-                                    let content = content.clone();
-                                    folders.push(open(content, Some(entry), path.len()));
-                                }
-                                false => {
                                     folder.has_lost = true;
                                     let reason = "it lies too deep in its tree".to_owned();
                                     left.lose(snapshot, &path, RepositoryError::TreeDamaged { reason })?;
+                                }
+                                false => {
+                                    let content = content.clone();
+                                    folders.push(open(content, Some(entry), path.len()));
                                 }
                             }
                         }

@@ -345,3 +345,43 @@ fn restore_frame(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vellum_format::content::Content;
+    use vellum_testkit::entries::metadata;
+
+    fn is_open(folder: &RestoredFolder) -> bool {
+        matches!(*folder.state(), FolderState::Open(_))
+    }
+
+    #[test]
+    fn of_deep_folders_every_64th_stays_open_and_all_can_be_opened_again() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None);
+        let entry = tree::Entry {
+            name: EntryName::new(b"folder".to_vec()).unwrap(),
+            node: Node::Folder { content: Content::empty() },
+            metadata: metadata(),
+        };
+        let mut folders = vec![root];
+        for _ in 0..2 * HANDLES_MAX + 1 {
+            let folder = RestoredFolder::below(&folders[folders.len() - 1], &entry, true);
+            assert!(!folder.is_made());
+            folder.spare_handle();
+            assert!(!folder.is_made(), "giving up what is not there makes nothing");
+            folder.handle().unwrap();
+            folders.push(folder);
+        }
+        folders.iter().for_each(|folder| folder.spare_handle());
+        let open = |folders: &[Arc<RestoredFolder>]| -> Vec<usize> {
+            folders.iter().enumerate().filter(|(_, folder)| is_open(folder)).map(|(depth, _)| depth).collect()
+        };
+        assert_eq!(open(&folders), [0, HANDLES_MAX, 2 * HANDLES_MAX]);
+        folders.iter().rev().for_each(|folder| folder.close());
+        assert_eq!(open(&folders), [0], "the others are found from the root");
+        folders.last().unwrap().handle().unwrap();
+        assert_eq!(open(&folders), [0, HANDLES_MAX, 2 * HANDLES_MAX]);
+    }
+}
