@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 use vellum::format::snapshot::Timestamp;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
-use vellum::storage::{LocalStorage, MemoryStorage, Storage, StorageError, forward};
+use vellum::storage::{LocalStorage, MemoryStorage, Put, Storage, StorageError, forward};
 use vellum::{
     BackupOptions, Error, KeyFile, LocalState, PruneOptions, REPAIRED_TAG, RepairOptions, RepairReport, Repository,
     repair_index, repair_packs, repair_snapshots,
@@ -306,9 +306,10 @@ fn each_snapshot_has_its_own_of_what_is_left_and_it_is_made_again_when_it_went()
 /// Folders of one content are gone into once: what the first has lost, the other has lost too.
 #[test]
 fn a_folder_that_lost_the_same_as_another_is_told_and_has_what_is_left_of_it() {
-    let files = [("one/a", 90_000, 1), ("one/b", 60_000, 2), ("other/a", 90_000, 1), ("other/b", 60_000, 2)];
+    let twins = [("one/a", 90_000, 1), ("one/b", 60_000, 2), ("other/a", 90_000, 1), ("other/b", 60_000, 2)];
+    let files = [&[("before", 20_000, 3)], &twins[..]].concat();
     let versions = Versions::of_files(&[&files]);
-    for (path, ..) in files {
+    for (path, ..) in twins {
         let file = File::options().write(true).open(versions.path(0).join(path)).expect("a file");
         file.set_modified(SystemTime::UNIX_EPOCH).expect("a time");
     }
@@ -318,15 +319,18 @@ fn a_folder_that_lost_the_same_as_another_is_told_and_has_what_is_left_of_it() {
     let report = repair_snapshots(&repository, &options(), &threads(1)).expect("a repair");
     let source = scene.versions.path(0).as_os_str().as_bytes();
     let full = |path: &str| [&source[1..], b"/", path.as_bytes()].concat();
-    assert_eq!(paths(&report, scene.snapshots[0]), BTreeSet::from([full("one/a"), full("other")]));
-    let new = report.snapshots[0].repaired.expect("something is left");
-    let tree = stored_tree(&repository, &support::snapshot(&repository, new), scene.versions.path(0)).expect("a tree");
+    assert_eq!(paths(&report, scene.snapshots[0]), BTreeSet::from([full("before"), full("one/a"), full("other")]));
+    let new = support::snapshot(&repository, report.snapshots[0].repaired.expect("something is left"));
+    let summary = support::snapshot(&repository, scene.snapshots[0]).manifest.summary;
+    let left = [summary.files - 3, summary.bytes - 20_000 - 2 * 90_000];
+    assert_eq!([new.manifest.summary.files, new.manifest.summary.bytes], left);
+    let tree = stored_tree(&repository, &new, scene.versions.path(0)).expect("a tree");
     assert_eq!(tree.problems, Vec::<String>::new(), "all that it names is there");
     let left: Vec<&[u8]> = tree.manifest.keys().map(Vec::as_slice).filter(|path| path.contains(&b'/')).collect();
     assert_eq!(left, [&b"one/b"[..], b"other/b"]);
 }
 
-/// Whoever deletes is faster: both copies go, or a pack, when a repair first asks for one of them.
+/// Whoever deletes is faster: all of these go when a repair first asks for one of them, or begins to write.
 struct Vanishing {
     inner: MemoryStorage,
     going: Mutex<Vec<ObjectName>>,
@@ -335,15 +339,27 @@ struct Vanishing {
 #[deny(clippy::missing_trait_methods)]
 impl Storage for Vanishing {
     forward!(|self| self.inner =>
-        put, replace_damaged, adopt, sync, get_range, len, list, delete, release_reserve, keep_reserve, location, capabilities
+        replace_damaged, adopt, sync, get_range, len, list, delete, release_reserve, keep_reserve, location, capabilities
     );
 
+    fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError> {
+        if name.kind == ObjectKind::Intent {
+            self.vanish()?;
+        }
+        self.inner.put(name, bytes)
+    }
+
     fn get(&self, name: &ObjectName, len_bytes_max: u64) -> Result<Vec<u8>, StorageError> {
-        let mut going = lock(&self.going);
-        if going.contains(name) {
-            going.drain(..).try_for_each(|name| self.inner.delete(&name))?;
+        if lock(&self.going).contains(name) {
+            self.vanish()?;
         }
         self.inner.get(name, len_bytes_max)
+    }
+}
+
+impl Vanishing {
+    fn vanish(&self) -> Result<(), StorageError> {
+        lock(&self.going).drain(..).try_for_each(|name| self.inner.delete(&name))
     }
 }
 
@@ -377,8 +393,26 @@ fn what_goes_while_a_repair_looks_is_no_damage_and_a_lost_pack_is_missing() {
         .filter(|one| one.object == Some(pack) && one.path.is_none())
         .map(|one| &*one.reason)
         .collect();
-    assert!(!told.is_empty() && told.iter().all(|reason| *reason == "it is missing"), "{told:?}");
+    assert_eq!(told, ["it is missing"], "and that once");
     assert!(!paths(&report, scene.snapshots[0]).is_empty(), "what that costs is told");
+}
+
+#[test]
+fn catalogs_that_go_when_a_repair_begins_to_write_do_not_bring_lost_files_back() {
+    let scene = Scene::new();
+    scene.ruin(&scene.data_pack());
+    let vanishing = Arc::new(Vanishing { inner: scene.storage.clone(), going: Mutex::default() });
+    let repository = support::open(Arc::<Vanishing>::clone(&vanishing), &scene.key, &LocalState::None);
+    repository.refresh().expect("memory");
+    let catalogs = [ObjectKind::Catalog, ObjectKind::CatalogMirror].into_iter().flat_map(|kind| scene.names(kind));
+    *lock(&vanishing.going) = catalogs.collect();
+    let report = repair_snapshots(&repository, &options(), &threads(1)).expect("a repair");
+    assert!(lock(&vanishing.going).is_empty() && report.snapshots.len() == 2, "{:?}", report.snapshots);
+    for one in &report.snapshots {
+        let new = support::snapshot(&repository, one.repaired.expect("something is left"));
+        let tree = stored_tree(&repository, &new, scene.versions.path(scene.versions.number_of(&new))).expect("a tree");
+        assert_eq!(tree.problems, Vec::<String>::new(), "all that it names is there");
+    }
 }
 
 /// What the index does not know any more it gets again from its catalogs: nothing is lost by that, and what is lost is

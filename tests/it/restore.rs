@@ -161,12 +161,13 @@ fn a_dry_run_counts_what_a_restore_does_and_writes_nothing() {
         write(&source.join("folder/long"), &[7; 50_000], written());
         write(&source.join("empty"), b"", written());
         symlink("empty", source.join("link")).expect("a link");
+        fs::hard_link(source.join("folder/long"), source.join("long")).expect("a link");
     });
     let told = world.restore("", |options| options.dry_run = true);
     assert!(!world.target().exists());
     let done = world.restore("", |_| ());
     assert_eq!(counts(&told), counts(&done));
-    assert_eq!(counts(&done), [2, 50_000, 2, 0, 0]);
+    assert_eq!(counts(&done), [2, 50_000, 3, 0, 0]);
 }
 
 #[test]

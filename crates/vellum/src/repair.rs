@@ -190,6 +190,8 @@ pub fn repair_snapshots(
             continue;
         }
         let (repaired, was_there) = rebuild(repository, options, &mut rebuilder, snapshot, &snapshots)?;
+        // The catalog of its session lists packs that no catalog listed before, which gives them other places.
+        rebuilder.look_again()?;
         let lost = survey.lost.len() as u64;
         report.findings.extend(survey.lost);
         report.snapshots.push(RepairedSnapshot { id: snapshot.id, repaired, was_there, lost });
@@ -199,7 +201,11 @@ pub fn repair_snapshots(
 
 impl RepairReport {
     fn find(&mut self, Damage { object, reason }: Damage) {
-        self.findings.push(Finding { object: Some(object), path: None, reason });
+        let finding = Finding { object: Some(object), path: None, reason };
+        // A pack that went while the others were read is missing once.
+        if !self.findings.contains(&finding) {
+            self.findings.push(finding);
+        }
     }
 }
 

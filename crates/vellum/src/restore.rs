@@ -417,6 +417,7 @@ impl<'a> Restorer<'a> {
     fn restore_entry(&mut self, parent: Option<&Arc<RestoredFolder>>, entry: Entry, path: &[u8]) -> Result<(), Error> {
         let Some(parent) = parent else {
             match entry.node {
+                _ if self.planner.defer_link(&entry, None, path) => self.others += 1,
                 Node::File { len_bytes, .. } => {
                     self.run.files.fetch_add(1, Ordering::Relaxed);
                     self.run.bytes.fetch_add(len_bytes, Ordering::Relaxed);
@@ -436,7 +437,7 @@ impl<'a> Restorer<'a> {
             self.skipped += 1;
             return Ok(());
         }
-        if self.planner.defer_link(&entry, parent, path) {
+        if self.planner.defer_link(&entry, Some(parent), path) {
             self.others += 1;
             return Ok(());
         }

@@ -40,6 +40,14 @@ pub(super) struct Rebuilt {
     pub(super) bytes_lost: u64,
 }
 
+/// A folder that has lost something: what is left of it, and the files below it that are lost.
+#[derive(Clone)]
+struct Broken {
+    content: Content,
+    files_lost: u64,
+    bytes_lost: u64,
+}
+
 /// A folder that the walk is in.
 struct OpenFolder<'a> {
     entries: FolderEntries<'a>,
@@ -47,6 +55,8 @@ struct OpenFolder<'a> {
     list: StreamWriter,
     content: Content,
     has_lost: bool,
+    /// Files and bytes that were lost before the walk came here.
+    lost_before: (u64, u64),
     /// As it stands in its own folder; none for the root.
     own: Option<Entry>,
     path_len: usize,
@@ -57,7 +67,7 @@ impl<'a> Rebuilder<'a> {
         Self { repository, context, losses, intact: HashSet::new() }
     }
 
-    /// Finds the places of lost frames anew, because the index was brought up to date.
+    /// Finds the places of lost frames anew, because the index has changed.
     pub(super) fn look_again(&mut self) -> Result<(), Error> {
         Ok(self.losses.look_into_packs()?)
     }
@@ -88,18 +98,18 @@ impl<'a> Rebuilder<'a> {
                 return Ok((left, Content::empty()));
             }
         };
-        let open = |content: Content, own: Option<Entry>, path_len: usize| OpenFolder {
+        let open = |content: Content, own: Option<Entry>, path_len: usize, left: &Left| OpenFolder {
             entries: FolderEntries::new(repository, &cache, &content),
             list: StreamWriter::new(ChunkKind::Tree, repository.chunker()),
             content,
             has_lost: false,
+            lost_before: (left.files_lost, left.bytes_lost),
             own,
             path_len,
         };
         let mut path = Vec::new();
-        // Folders that have lost something, with what is left of them.
-        let mut broken: HashMap<[u8; 16], Content> = HashMap::new();
-        let mut folders = vec![open(root, None, 0)];
+        let mut broken: HashMap<[u8; 16], Broken> = HashMap::new();
+        let mut folders = vec![open(root, None, 0, &left)];
         loop {
             self.context.check_cancelled()?;
             let depth = folders.len();
@@ -111,7 +121,9 @@ impl<'a> Rebuilder<'a> {
                     let hash = folder_hash(&done.content);
                     let content = self.leave(done.content, done.has_lost, done.list, writer.as_deref_mut())?;
                     if done.has_lost {
-                        broken.insert(hash, content.clone());
+                        let (files, bytes) = done.lost_before;
+                        let (files_lost, bytes_lost) = (left.files_lost - files, left.bytes_lost - bytes);
+                        broken.insert(hash, Broken { content: content.clone(), files_lost, bytes_lost });
                     }
                     let (Some(above), Some(mut own)) = (folders.last_mut(), done.own) else {
                         return Ok((left, content));
@@ -130,8 +142,9 @@ impl<'a> Rebuilder<'a> {
                     path.extend_from_slice(entry.name.as_bytes());
                     match &entry.node {
                         Node::Folder { content } if broken.contains_key(&folder_hash(content)) => {
-                            let content = broken[&folder_hash(content)].clone();
+                            let Broken { content, files_lost, bytes_lost } = broken[&folder_hash(content)].clone();
                             folder.has_lost = true;
+                            left.count(files_lost, bytes_lost);
                             folder.keep(&Entry { node: Node::Folder { content }, ..entry }, writer.as_deref_mut())?;
                             let reason = "it has lost what another folder with the same content has lost".to_owned();
                             left.lose(snapshot, &path, RepositoryError::TreeDamaged { reason })?;
@@ -145,7 +158,7 @@ impl<'a> Rebuilder<'a> {
                                 }
                                 false => {
                                     let content = content.clone();
-                                    folders.push(open(content, Some(entry), path.len()));
+                                    folders.push(open(content, Some(entry), path.len(), &left));
                                 }
                             }
                         }
@@ -154,8 +167,7 @@ impl<'a> Rebuilder<'a> {
                                 Ok(()) => folder.keep(&entry, writer.as_deref_mut())?,
                                 Err(error) => {
                                     folder.has_lost = true;
-                                    left.files_lost += 1;
-                                    left.bytes_lost = left.bytes_lost.saturating_add(*len_bytes);
+                                    left.count(1, *len_bytes);
                                     left.lose(snapshot, &path, error)?;
                                 }
                             }
@@ -197,6 +209,12 @@ impl OpenFolder<'_> {
 }
 
 impl Left {
+    /// Counts lost files; of folders that repeat each other there may be more than anybody can count.
+    fn count(&mut self, files: u64, bytes: u64) {
+        self.files_lost = self.files_lost.saturating_add(files);
+        self.bytes_lost = self.bytes_lost.saturating_add(bytes);
+    }
+
     /// Notes what is lost; an error of the storage as a whole ends the walk.
     fn lose(&mut self, snapshot: &Snapshot, path: &[u8], error: RepositoryError) -> Result<(), Error> {
         let (object, reason) = match error {

@@ -136,12 +136,15 @@ struct PlannedChunk {
     offset: u64,
 }
 
+/// A name in a folder of the target.
+type RestoredName = (Arc<RestoredFolder>, EntryName);
+
 /// A name that becomes another link of a restored inode.
 struct DeferredLink {
     folder: Arc<RestoredFolder>,
     name: EntryName,
     path: Vec<u8>,
-    first: (Arc<RestoredFolder>, EntryName),
+    first: RestoredName,
 }
 
 /// Collects work and does it window by window.
@@ -152,7 +155,8 @@ pub(super) struct Planner<'a> {
     files: Vec<Arc<FileWriter>>,
     len_bytes: u64,
     left_folders: Vec<(Arc<RestoredFolder>, Vec<u8>)>,
-    firsts: HashMap<(LinkGroup, Node), (Arc<RestoredFolder>, EntryName)>,
+    /// Where the first name of an inode is restored; a dry run restores it nowhere.
+    firsts: HashMap<(LinkGroup, Node), Option<RestoredName>>,
     links: Vec<DeferredLink>,
 }
 
@@ -178,9 +182,14 @@ impl<'a> Planner<'a> {
     ///
     /// Only of one that holds the same: some file systems number different files alike, and a file may change between
     /// the readings of its names. Two files are better than wrong bytes (P3).
-    pub(super) fn defer_link(&mut self, entry: &tree::Entry, folder: &Arc<RestoredFolder>, path: &[u8]) -> bool {
+    pub(super) fn defer_link(
+        &mut self,
+        entry: &tree::Entry,
+        folder: Option<&Arc<RestoredFolder>>,
+        path: &[u8],
+    ) -> bool {
         let Some(group) = entry.metadata.link_group else { return false };
-        let own = (Arc::clone(folder), entry.name.clone());
+        let own = folder.map(|folder| (Arc::clone(folder), entry.name.clone()));
         let first = match self.firsts.entry((group, entry.node.clone())) {
             Entry::Vacant(first) => {
                 first.insert(own);
@@ -188,8 +197,9 @@ impl<'a> Planner<'a> {
             }
             Entry::Occupied(first) => first.get().clone(),
         };
-        let (folder, name) = own;
-        self.links.push(DeferredLink { folder, name, path: path.to_vec(), first });
+        if let (Some((folder, name)), Some(first)) = (own, first) {
+            self.links.push(DeferredLink { folder, name, path: path.to_vec(), first });
+        }
         true
     }
 
