@@ -123,3 +123,47 @@ impl Repository {
         self.delete_both(ObjectKind::Condemned, id)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::LocalState;
+    use crate::support::{NOW, World, spoil, vanishing};
+    use std::sync::Arc;
+
+    fn ids(range: std::ops::Range<usize>) -> BTreeSet<ObjectId> {
+        range.map(|number| ObjectId::of(number.to_string().as_bytes())).collect()
+    }
+
+    #[test]
+    fn only_who_is_in_every_listing_is_to_be_outlasted() {
+        let repository = World::new().open();
+        let (id, condemned) = repository.condemn(&ids(0..3), NOW).unwrap().remove(0);
+        assert_eq!(repository.condemnations().unwrap().0[&id], condemned);
+        for listed in [10..12, 11..13] {
+            repository.record_outlast(id, &ids(listed)).unwrap();
+        }
+        assert_eq!(repository.condemnations().unwrap().0[&id].outlast, Some(ids(11..12)));
+    }
+
+    #[test]
+    fn whom_to_outlast_is_recorded_as_far_as_a_record_has_room() {
+        for (count, is_recorded) in [(limits::RECORD_NAMES_MAX, true), (limits::RECORD_NAMES_MAX + 1, false)] {
+            let repository = World::new().open();
+            let id = repository.condemn(&ids(0..1), NOW).unwrap()[0].0;
+            repository.record_outlast(id, &ids(0..count)).unwrap();
+            let outlast = repository.condemnations().unwrap().0.remove(&id).unwrap().outlast;
+            assert_eq!(outlast.map(|listed| listed.len()), is_recorded.then_some(count));
+        }
+    }
+
+    #[test]
+    fn a_condemnation_that_is_removed_while_it_is_read_is_none_and_a_damaged_one_is_an_error() {
+        let world = World::new();
+        let id = world.open().condemn(&ids(0..1), NOW).unwrap()[0].0;
+        let repository = world.open_on(Arc::new(vanishing(&world.storage, ObjectKind::Condemned)), &LocalState::None);
+        assert_eq!(repository.condemnations().unwrap().packs(), BTreeSet::new());
+        spoil(&world.storage, &ObjectName::new(ObjectKind::Condemned, id));
+        assert!(matches!(world.open().condemnations(), Err(RepositoryError::Damaged { .. })));
+    }
+}

@@ -117,3 +117,30 @@ impl Repository {
         self.remove_snapshots(&removal).map(drop)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::support::{NOW, World, spoil, vanishing};
+    use crate::{LocalState, WriterNote};
+    use std::sync::Arc;
+    use vellum_format::ObjectName;
+    use vellum_format::deletion::Intent;
+
+    #[test]
+    fn a_damaged_fence_may_be_about_anybody_older_and_one_that_is_removed_is_about_nobody() {
+        let world = World::new();
+        let repository = world.open();
+        let declare = || OwnIntent::declare(&repository, Intent::BACKUP, &WriterNote::default()).unwrap();
+        let (fenced, other) = (declare(), declare());
+        repository.raise_fence(fenced.id(), NOW).unwrap();
+        let later = declare();
+        let may = || [&fenced, &other, &later].map(|writer| repository.may_acknowledge(writer).unwrap());
+        assert_eq!(may(), [false, true, true]);
+        let id = repository.ids_of_either(ObjectKind::Fence).unwrap().pop_first().unwrap();
+        spoil(&world.storage, &ObjectName::new(ObjectKind::Fence, id));
+        assert_eq!(may(), [false, false, true]);
+        let watched = world.open_on(Arc::new(vanishing(&world.storage, ObjectKind::Fence)), &LocalState::None);
+        assert!(watched.may_acknowledge(&other).unwrap());
+    }
+}

@@ -180,5 +180,34 @@ mod tests {
         let mut graph = Graph::of("a:; b: a; c: a; b2: b; c2: c");
         graph.0[4].1 = 1;
         assert_eq!(graph.forks(&[]), []);
+        // Of two with one sequence neither can have named the other.
+        let name = (0..).map(|number| format!("c{number}")).find(|name| id(name) > id("c")).unwrap();
+        let mut graph = Graph::of(&format!("a:; b: a; c: a; b2: b; {name}: c"));
+        graph.0[4].1 = graph.0[2].1;
+        assert_eq!(graph.forks(&[]), []);
+    }
+
+    #[test]
+    fn two_ways_from_the_very_first_records_are_a_fork_however_long_they_are() {
+        assert!(is_pair(&Graph::of("b:; c:; b2: b; c2: c").forks(&[]), "b", "c"));
+        let before: String = (1..100).map(|number| format!("; a{number}: a{}", number - 1)).collect();
+        let graph = Graph::of(&format!("a0:{before}; b: a99; c: a99; b2: b; c2: c"));
+        assert!(is_pair(&graph.forks(&[]), "b", "c"));
+    }
+
+    /// What was written before all that is looked at hides nothing of it.
+    #[test]
+    fn a_fork_is_told_as_long_as_it_is_among_the_newest_records() {
+        let after =
+            |count: usize| -> String { (1..=count).map(|number| format!("; d{number}: d{}", number - 1)).collect() };
+        // z, which alone knows c, names a as well; its sequence is beyond those of the others, as if it had seen more.
+        let graph = |count| {
+            let mut graph = Graph::of(&format!("a:; b: a; c: a; b2: b; z: c a; d0: z{}", after(count)));
+            graph.0[4..].iter_mut().for_each(|(_, sequence, _)| *sequence += 5);
+            graph
+        };
+        // All but a are looked at; then all but a, b and c.
+        assert!(is_pair(&graph(RECORDS_MAX - 5).forks(&[]), "b", "c"));
+        assert_eq!(graph(RECORDS_MAX - 3).forks(&[]), []);
     }
 }

@@ -454,3 +454,6 @@ fn damage(error: RepositoryError) -> Result<RepositoryError, RepositoryError> {
         error => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests;

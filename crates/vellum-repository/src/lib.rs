@@ -39,6 +39,8 @@ mod remembered;
 mod repair;
 mod slots;
 mod snapshots;
+#[cfg(test)]
+mod support;
 mod tombstones;
 mod upload;
 mod verification;

@@ -183,3 +183,6 @@ impl Repository {
         read_object(&**self.storage(), name, len_bytes_max)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -214,8 +214,8 @@ mod tests {
     use super::*;
     use vellum_format::ChunkId;
 
-    fn key(byte: u8) -> Arc<FrameKey> {
-        let wrap = KeyWrap { kind: KeyWrap::SYMMETRIC, epoch: 1, bytes: vec![byte; 100] };
+    fn key(byte: u8, len: usize) -> Arc<FrameKey> {
+        let wrap = KeyWrap { kind: KeyWrap::SYMMETRIC, epoch: 1, bytes: vec![byte; len] };
         Arc::new(FrameKey { key: PackKey::generate().unwrap(), wrap })
     }
 
@@ -235,8 +235,8 @@ mod tests {
 
     #[test]
     fn what_fits_is_what_the_body_has_room_for() {
-        let (own, other) = (key(1), key(2));
-        for chunks in 1..300 {
+        for (chunks, key_len) in (1..300).flat_map(|chunks| [(chunks, 100), (chunks, 1)]) {
+            let (own, other) = (key(1, key_len), key(2, key_len));
             let mut pack = OpenPack::new(Arc::clone(&own));
             pack.append(frame(&other, chunks), &[0; 5000]);
             let fits = |len: usize| pack.fits(3000, 2 * chunks, u32::try_from(len).unwrap());
@@ -245,5 +245,23 @@ mod tests {
             assert!(least >= end(&pack), "{chunks}: {least}");
             assert!(least <= end(&pack) + 100 + DIRECTORY_PADDING_BYTES, "{chunks}: one more key is reserved, {least}");
         }
+    }
+
+    #[test]
+    fn a_pack_takes_as_many_frames_chunks_and_keys_as_its_readers() {
+        let own = key(1, 1);
+        let fits = |frames: usize, chunk_count: usize, wraps: usize| {
+            let SealedFrame { kind, compression, salt, .. } = frame(&own, 0);
+            let frame = Frame { offset: 0, stored_len_bytes: 0, wrap: 0, kind, compression, salt, chunks: Vec::new() };
+            let mut pack = OpenPack::new(Arc::clone(&own));
+            (pack.frames, pack.chunk_count) = (vec![frame; frames], chunk_count);
+            pack.wraps = vec![Arc::clone(&own); wraps];
+            pack.fits(1, 5, u32::MAX)
+        };
+        let frames = limits::PACK_FRAMES_MAX as usize;
+        let (chunks, wraps) = (limits::PACK_CHUNKS_MAX as usize - 5, usize::from(limits::PACK_WRAPS_MAX) - 2);
+        assert_eq!([fits(frames - 1, 0, 1), fits(frames, 0, 1)], [true, false]);
+        assert_eq!([fits(1, chunks, 1), fits(1, chunks + 1, 1)], [true, false]);
+        assert_eq!([fits(1, 1, wraps - 1), fits(1, 1, wraps)], [true, false], "its own and one that comes along");
     }
 }

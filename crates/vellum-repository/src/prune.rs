@@ -362,3 +362,6 @@ fn prune_options(note: &WriterNote) -> SessionOptions {
 fn packs_of(due: &[(ObjectId, Condemnation)]) -> BTreeSet<ObjectId> {
     due.iter().flat_map(|(_, one)| &one.packs).copied().collect()
 }
+
+#[cfg(test)]
+mod tests;

@@ -488,7 +488,9 @@ impl Repository {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::support::{World, draft};
     use vellum_format::pack::{Compression, Directory, Frame};
+    use vellum_storage::Storage as _;
 
     fn pack(number: u64, chunks: usize) -> CatalogedPack {
         let frame = Frame {
@@ -502,6 +504,22 @@ mod tests {
         };
         let directory = Directory { wraps: Vec::new(), frames: vec![frame] };
         CatalogedPack { pack: ObjectId::of(&number.to_le_bytes()), len_bytes: 0, directory }
+    }
+
+    /// The lengths of objects are padded: the first user's name ends just below the limit, the other's just above it.
+    #[test]
+    fn a_snapshot_that_no_reader_would_take_is_refused() {
+        let world = World::new();
+        let repository = world.open();
+        let len = usize::try_from(limits::SNAPSHOT_LEN_BYTES_MAX).unwrap();
+        let publish = |len: usize| {
+            let session = repository.begin(&SessionOptions::default()).unwrap();
+            session.seal().unwrap().publish(SnapshotDraft { user: "x".repeat(len), ..draft() })
+        };
+        let id = publish(len - 10_000).unwrap();
+        assert_eq!(repository.read_snapshot(id).unwrap().manifest.user.len(), len - 10_000);
+        assert_eq!(world.storage.len(&ObjectName::new(ObjectKind::Snapshot, id)).unwrap(), len as u64);
+        assert!(matches!(publish(len), Err(RepositoryError::SnapshotRefused { .. })));
     }
 
     fn lens(packs: Vec<CatalogedPack>) -> Vec<usize> {

@@ -225,3 +225,6 @@ impl Repository {
         Catalog::decode(&plain).map_err(|error| RepositoryError::damaged(name, &error))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -228,3 +228,6 @@ fn carried_over(records: &Records, device: DeviceId, fresh: usize) -> Option<Vec
     });
     (fresh > 0 && own.len() >= CARRIED_OVER_MIN).then_some(own)
 }
+
+#[cfg(test)]
+mod tests;

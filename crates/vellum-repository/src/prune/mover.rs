@@ -168,7 +168,7 @@ impl<'a> Mover<'a> {
             let frame = &source.directory.frames[number];
             // Needed, and nowhere else: claimed for this move.
             let claimed: Vec<bool> = frame.chunks.iter().map(|chunk| self.claim(chunk)).collect();
-            let done = match self.how(frame, &claimed) {
+            let done = match how(frame, &claimed, &self.spare_bytes) {
                 How::NotAtAll => Ok(()),
                 How::Whole => self.move_frame(&source, frame)?,
                 How::ByChunks => self.move_chunks(&source, frame, &claimed, &mut reader, &mut writer)?,
@@ -184,26 +184,6 @@ impl<'a> Mover<'a> {
 
     fn claim(&self, chunk: &PackedChunk) -> bool {
         self.live.has(self.repository, &chunk.id) && self.session.claim(&chunk.id)
-    }
-
-    fn how(&self, frame: &Frame, claimed: &[bool]) -> How {
-        let of = |chunks: &mut dyn Iterator<Item = &PackedChunk>| chunks.map(|one| u64::from(one.len_bytes)).sum();
-        let all: u64 = of(&mut frame.chunks.iter());
-        let needed: u64 =
-            of(&mut frame.chunks.iter().zip(claimed).filter(|(_, claimed)| **claimed).map(|(one, _)| one));
-        let unused = all - needed;
-        match needed {
-            0 => How::NotAtAll,
-            _ if unused == 0 => How::Whole,
-            _ if unused <= all / SPARED_SHARE && self.spare(stored_share(frame, unused, all)) => How::Whole,
-            _ => How::ByChunks,
-        }
-    }
-
-    /// Takes so much of what may stay unused, if there is as much.
-    fn spare(&self, bytes: u64) -> bool {
-        let taken = |left: u64| left.checked_sub(bytes);
-        self.spare_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
     }
 
     /// As it is, with its wrap: nothing is opened before the new pack is finished and opened again (I2). The inner error
@@ -262,12 +242,32 @@ impl<'a> Mover<'a> {
     }
 }
 
+/// What to do with a frame of which these chunks are claimed. What is moved along is taken from `spare_bytes`.
+fn how(frame: &Frame, claimed: &[bool], spare_bytes: &AtomicU64) -> How {
+    let of = |chunks: &mut dyn Iterator<Item = &PackedChunk>| chunks.map(|one| u64::from(one.len_bytes)).sum();
+    let all: u64 = of(&mut frame.chunks.iter());
+    let needed: u64 = of(&mut frame.chunks.iter().zip(claimed).filter(|(_, claimed)| **claimed).map(|(one, _)| one));
+    let unused = all - needed;
+    match needed {
+        0 => How::NotAtAll,
+        _ if unused <= all / SPARED_SHARE && take(spare_bytes, stored_share(frame, unused, all)) => How::Whole,
+        _ => How::ByChunks,
+    }
+}
+
+/// Takes so much of what may stay unused, if there is as much.
+fn take(spare_bytes: &AtomicU64, bytes: u64) -> bool {
+    let taken = |left: u64| left.checked_sub(bytes);
+    spare_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, taken).is_ok()
+}
+
 /// How many stored bytes so much of a frame is, if all of it compresses alike, with a quarter for padding and parity.
 fn stored_share(frame: &Frame, unused: u64, all: u64) -> u64 {
     u64::from(frame.stored_len_bytes) * 5 / 4 * unused / all
 }
 
 /// What becomes of a frame.
+#[derive(Debug, PartialEq, Eq)]
 enum How {
     NotAtAll,
     Whole,
@@ -284,17 +284,35 @@ mod tests {
     use vellum_format::content::ChunkKind;
     use vellum_format::pack::Compression;
 
-    #[test]
-    fn the_stored_share_of_a_frame_has_padding_and_parity_in_it() {
-        let frame = Frame {
+    /// A frame of 1,000 stored bytes with chunks of these lengths.
+    fn frame(lens: &[u32]) -> Frame {
+        let chunk = |len_bytes: &u32| PackedChunk { id: ChunkId::from_bytes([0; 32]), len_bytes: *len_bytes };
+        Frame {
             offset: 0,
             stored_len_bytes: 1000,
             wrap: 0,
             kind: ChunkKind::Data,
             compression: Compression::None,
             salt: [0; 16],
-            chunks: Vec::new(),
-        };
+            chunks: lens.iter().map(chunk).collect(),
+        }
+    }
+
+    #[test]
+    fn a_frame_is_moved_whole_when_an_eighth_is_unused_at_most_and_may_stay_so() {
+        let (spare, nothing) = (AtomicU64::new(400), AtomicU64::new(0));
+        assert_eq!(how(&frame(&[700, 100]), &[false, false], &spare), How::NotAtAll);
+        assert_eq!(how(&frame(&[700, 100]), &[true, true], &nothing), How::Whole);
+        assert_eq!(how(&frame(&[700, 100]), &[true, false], &nothing), How::ByChunks);
+        assert_eq!(how(&frame(&[699, 101]), &[true, false], &spare), How::ByChunks);
+        // An eighth of 1,000 bytes and of a quarter more.
+        let left: Vec<_> = (0..3).map(|_| how(&frame(&[700, 100]), &[true, false], &spare)).collect();
+        assert_eq!((left, spare.into_inner()), (vec![How::Whole, How::Whole, How::ByChunks], 88));
+    }
+
+    #[test]
+    fn the_stored_share_of_a_frame_has_padding_and_parity_in_it() {
+        let frame = frame(&[]);
         assert_eq!(stored_share(&frame, 400, 4000), 125);
         assert_eq!(stored_share(&frame, 4000, 4000), 1250);
     }

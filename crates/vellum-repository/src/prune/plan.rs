@@ -272,9 +272,10 @@ mod tests {
         assert_eq!(numbers(400, u64::MAX), (vec![1, 2], 400));
         assert_eq!(numbers(0, 1500), (vec![1, 2], 400), "what no more fits the budget waits");
         assert_eq!(numbers(0, 1499), (vec![1], 800));
-        // All of it is needed: what is unused is padding.
-        let padded = Usage { len_bytes: 1000, plain_bytes: 1, live_bytes: 1, ..Usage::default() };
-        assert_eq!(choose(vec![(ObjectId::of(b""), padded)], 0, u64::MAX).0.len(), 0);
+        // All of it is needed, and it would fit where another does not.
+        let whole = Usage { len_bytes: 200, plain_bytes: 200, live_bytes: 200, ..Usage::default() };
+        let with_whole = [&packs[..1], &[(ObjectId::of(b""), whole)]].concat();
+        assert_eq!(choose(with_whole, 0, 200).0.len(), 0);
         let share = |(len_bytes, live_bytes)| Usage { len_bytes, plain_bytes: 8, live_bytes, ..Usage::default() };
         assert_eq!([(1000, 2), (2000, 4), (0, 0)].map(|one| share(one).unused_share()), [750_000, 500_000, 0]);
     }

@@ -3,7 +3,7 @@
 use crate::content::DistinctChunks;
 use crate::tree_reader::TreeWalk;
 use crate::{Context, Error};
-use vellum_format::content::{ChunkKind, Content};
+use vellum_format::content::{ChunkKind, ChunkRef, Content};
 use vellum_format::tree::Node;
 use vellum_repository::{Durable, FrameCache, Repository, RepositoryError};
 
@@ -39,12 +39,12 @@ fn look(repository: &Repository, durable: &Durable<'_>, root: &Content, context:
         match &step.entry.node {
             Node::Folder { content } if !durable.wrote(content) => walk.skip_folder(),
             Node::File { content, len_bytes, .. } => {
-                let found = DistinctChunks::visit(repository, &cache, content, &mut |kind, chunk| {
-                    let place = repository.locate(chunk).filter(|place| place.len_bytes == chunk.len_bytes);
-                    match (kind, place) {
-                        (ChunkKind::List, _) | (_, Some(_)) => Ok(()),
-                        (_, None) => Err(RepositoryError::ChunkMissing { id: repository.chunk_id(chunk) }),
-                    }
+                let found = DistinctChunks::visit(repository, &cache, content, &mut |kind, chunk| match kind
+                    == ChunkKind::List
+                    || is_stored(repository, chunk)?
+                {
+                    true => Ok(()),
+                    false => Err(RepositoryError::ChunkMissing { id: repository.chunk_id(chunk) }),
                 });
                 match found {
                     Ok(found) if found == *len_bytes => {}
@@ -59,6 +59,13 @@ fn look(repository: &Repository, durable: &Durable<'_>, root: &Content, context:
         }
     }
     Ok(())
+}
+
+/// A segment of the index that turns out damaged looks like missing chunks until it is read again.
+fn is_stored(repository: &Repository, chunk: &ChunkRef) -> Result<bool, RepositoryError> {
+    let seen = repository.mend_count();
+    let is_listed = || repository.locate(chunk).is_some_and(|place| place.len_bytes == chunk.len_bytes);
+    Ok(is_listed() || (repository.reload_if_damaged(seen)? && is_listed()))
 }
 
 /// What a storage does not give back is no fault of memory.
