@@ -39,12 +39,12 @@ fn look(repository: &Repository, durable: &Durable<'_>, root: &Content, context:
         match &step.entry.node {
             Node::Folder { content } if !durable.wrote(content) => walk.skip_folder(),
             Node::File { content, len_bytes, .. } => {
-                let found = DistinctChunks::visit(repository, &cache, content, &mut |kind, chunk| match kind
-                    == ChunkKind::List
-                    || is_stored(repository, chunk)?
-                {
-                    true => Ok(()),
-                    false => Err(RepositoryError::ChunkMissing { id: repository.chunk_id(chunk) }),
+                let found = DistinctChunks::visit(repository, &cache, content, &mut |kind, chunk| {
+                    let is_found = kind == ChunkKind::List || is_stored(repository, chunk)?;
+                    match is_found {
+                        true => Ok(()),
+                        false => Err(RepositoryError::ChunkMissing { id: repository.chunk_id(chunk) }),
+                    }
                 });
                 match found {
                     Ok(found) if found == *len_bytes => {}
