@@ -37,10 +37,16 @@ impl FileWriter {
 
     /// Tells once, and removes what was written.
     pub(super) fn fail(&self, run: &Run<'_>, doing: &'static str, reason: &impl ToString) {
-        if !self.failed.swap(true, Ordering::SeqCst) {
+        if self.give_up() {
             run.problem(&self.path, doing, reason);
         }
+    }
+
+    /// False when that was done before.
+    fn give_up(&self) -> bool {
+        let is_first = !self.failed.swap(true, Ordering::SeqCst);
         *self.target.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        is_first
     }
 
     /// Refuses a long file for which there is no room, before anything of it is written: it may be made of one chunk,
@@ -106,6 +112,10 @@ impl FileWriter {
         if let Some(open) = &*target {
             return Ok(Arc::clone(open));
         }
+        // Another thread may have given it up since this one looked: it is not begun anew.
+        if self.has_failed() {
+            return Err(io::Error::other("it was given up"));
+        }
         let created = Arc::new(self.folder.handle()?.create_file(&self.entry.name, self.len_bytes())?);
         *target = Some(Arc::clone(&created));
         Ok(created)
@@ -132,6 +142,23 @@ fn has_room(free_bytes: Option<u64>, len_bytes: u64) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::platform::TargetFolder;
+    use vellum_format::content::Content;
+    use vellum_format::tree::EntryName;
+
+    #[test]
+    fn a_file_that_was_given_up_is_not_begun_anew_by_a_thread_that_does_not_know_yet() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None);
+        let node = Node::File { len_bytes: 2, content: Content::empty(), sparse: false };
+        let name = EntryName::new(b"file".to_vec()).unwrap();
+        let entry = Entry { name, node, metadata: vellum_testkit::entries::metadata() };
+        let file = FileWriter::new(root, entry, b"/file".to_vec());
+        drop(file.open().unwrap());
+        assert!(scratch.path().join("file").exists());
+        assert!(file.give_up() && !file.give_up());
+        assert!(file.open().is_err() && !scratch.path().join("file").exists());
+    }
 
     #[test]
     fn a_file_has_room_when_as_much_is_free() {

@@ -302,7 +302,9 @@ impl<'a> Planner<'a> {
         if let Some(error) = failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
             return Err(error);
         }
-        // Links after the files that they name, folders after both: each changes the times of its folder.
+        // What was left unfinished goes with these. Links after the files that they name, folders after both: each
+        // changes the times of its folder.
+        drop(files);
         for link in std::mem::take(&mut self.links) {
             self.make_link(&link);
         }
