@@ -39,7 +39,7 @@ test-slow:
     cargo test --release -p vellum-tests --features memory-faults memory_faults
     cargo test --manifest-path fuzz/Cargo.toml
 
-# All of the torture suites with full counts, as root: within an hour on two cores. Goes on after a failure
+# All of the torture suites with full counts, as root: about an hour on two cores. Goes on after a failure
 torture *OPTIONS:
     #!/usr/bin/env bash
     set -u
@@ -49,7 +49,7 @@ torture *OPTIONS:
     just torture-hostile || failed+=(hostile)
     # A crowd of processes lasts as long as it is told to, what is simulated needs nothing but a processor, and the
     # others wait for disks much of the time. No result depends on time.
-    nice -n 10 just torture-processes {{ OPTIONS }} & processes=$!
+    nice -n 15 just torture-processes {{ OPTIONS }} & processes=$!
     just torture-simulated & simulated=$!
     for suite in kill powercut calls lying-disk full-disk memory stopped-writer clocks source local-state; do
         just "torture-$suite" {{ OPTIONS }} || failed+=("$suite")

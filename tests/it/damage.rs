@@ -30,14 +30,14 @@ const RESTORE_EVERY: u64 = 150;
 #[test]
 fn flips_of_single_bytes_are_found_and_never_restored() {
     let sample = Sample::new().with_every_kind();
-    sample.sweep(1, |bytes| (0..bytes.len()).step_by(211).map(|at| flipped(bytes, at)).collect());
+    sample.sweep(1, |bytes| (0..bytes.len()).step_by(269).map(|at| flipped(bytes, at)).collect());
 }
 
 #[test]
 fn truncations_are_found_and_never_restored() {
     let sample = Sample::new().with_every_kind();
     sample.sweep(1, |bytes| {
-        let lens = (0..bytes.len()).step_by(499).chain([1, 7, 8, 24, bytes.len() / 2, bytes.len() - 1]);
+        let lens = (0..bytes.len()).step_by(619).chain([1, 7, 8, 24, bytes.len() / 2, bytes.len() - 1]);
         lens.map(|len| bytes[..len].to_vec()).collect()
     });
 }

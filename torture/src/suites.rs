@@ -25,7 +25,7 @@ pub(crate) fn run(bench: &Bench) -> Result<bool, Failure> {
     let (count, series_len, run): (u64, u64, &Run<'_>) = match suite {
         "calls" => return calls::run(bench),
         "clocks" => (300, 15, &clocks::run),
-        "full-disk" => (2_000, 50, &full_disk::run),
+        "full-disk" => (1_000, 50, &full_disk::run),
         "kill" => (1_000, 10, &kill::run),
         "lying-disk" => (500, 10, &lying_disk::run),
         "memory" => (500, 10, &memory::run),
