@@ -5,8 +5,8 @@ use crate::{OpenError, PackKey, RandomError, Secret, WrapError, open, seal_into}
 use vellum_format::content::ChunkKind;
 use vellum_format::pack::{KeyWrap, PackHeader};
 use vellum_format::{
-    ChunkId, Digest, FORMAT_VERSION, RepositoryId, SUITE, SealedHeader, catalog, deletion, snapshot, tombstone,
-    verification,
+    ChunkId, Digest, FORMAT_VERSION, ObjectKind, RepositoryId, SUITE, SealedHeader, catalog, deletion, snapshot,
+    tombstone, verification,
 };
 
 /// Keys that name chunks. They outlive epochs, so that deduplication survives a rotation.
@@ -182,6 +182,17 @@ pub enum RecordKind {
 }
 
 impl RecordKind {
+    /// The kind of its objects.
+    #[must_use]
+    pub const fn object_kind(self) -> ObjectKind {
+        match self {
+            Self::Intent => ObjectKind::Intent,
+            Self::Condemned => ObjectKind::Condemned,
+            Self::Fence => ObjectKind::Fence,
+            Self::Verification => ObjectKind::Verification,
+        }
+    }
+
     /// The magic of its objects.
     #[must_use]
     pub const fn magic(self) -> [u8; 8] {

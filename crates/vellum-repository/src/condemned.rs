@@ -63,7 +63,7 @@ impl Repository {
     /// `None` when it was removed since it was listed, because its packs are gone.
     fn read_condemned(&self, id: ObjectId) -> Result<Option<CondemnedRecord>, RepositoryError> {
         let name = ObjectName::new(ObjectKind::Condemned, id);
-        match self.read_record(ObjectKind::Condemned, RecordKind::Condemned, id) {
+        match self.read_record(RecordKind::Condemned, id) {
             Ok(plain) => {
                 CondemnedRecord::decode(&plain).map(Some).map_err(|error| RepositoryError::damaged(name, &error))
             }
@@ -91,7 +91,7 @@ impl Repository {
         let mut put = Vec::new();
         for packs in packs.chunks(limits::RECORD_NAMES_MAX) {
             let record = CondemnedRecord::Packs { time, packs: packs.to_vec() };
-            let id = self.put_record(ObjectKind::Condemned, RecordKind::Condemned, &record.encode())?;
+            let id = self.put_record(RecordKind::Condemned, &record.encode())?;
             let packs = packs.iter().copied().collect();
             put.push((id, Condemnation { time, packs, outlast: None, outlast_records: Vec::new() }));
         }
@@ -110,7 +110,7 @@ impl Repository {
         }
         let intents = intents.iter().copied().collect();
         let record = CondemnedRecord::Outlast { condemned, intents };
-        self.put_record(ObjectKind::Condemned, RecordKind::Condemned, &record.encode())?;
+        self.put_record(RecordKind::Condemned, &record.encode())?;
         Ok(())
     }
 

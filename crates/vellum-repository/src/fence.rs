@@ -58,7 +58,7 @@ impl Repository {
     fn read_fences(&self, ids: impl IntoIterator<Item = ObjectId>) -> Result<Fences, RepositoryError> {
         let mut fences = Fences::default();
         for id in ids {
-            let record = match self.read_record(ObjectKind::Fence, RecordKind::Fence, id) {
+            let record = match self.read_record(RecordKind::Fence, id) {
                 Ok(plain) => FenceRecord::decode(&plain).ok(),
                 Err(RepositoryError::Damaged { .. }) => None,
                 Err(error) => return Err(error),
@@ -82,7 +82,7 @@ impl Repository {
     /// Ends the waiting for a writer. If it still runs, it finds the fence before it acknowledges anything.
     pub(crate) fn raise_fence(&self, intent: ObjectId, time: Timestamp) -> Result<(), RepositoryError> {
         let record = FenceRecord::Raised { intent, time };
-        self.put_record(ObjectKind::Fence, RecordKind::Fence, &record.encode())?;
+        self.put_record(RecordKind::Fence, &record.encode())?;
         self.storage().sync()?;
         reach(Point::PruneFenceRaised)
     }
@@ -90,7 +90,7 @@ impl Repository {
     /// Records which snapshots of a fenced writer were seen before anything is deleted.
     pub(crate) fn close_fence(&self, intent: ObjectId, snapshots: &BTreeSet<ObjectId>) -> Result<(), RepositoryError> {
         let record = FenceRecord::Closed { intent, snapshots: snapshots.iter().copied().collect() };
-        self.put_record(ObjectKind::Fence, RecordKind::Fence, &record.encode())?;
+        self.put_record(RecordKind::Fence, &record.encode())?;
         Ok(())
     }
 

@@ -37,6 +37,12 @@ impl Repository {
         self.healing().healed.iter().map(|id| ObjectName::new(ObjectKind::Pack, *id)).collect()
     }
 
+    /// Whether this is one of them.
+    #[must_use]
+    pub fn was_healed(&self, pack: &ObjectId) -> bool {
+        self.healing().healed.contains(pack)
+    }
+
     /// A whole pack, healed by its parity if it is damaged. Memory: up to twice a pack, and the pack asked for last.
     ///
     /// # Errors

@@ -58,7 +58,7 @@ impl<'repository> OwnIntent<'repository> {
         };
         let fences_before = repository.ids_of_either(ObjectKind::Fence)?;
         reach(Point::IntentBeforePut)?;
-        let id = repository.put_record(ObjectKind::Intent, RecordKind::Intent, &intent.encode())?;
+        let id = repository.put_record(RecordKind::Intent, &intent.encode())?;
         let declared = Self { repository, id, fences_before };
         reach(Point::IntentAfterPut)?;
         Ok(declared)
@@ -101,7 +101,7 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::Storage`].
     pub fn intents(&self) -> Result<Vec<(ObjectId, Option<Intent>)>, RepositoryError> {
-        let read = |id| match self.read_record(ObjectKind::Intent, RecordKind::Intent, id) {
+        let read = |id| match self.read_record(RecordKind::Intent, id) {
             Ok(plain) => Ok((id, Intent::decode(&plain).ok())),
             Err(RepositoryError::Damaged { .. }) => Ok((id, None)),
             Err(error) => Err(error),

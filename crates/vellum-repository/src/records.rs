@@ -12,17 +12,12 @@ use vellum_format::{ObjectId, ObjectKind, ObjectName, SealedHeader, limits, padm
 impl Repository {
     /// Seals a record and stores it, with its copy where its kind has one. It is visible to others when this returns,
     /// and durable after a sync.
-    pub(crate) fn put_record(
-        &self,
-        kind: ObjectKind,
-        record: RecordKind,
-        plain: &[u8],
-    ) -> Result<ObjectId, RepositoryError> {
+    pub(crate) fn put_record(&self, record: RecordKind, plain: &[u8]) -> Result<ObjectId, RepositoryError> {
         let seal = |keys: &EpochKeys, header: &SealedHeader, plain: &[u8], out: &mut Vec<u8>| {
             keys.seal_record(record, header, plain, out);
         };
         let bytes = self.seal_object(record.magic(), plain.to_vec(), seal)?;
-        let name = self.put_verified(kind, bytes, |name, bytes| {
+        let name = self.put_verified(record.object_kind(), bytes, |name, bytes| {
             let stored = self.open_record(name, record, bytes)?;
             Ok(stored.strip_prefix(plain).is_some_and(|padding| padding.iter().all(|byte| *byte == 0)))
         })?;
@@ -68,13 +63,8 @@ impl Repository {
     }
 
     /// Opens a record from whichever of its copies is undamaged.
-    pub(crate) fn read_record(
-        &self,
-        kind: ObjectKind,
-        record: RecordKind,
-        id: ObjectId,
-    ) -> Result<Vec<u8>, RepositoryError> {
-        let name = ObjectName::new(kind, id);
+    pub(crate) fn read_record(&self, record: RecordKind, id: ObjectId) -> Result<Vec<u8>, RepositoryError> {
+        let name = ObjectName::new(record.object_kind(), id);
         let bytes = self.read_either(&name, len_bytes_max(record))?;
         self.open_record(name, record, &bytes)
     }

@@ -143,7 +143,7 @@ impl Repository {
     }
 
     fn read_verification(&self, id: ObjectId) -> Result<Verification, RepositoryError> {
-        let plain = self.read_record(ObjectKind::Verification, RecordKind::Verification, id)?;
+        let plain = self.read_record(RecordKind::Verification, id)?;
         let name = ObjectName::new(ObjectKind::Verification, id);
         Verification::decode(&plain).map_err(|error| RepositoryError::damaged(name, &error))
     }
@@ -159,7 +159,7 @@ impl Repository {
         let mut known = self.verifications(run.time)?;
         known.add(run, readings);
         known.drop_packs(&self.names(ObjectKind::Pack)?.into_keys().collect());
-        self.put_record(ObjectKind::Verification, RecordKind::Verification, &known.record.encode())?;
+        self.put_record(RecordKind::Verification, &known.record.encode())?;
         self.storage().sync()?;
         known.replaceable.iter().try_for_each(|id| self.delete_both(ObjectKind::Verification, *id))
     }

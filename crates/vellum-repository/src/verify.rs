@@ -14,7 +14,7 @@ use vellum_format::deletion::{CondemnedRecord, FenceRecord, Intent};
 use vellum_format::key_manifest::SignedKeyManifest;
 use vellum_format::pack::Directory;
 use vellum_format::repository_config::RepositoryConfig;
-use vellum_format::{ObjectId, ObjectKind, ObjectName, limits};
+use vellum_format::{FormatError, ObjectId, ObjectKind, ObjectName, limits};
 
 /// One thing that is wrong, with the object it is wrong with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -165,11 +165,19 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::Storage`].
     pub fn verify_records(&self) -> Result<Vec<Damage>, RepositoryError> {
+        type Decode = fn(&[u8]) -> Result<(), FormatError>;
+        let kinds: [(RecordKind, Decode); 3] = [
+            (RecordKind::Intent, |plain| Intent::decode(plain).map(drop)),
+            (RecordKind::Condemned, |plain| CondemnedRecord::decode(plain).map(drop)),
+            (RecordKind::Fence, |plain| FenceRecord::decode(plain).map(drop)),
+        ];
         let mut damage = Vec::new();
-        for kind in [ObjectKind::Intent, ObjectKind::Condemned, ObjectKind::Fence] {
-            for id in self.ids_of_either(kind)? {
-                for name in names_of(&ObjectName::new(kind, id)) {
-                    match self.verify_record(kind, &name) {
+        for (record, decode) in kinds {
+            for id in self.ids_of_either(record.object_kind())? {
+                for name in names_of(&ObjectName::new(record.object_kind(), id)) {
+                    let opened = self.read_record_at(&name, record);
+                    let damaged = |error: FormatError| RepositoryError::damaged(name, &error);
+                    match opened.and_then(|plain| decode(&plain).map_err(damaged)) {
                         Err(error) if is_missing(&error) => {}
                         verified => self.note(&mut damage, verified)?,
                     }
@@ -177,17 +185,6 @@ impl Repository {
             }
         }
         Ok(damage)
-    }
-
-    fn verify_record(&self, kind: ObjectKind, name: &ObjectName) -> Result<(), RepositoryError> {
-        let decoded = match kind {
-            ObjectKind::Intent => Intent::decode(&self.read_record_at(name, RecordKind::Intent)?).map(drop),
-            ObjectKind::Condemned => {
-                CondemnedRecord::decode(&self.read_record_at(name, RecordKind::Condemned)?).map(drop)
-            }
-            _ => FenceRecord::decode(&self.read_record_at(name, RecordKind::Fence)?).map(drop),
-        };
-        decoded.map_err(|error| RepositoryError::damaged(*name, &error))
     }
 
     /// Every object of a kind with its length.

@@ -15,7 +15,7 @@ mod worker;
 
 use crate::content::write_stream;
 use crate::tree_reader::entry_at;
-use crate::{Context, Error, Problem};
+use crate::{Context, Error, Problem, lock};
 use file_cache::{CacheWriter, FileCache};
 use folder::FolderBuilder;
 use std::io::Read;
@@ -130,7 +130,7 @@ impl Run<'_> {
         let problem = Problem::new(path.to_vec(), doing, reason);
         self.context.tell(&crate::Event::Problem(&problem));
         self.counts.errors.fetch_add(1, Ordering::Relaxed);
-        let mut problems = self.problems.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut problems = lock(&self.problems);
         if problems.len() < PROBLEMS_KEPT_MAX {
             problems.push(problem);
         }
@@ -138,14 +138,14 @@ impl Run<'_> {
 
     /// Keeps the first error that ends the run; one that only says that there was another gives way to it.
     pub(crate) fn fail(&self, error: Error) {
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut failure = lock(&self.failure);
         if matches!(*failure, None | Some(Error::Repository(RepositoryError::SessionPoisoned))) {
             *failure = Some(error);
         }
     }
 
     pub(crate) fn has_failed(&self) -> bool {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).is_some()
+        lock(&self.failure).is_some()
     }
 
     fn summary(&self) -> Summary {
@@ -318,7 +318,7 @@ fn store(
     if panicked {
         return Err(Error::WorkerPanicked);
     }
-    if let Some(error) = run.failure.lock().unwrap_or_else(PoisonError::into_inner).take() {
+    if let Some(error) = lock(&run.failure).take() {
         return Err(error);
     }
     top.content().ok_or(Error::WorkerPanicked)

@@ -62,6 +62,11 @@ pub use selection::{SnapshotFilter, SnapshotRef, find_snapshot};
 pub use stats::{RepositoryStats, stats};
 pub use tree_reader::{TreeWalk, WalkedEntry, open_path};
 
+/// What a mutex guards, also after a thread panicked while it held it: nothing here is left half changed.
+pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 pub use vellum_format as format;
 #[cfg(feature = "memory-faults")]
 pub use vellum_repository::memory_faults;

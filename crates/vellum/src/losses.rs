@@ -1,7 +1,7 @@
 //! What of a repository cannot be read, as far as somebody has looked, and what that costs.
 
 use crate::content::DistinctChunks;
-use crate::{Context, Error};
+use crate::{Context, Error, lock};
 use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::io;
@@ -42,7 +42,7 @@ impl<'a> Losses<'a> {
     pub(crate) fn add_pack(&mut self, damage: Damage) -> Result<Damage, RepositoryError> {
         let Damage { object, reason } = damage;
         let reason = match self.repository.healed_pack(object.id) {
-            Ok(_) if self.repository.healed_packs().contains(&object) => {
+            Ok(_) if self.repository.was_healed(&object.id) => {
                 self.damaged_packs.insert(object.id, true);
                 format!("{reason}; its parity can heal it")
             }
@@ -68,6 +68,11 @@ impl<'a> Losses<'a> {
 
     pub(crate) fn knows_pack(&self, pack: &ObjectId) -> bool {
         self.damaged_packs.contains_key(pack)
+    }
+
+    /// Whether a pack is damaged and can be healed.
+    pub(crate) fn heals(&self, pack: &ObjectId) -> bool {
+        self.damaged_packs.get(pack) == Some(&true)
     }
 
     /// Damaged packs that can be healed.
@@ -184,7 +189,7 @@ pub(crate) fn look_at_packs<T: Send>(
             }
             let verdict = look(reader, *id);
             context.progress.add_done(1, *len);
-            verdicts.lock().unwrap_or_else(PoisonError::into_inner).push((*id, verdict));
+            lock(&verdicts).push((*id, verdict));
         });
     });
     context.check_cancelled()?;

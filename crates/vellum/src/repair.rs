@@ -201,11 +201,7 @@ pub fn repair_snapshots(
 
 impl RepairReport {
     fn find(&mut self, Damage { object, reason }: Damage) {
-        let finding = Finding { object: Some(object), path: None, reason };
-        // A pack that went while the others were read is missing once.
-        if !self.findings.contains(&finding) {
-            self.findings.push(finding);
-        }
+        self.findings.push(Finding { object: Some(object), path: None, reason });
     }
 }
 
@@ -236,16 +232,18 @@ fn note_losses(
     report: &mut RepairReport,
 ) -> Result<bool, Error> {
     let listed: BTreeSet<ObjectId> = repository.catalogued_packs().into_iter().map(|(pack, _)| pack).collect();
-    let mut may_be_lost = false;
-    // Packs that no catalog lists are of an interrupted backup: nothing refers to them.
-    for damage in damaged.into_iter().filter(|damage| listed.contains(&damage.object.id)) {
-        let heals = losses.healable_count();
-        let damage = losses.add_pack(damage)?;
-        may_be_lost |= losses.healable_count() == heals;
-        report.find(damage);
+    let missing: BTreeSet<ObjectName> = repository.missing_packs()?.into_iter().collect();
+    let mut may_be_lost = !missing.is_empty();
+    // Packs that no catalog lists are of an interrupted backup: nothing refers to them. One that went while the others
+    // were read is missing, and told once.
+    for damage in damaged {
+        if listed.contains(&damage.object.id) && !missing.contains(&damage.object) {
+            let damage = losses.add_pack(damage)?;
+            may_be_lost |= !losses.heals(&damage.object.id);
+            report.find(damage);
+        }
     }
-    for object in repository.missing_packs()? {
-        may_be_lost = true;
+    for object in missing {
         report.find(Damage { object, reason: "it is missing".to_owned() });
     }
     losses.look_into_packs()?;

@@ -13,7 +13,7 @@ use crate::filter::Filter;
 use crate::platform::{FileKind, OwnerPolicy, TargetFolder};
 use crate::selection::{SnapshotFilter, SnapshotRef, find_snapshot};
 use crate::tree_reader::{FolderEntries, is_too_deep, open_path, root_content};
-use crate::{Context, Error, Event, Problem};
+use crate::{Context, Error, Event, Problem, lock};
 use files::FileWriter;
 use plan::{Planner, RestoredFolder};
 use std::collections::BTreeSet;
@@ -133,7 +133,7 @@ impl Run<'_> {
     pub(crate) fn problem(&self, path: &[u8], doing: &'static str, reason: &impl ToString) {
         let problem = Problem::new(path.to_vec(), doing, reason);
         self.context.tell(&Event::Problem(&problem));
-        self.problems.lock().unwrap_or_else(PoisonError::into_inner).add(problem);
+        lock(&self.problems).add(problem);
     }
 
     pub(crate) fn metadata_problems(&self, path: &[u8], problems: Vec<crate::platform::MetadataProblem>) {
@@ -141,7 +141,7 @@ impl Run<'_> {
             let reason = format!("{}: {}", problem.part, problem.source);
             let told = Problem::new(path.to_vec(), "set metadata", &reason);
             self.context.tell(&Event::Problem(&told));
-            self.metadata_problems.lock().unwrap_or_else(PoisonError::into_inner).add(told);
+            lock(&self.metadata_problems).add(told);
         }
     }
 }

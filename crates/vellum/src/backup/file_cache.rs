@@ -9,13 +9,14 @@
 //! known to be stored: because every catalog that listed them is still there, or because each was looked up.
 
 use super::roots::Roots;
+use crate::lock;
 use crate::platform::{Identity, Stat};
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::SystemTime;
 use vellum_faults::{Point, reach};
 use vellum_format::ObjectId;
@@ -174,7 +175,7 @@ impl CacheWriter {
         }
         let Ok(sealed) = repository.seal_local(LABEL, &block) else { return };
         let Ok(len) = u32::try_from(sealed.len()) else { return };
-        let mut guard = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut guard = lock(&self.state);
         let Some(state) = guard.as_mut() else { return };
         let mut place = [0; PLACE_LEN];
         place[..KEY_LEN].copy_from_slice(&key_of(&self.key, folder));
@@ -190,7 +191,7 @@ impl CacheWriter {
 
     /// Makes this the memory for the next backup; called when its snapshot is published.
     pub(crate) fn publish(&self, repository: &Repository) {
-        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let state = lock(&self.state).take();
         let Some(WriterState { mut file, at, mut places }) = state else { return };
         places.sort_unstable();
         let catalogs = repository.catalogs();

@@ -3,8 +3,9 @@
 use super::{Run, SharedFolder};
 use crate::backup::file_cache::CacheRecord;
 use crate::content::StreamWriter;
+use crate::lock;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use vellum_format::content::{ChunkKind, Content};
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
 use vellum_repository::{FrameWriter, RepositoryError};
@@ -103,8 +104,4 @@ impl FolderBuilder {
         }
         tree.finish(writer)
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -32,6 +32,7 @@ fn look(repository: &Repository, durable: &Durable<'_>, root: &Content, context:
         return Ok(());
     }
     let cache = FrameCache::strict(4);
+    let seen = repository.mend_count();
     let mut walk = TreeWalk::new(repository, &cache, root);
     while let Some(step) = walk.next() {
         context.check_cancelled()?;
@@ -40,7 +41,7 @@ fn look(repository: &Repository, durable: &Durable<'_>, root: &Content, context:
             Node::Folder { content } if !durable.wrote(content) => walk.skip_folder(),
             Node::File { content, len_bytes, .. } => {
                 let found = DistinctChunks::visit(repository, &cache, content, &mut |kind, chunk| {
-                    let is_found = kind == ChunkKind::List || is_stored(repository, chunk)?;
+                    let is_found = kind == ChunkKind::List || is_stored(repository, chunk, seen)?;
                     match is_found {
                         true => Ok(()),
                         false => Err(RepositoryError::ChunkMissing { id: repository.chunk_id(chunk) }),
@@ -62,8 +63,7 @@ fn look(repository: &Repository, durable: &Durable<'_>, root: &Content, context:
 }
 
 /// A segment of the index that turns out damaged looks like missing chunks until it is read again.
-fn is_stored(repository: &Repository, chunk: &ChunkRef) -> Result<bool, RepositoryError> {
-    let seen = repository.mend_count();
+fn is_stored(repository: &Repository, chunk: &ChunkRef, seen: u64) -> Result<bool, RepositoryError> {
     let is_listed = || repository.locate(chunk).is_some_and(|place| place.len_bytes == chunk.len_bytes);
     Ok(is_listed() || (repository.reload_if_damaged(seen)? && is_listed()))
 }

@@ -2,10 +2,11 @@
 
 use super::Run;
 use super::plan::RestoredFolder;
+use crate::lock;
 use crate::platform::TargetFile;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex};
 use vellum_format::tree::{Entry, Node};
 
 /// From this length on a file is refused when there is no room for it.
@@ -45,7 +46,7 @@ impl FileWriter {
     /// False when that was done before.
     fn give_up(&self) -> bool {
         let is_first = !self.failed.swap(true, Ordering::SeqCst);
-        *self.target.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *lock(&self.target) = None;
         is_first
     }
 
@@ -92,7 +93,7 @@ impl FileWriter {
     }
 
     fn complete(&self, run: &Run<'_>) {
-        let target = self.target.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let target = lock(&self.target).take();
         let Some(target) = target.and_then(Arc::into_inner) else {
             return self.fail(run, "write", &"it was completed twice");
         };
@@ -108,7 +109,7 @@ impl FileWriter {
     }
 
     fn open(&self) -> io::Result<Arc<TargetFile>> {
-        let mut target = self.target.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut target = lock(&self.target);
         if let Some(open) = &*target {
             return Ok(Arc::clone(open));
         }

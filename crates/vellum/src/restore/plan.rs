@@ -2,9 +2,9 @@
 
 use super::files::FileWriter;
 use super::{HANDLES_MAX, Run};
-use crate::Error;
 use crate::content::ChunkIter;
 use crate::platform::TargetFolder;
+use crate::{Error, lock};
 use rayon::prelude::*;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -94,7 +94,7 @@ impl RestoredFolder {
     }
 
     fn state(&self) -> MutexGuard<'_, FolderState> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     pub(super) fn is_made(&self) -> bool {
@@ -295,7 +295,7 @@ impl<'a> Planner<'a> {
                 if let Err(error) =
                     run.context.check_cancelled().and_then(|()| restore_frame(run, reader, planned, &files))
                 {
-                    failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+                    lock(&failure).get_or_insert(error);
                 }
             });
         });
