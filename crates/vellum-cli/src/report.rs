@@ -295,8 +295,8 @@ fn repository_words(error: &RepositoryError) -> Words {
         RepositoryError::Fenced => (
             Failed,
             "fenced",
-            "this run stood still for so long that a prune gave it up, twice; no snapshot was made",
-            "run the backup again; what it stored is found and not stored twice",
+            "a prune gave this run up for dead, more than once: it stood still for long, or a clock is wrong",
+            "run it again; what it stored is found and not stored twice",
         ),
         RepositoryError::ConcurrentKeyChange => {
             (Failed, "concurrent_key_change", "two changes of keys met, and this one stepped back", "run it again")

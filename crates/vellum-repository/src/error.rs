@@ -152,8 +152,8 @@ pub enum RepositoryError {
     /// A place in the index that turned out damaged since it was looked up.
     #[error("the local index was damaged while it was used; run the command again")]
     FrameForgotten,
-    /// A prune gave this writer up for dead and may have deleted what it relied on; nothing was published.
-    #[error("a prune gave this run up, so its snapshot was not published; run the backup again")]
+    /// A prune gave this writer or prune up for dead and may have deleted what it relied on; nothing was published.
+    #[error("a prune on another machine gave this run up for dead, so it stopped before it was done; run it again")]
     Fenced,
     /// Two processes changed keys at once.
     #[error("somebody else changed the keys of this repository at the same time; nothing was changed, try again")]

@@ -11,6 +11,7 @@ use vellum_faults::Point;
 use vellum_format::deletion::{Intent, ProcessMark};
 use vellum_format::snapshot::Timestamp;
 use vellum_format::{Bytes, ObjectId, ObjectKind, ObjectName};
+use vellum_storage::StorageError;
 
 /// How a writer introduces itself to people and prunes; nothing of it matters for safety.
 #[derive(Debug, Clone)]
@@ -38,6 +39,7 @@ impl Default for WriterNote {
 pub(crate) struct OwnIntent<'repository> {
     repository: &'repository Repository,
     id: ObjectId,
+    time: Timestamp,
     fences_before: BTreeSet<ObjectId>,
 }
 
@@ -59,7 +61,7 @@ impl<'repository> OwnIntent<'repository> {
         let fences_before = repository.ids_of_either(ObjectKind::Fence)?;
         reach(Point::IntentBeforePut)?;
         let id = repository.put_record(RecordKind::Intent, &intent.encode())?;
-        let declared = Self { repository, id, fences_before };
+        let declared = Self { repository, id, time: note.time, fences_before };
         reach(Point::IntentAfterPut)?;
         Ok(declared)
     }
@@ -71,6 +73,31 @@ impl<'repository> OwnIntent<'repository> {
     /// The fences that were there before this intent: none of them is about it.
     pub(crate) const fn fences_before(&self) -> &BTreeSet<ObjectId> {
         &self.fences_before
+    }
+
+    /// W4: follows when catalogs that list `packs` were stored or deleted under this intent. Whoever was given up
+    /// before may have listed again a pack that is gone, or have hidden from another prune that it was listed. So he
+    /// condemns again those that are gone: as long as somebody may list one, a condemnation says so. (I22)
+    ///
+    /// # Errors
+    /// [`RepositoryError::Fenced`] when the intent stands no more: the run has to begin again.
+    pub(crate) fn account_for(
+        &self,
+        packs: impl FnOnce() -> Result<BTreeSet<ObjectId>, RepositoryError>,
+    ) -> Result<(), RepositoryError> {
+        let repository = self.repository;
+        match repository.storage().len(&ObjectName::new(ObjectKind::Intent, self.id)) {
+            Ok(_) => return Ok(()),
+            Err(StorageError::NotFound { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let packs = packs()?;
+        let stored = repository.names(ObjectKind::Pack)?;
+        let gone: BTreeSet<ObjectId> = packs.into_iter().filter(|pack| !stored.contains_key(pack)).collect();
+        if !gone.is_empty() {
+            repository.condemn(&gone, self.time)?;
+        }
+        Err(RepositoryError::Fenced)
     }
 
     /// What the packs of this session bear, so that no prune takes them for garbage while it runs.

@@ -5,6 +5,7 @@
 
 use crate::RepositoryError;
 use crate::fault::{around_put, reach};
+use crate::intent::OwnIntent;
 use crate::open::Repository;
 use std::collections::{BTreeMap, BTreeSet};
 use vellum_faults::Point;
@@ -156,8 +157,12 @@ impl Repository {
     ///
     /// The caller's intent stands: a catalog that a prune is deleting may come back by this, and that prune leaves its
     /// condemnation in place as long as anybody might do so (I22).
-    pub(crate) fn restore_copies(&self) -> Result<(), RepositoryError> {
+    ///
+    /// # Errors
+    /// [`RepositoryError::Storage`], [`RepositoryError::Fenced`].
+    pub(crate) fn restore_copies(&self, intent: &OwnIntent<'_>) -> Result<(), RepositoryError> {
         let storage = &**self.storage();
+        let mut catalogs = Vec::new();
         for (kind, len_bytes_max) in KEPT_TWICE {
             let in_use = match kind {
                 ObjectKind::Config => Some(self.config_id()),
@@ -169,10 +174,29 @@ impl Repository {
                 // Where the only copy is damaged there is nothing to put back; `check` tells.
                 if let Ok(bytes) = read_either(storage, &ObjectName::new(kind, id), len_bytes_max) {
                     put_twice(storage, kind, &bytes)?;
+                    if kind == ObjectKind::Catalog {
+                        catalogs.push(id);
+                    }
                 }
             }
         }
-        Ok(())
+        match catalogs.is_empty() {
+            true => Ok(()),
+            false => intent.account_for(|| self.packs_in(&catalogs)),
+        }
+    }
+
+    /// The packs that these catalogs list, of those that are there and open.
+    fn packs_in(&self, catalogs: &[ObjectId]) -> Result<BTreeSet<ObjectId>, RepositoryError> {
+        let mut packs = BTreeSet::new();
+        for id in catalogs {
+            match self.read_catalog(*id) {
+                Ok(catalog) => packs.extend(catalog.packs.into_iter().map(|pack| pack.pack)),
+                Err(RepositoryError::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(packs)
     }
 
     pub(crate) fn read_either(&self, name: &ObjectName, len_bytes_max: u64) -> Result<Vec<u8>, RepositoryError> {

@@ -132,7 +132,7 @@ impl Repository {
         settings: PruneSettings<'settings>,
     ) -> Result<Prune<'_, 'settings>, RepositoryError> {
         let intent = OwnIntent::declare(self, Intent::PRUNE, &settings.note)?;
-        self.restore_copies()?;
+        self.restore_copies(&intent)?;
         let busy = self.intents()?.iter().filter(|(id, _)| *id != intent.id()).map(|(id, _)| pack_tag(id)).collect();
         let condemned_before = self.heed_condemnations()?.packs();
         let snapshots = self.readable_snapshots()?;

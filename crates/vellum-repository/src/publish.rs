@@ -161,7 +161,8 @@ impl<'repository> Session<'repository> {
     /// needs. Neither harms, and the next backup finds the catalogued chunks.
     ///
     /// # Errors
-    /// The first error of any worker or upload; nothing is published then.
+    /// The first error of any worker or upload; [`RepositoryError::Fenced`] when a prune gave this session up meanwhile.
+    /// Nothing is published then.
     pub fn seal(mut self) -> Result<Durable<'repository>, RepositoryError> {
         if self.poisoned.load(Ordering::SeqCst) {
             self.uploader.finish()?;
@@ -284,6 +285,7 @@ impl<'repository> Session<'repository> {
         }
         storage.sync()?; // I1: catalogs are durable before a snapshot needs them
         reach(Point::WriterCatalogsSynced)?;
+        self.intent.account_for(|| Ok(marks.keys().copied().collect()))?;
         let frames = catalogs.iter().flat_map(|(_, catalog)| &catalog.packs).flat_map(|pack| &pack.directory.frames);
         let ids: Vec<ChunkId> = frames.flat_map(|frame| &frame.chunks).map(|chunk| chunk.id).collect();
         self.repository.index().add(catalogs)?;
@@ -453,7 +455,7 @@ impl Repository {
     /// [`Repository::begin`] for any purpose.
     pub(crate) fn begin_as(&self, purpose: &str, options: &SessionOptions) -> Result<Session<'_>, RepositoryError> {
         let intent = OwnIntent::declare(self, purpose, &options.writer)?; // W1, I21
-        self.restore_copies()?;
+        self.restore_copies(&intent)?;
         self.heed_condemnations()?; // W2: before the index, so that what it adds later is no older than this
         reach(Point::WriterCondemnationsHeeded)?;
         self.refresh()?;

@@ -99,6 +99,8 @@ fn attempt(
             repository.reload_if_damaged(repository.mend_count())?;
             Ok(None)
         }
+        // What it has stored is found by the next attempt.
+        Err(Error::Repository(RepositoryError::Fenced)) => Ok(None),
         // Another prune may have moved it while this one listed what there is.
         Err(Error::Repository(error)) if tells_of_absence(&error) && count < ABSENT_MAX => Ok(None),
         // Nobody waits for a prune: what only a snapshot needs that was forgotten meanwhile may be gone already.

@@ -1,12 +1,14 @@
 //! Catalogs that are there although their packs are gone, or are half gone themselves.
 
 use super::{Shared, prune};
-use crate::support::{Versions, backup, bytes_of};
+use crate::support::{Versions, backup, bytes_of, prune_at_once};
+use std::io;
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
-use vellum::Repository;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::Storage as _;
+use vellum::{Context, Repository};
+use vellum_faults::{Point, with_hook};
 use vellum_testkit::lock;
 
 /// A run in a thread of its own that has come to a certain moment, and waits there.
@@ -167,6 +169,88 @@ fn a_backup_that_begins_and_a_prune_that_ends_while_intents_are_listed_are_not_o
             _ => {}
         }
     }));
+    doomed.assert_harmless(&writer);
+}
+
+/// Somebody's clock is years off: he takes these runs for ones that had ended long ago, and deletes their intents.
+fn give_up_everybody(shared: &Shared) {
+    shared.names(ObjectKind::Intent).iter().for_each(|name| shared.storage.delete(name).expect("memory"));
+}
+
+/// Before a prune lists what it has moved, it is given up, and another prune deletes its new packs. If it goes on with
+/// them, it is killed before it could read them back.
+#[test]
+fn a_prune_that_was_given_up_and_lists_packs_that_are_gone_misleads_nobody() {
+    let shared =
+        Shared::of(Versions::of_files(&[&[("kept", 700_000, 1), ("own", 700_000, 2)], &[("kept", 700_000, 1)]]));
+    let first = shared.backup(0);
+    let second = shared.backup(1);
+    shared.forget(first);
+    let other = shared.clone();
+    let is_first = Mutex::new(true);
+    let given_up = shared.spied(move |what, kind| {
+        if (what, kind) == ("put", ObjectKind::CatalogMirror) && std::mem::take(&mut *lock(&is_first)) {
+            give_up_everybody(&other);
+            other.forget(second);
+            assert!(other.prune().packs_deleted > 0 && other.names(ObjectKind::Pack).is_empty());
+        }
+    });
+    let dies = |point| match point {
+        Point::PruneRepacked => Err(io::Error::other("killed")),
+        _ => Ok(()),
+    };
+    let ended = with_hook(dies, || vellum::prune(&given_up, &prune_at_once(), &Context::default()));
+    assert_eq!(shared.findings(), [], "{ended:?}");
+    shared.prune();
+    assert_eq!((shared.findings(), shared.names(ObjectKind::Condemned)), (vec![], vec![]));
+}
+
+/// A prune is given up, and another one deletes what it was about to delete. Before that one looks whether a catalog
+/// lists it again, the first one deletes that catalog, of which a backup is just putting a copy back.
+#[test]
+fn a_catalog_that_a_prune_deletes_that_was_given_up_misleads_nobody() {
+    let doomed = Doomed::new();
+    let writer = Writer::default();
+    let hook = doomed.begin_backup_at_deletion(writer.clone());
+    let run = |repository: &Repository| drop(prune(repository));
+    let given_up = run_until(("delete", ObjectKind::Catalog), &doomed.shared, hook, run);
+    give_up_everybody(&doomed.shared);
+    let other = doomed.clone();
+    // 0: before packs are deleted, 1: after, 2: intents are listed, 3: the rest has happened.
+    let moment = Mutex::new((0, Some(given_up)));
+    prune(&doomed.shared.spied(move |what, kind| {
+        let (at, given_up) = &mut *lock(&moment);
+        match (*at, what, kind) {
+            (0, "delete", ObjectKind::Pack) => *at = 1,
+            (1, "list", ObjectKind::Intent) => {
+                *at = 2;
+                other.put_back();
+            }
+            (2, "list", ObjectKind::Catalog) => {
+                *at = 3;
+                given_up.take().expect("it has begun").finish();
+            }
+            _ => {}
+        }
+    }));
+    doomed.assert_harmless(&writer);
+}
+
+/// A backup is given up before it puts back a copy of a catalog that a prune is deleting, and that prune finds nobody.
+#[test]
+fn a_catalog_that_a_backup_puts_back_that_was_given_up_misleads_nobody() {
+    let doomed = Doomed::new();
+    let writer = Writer::default();
+    let (other, begun) = (doomed.clone(), writer.clone());
+    prune(&doomed.shared.spied(move |what, kind| {
+        if (what, kind) == ("delete", ObjectKind::CatalogMirror) && lock(&begun).is_none() {
+            let before = other.shared.names(ObjectKind::Intent);
+            *lock(&begun) = Some(other.begin_backup());
+            let begun = other.shared.names(ObjectKind::Intent).into_iter().filter(|name| !before.contains(name));
+            begun.for_each(|name| other.shared.storage.delete(&name).expect("memory"));
+        }
+    }));
+    assert_eq!(doomed.shared.names(ObjectKind::Condemned), []);
     doomed.assert_harmless(&writer);
 }
 

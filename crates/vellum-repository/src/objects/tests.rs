@@ -1,8 +1,10 @@
 //! Which of two copies answers, what an error of the storage means, and which copies are put back.
 
 use super::*;
+use crate::WriterNote;
 use crate::support::World;
 use std::sync::Mutex;
+use vellum_format::deletion::Intent;
 use vellum_storage::{MemoryStorage, forward};
 use vellum_testkit::{Fault, FaultKind, FaultMoment, FaultyStorage, Operation, lock};
 
@@ -45,12 +47,13 @@ fn what_the_storage_says_of_one_object_is_its_damage_and_what_may_pass_is_not() 
 fn of_configs_and_keys_only_those_in_use_are_put_back() {
     let world = World::new();
     let repository = world.open();
+    let intent = OwnIntent::declare(&repository, Intent::BACKUP, &WriterNote::default()).unwrap();
     for (kind, in_use) in [(ObjectKind::Config, repository.config_id()), (ObjectKind::Key, repository.key_manifest())] {
         let left_over = ObjectName::of(kind, b"left over");
         world.storage.put(&left_over, b"left over").unwrap();
         let copy = copy_of(&ObjectName::new(kind, in_use)).unwrap();
         world.storage.delete(&copy).unwrap();
-        repository.restore_copies().unwrap();
+        repository.restore_copies(&intent).unwrap();
         assert!(world.storage.len(&copy).is_ok(), "{copy}");
         assert!(world.storage.len(&copy_of(&left_over).unwrap()).is_err(), "{left_over}");
     }

@@ -143,6 +143,6 @@ impl Prune<'_, '_> {
             repository.delete_both(ObjectKind::Catalog, id)?;
         }
         repository.storage().sync()?;
-        Ok(())
+        self.intent.account_for(|| Ok(packs.iter().copied().chain(marks.into_keys()).collect()))
     }
 }

@@ -130,12 +130,15 @@ pub(super) struct Process {
     pub(super) step: Step,
     pub(super) hand: Hand,
     pub(super) has_intent: bool,
+    /// It has put or deleted a catalog since it looked for its intent.
+    pub(super) owes_look: bool,
     /// Pruners whose listing of intents was begun when this one's was there, and has not come to it yet.
     pub(super) ahead: Set,
 }
 
 impl Process {
-    pub(super) const IDLE: Self = Self { step: Step::Idle, hand: Hand::Empty, has_intent: false, ahead: 0 };
+    pub(super) const IDLE: Self =
+        Self { step: Step::Idle, hand: Hand::Empty, has_intent: false, owes_look: false, ahead: 0 };
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -180,11 +183,14 @@ impl State {
         }
     }
 
-    /// The pack is gone, a catalog lists it or is about to, and nobody is told that it does not count.
-    pub(super) fn misleads(&self) -> bool {
+    /// The pack is gone, a catalog lists it or is about to, and nobody is told that it does not count. With
+    /// `gives_up`, not what a process that was given up is about to put, nor as long as one has not looked yet.
+    pub(super) fn misleads(&self, gives_up: bool) -> bool {
+        let is_given_up = |process: &&Process| gives_up && !process.has_intent;
         let is_listed = self.catalogs.iter().any(|one| one.is_there());
-        let is_put = self.processes.iter().any(|process| process.hand.puts());
-        !self.is_stored && (is_listed || is_put) && !self.is_condemned()
+        let is_put = self.processes.iter().filter(|one| !is_given_up(one)).any(|process| process.hand.puts());
+        let is_looked_for = self.processes.iter().filter(is_given_up).any(|process| process.owes_look);
+        !self.is_stored && (is_listed || is_put) && !self.is_condemned() && !is_looked_for
     }
 
     pub(super) fn is_condemned(&self) -> bool {

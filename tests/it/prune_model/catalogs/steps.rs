@@ -66,19 +66,25 @@ impl Mover<'_> {
     /// Beginning, ending, being killed, and what a session of either kind does with catalogs.
     fn any_process(&mut self) {
         let me = self.me;
-        let Process { step, hand, has_intent, .. } = self.process();
+        let Process { step, hand, has_intent, owes_look, .. } = self.process();
         let is_late = self.is(Mutant::RestoresBeforeIntent);
         if step == Step::Idle {
             let words = if is_late { "begins without an intent" } else { "puts its intent" };
             self.go_to(Step::Begun, words, |next| next.processes[me].has_intent = !is_late);
             return;
         }
-        self.go("ends or is killed, and its intent is gone", |next| next.end(me));
+        // Who was given up may mislead when he is killed just then.
+        if has_intent || !owes_look {
+            self.go("ends or is killed, and its intent is gone", |next| next.end(me));
+        }
         if self.setup.gives_up && has_intent {
             self.go("is given up: its intent is deleted", |next| next.delete_intent(me));
         }
         if is_late && step == Step::Begun && hand == Hand::Empty && !has_intent {
             self.go("puts its intent", |next| next.processes[me].has_intent = true);
+        }
+        if hand == Hand::Empty && owes_look {
+            self.look();
         }
         if hand != Hand::Empty {
             self.go_on_with(hand);
@@ -93,6 +99,20 @@ impl Mover<'_> {
     }
 
     fn go_on_with(&mut self, hand: Hand) {
+        let from = self.out.len();
+        self.put_or_delete(hand);
+        if !(matches!(hand, Hand::Deletes(_)) && self.is(Mutant::LooksOnlyAfterPuts)) {
+            self.owe_look(from);
+        }
+    }
+
+    /// These steps put or delete a copy of a catalog.
+    fn owe_look(&mut self, from: usize) {
+        let owes_look = self.setup.gives_up && !self.is(Mutant::NeverLooks);
+        self.out[from..].iter_mut().for_each(|step| step.next.processes[step.process].owes_look |= owes_look);
+    }
+
+    fn put_or_delete(&mut self, hand: Hand) {
         let (me, at) = (self.me, usize::from);
         let free = self.state.free_catalog(self.setup.catalogs);
         match (hand, free) {
@@ -124,6 +144,20 @@ impl Mover<'_> {
                 catalog.dropped &= !bit(me);
             }),
             (Hand::Adopts | Hand::Rewrites(_), None) | (Hand::Empty, _) => {}
+        }
+    }
+
+    /// Whoever finds that he was given up condemns what is gone, and ends.
+    fn look(&mut self) {
+        let me = self.me;
+        if self.process().has_intent {
+            self.go("finds its intent", |next| next.processes[me].owes_look = false);
+        } else if self.state.is_stored {
+            self.go("was given up; the pack is there; ends", |next| next.end(me));
+        } else {
+            let from = self.out.len();
+            self.condemn_to(Step::Idle, 0, "was given up; condemns the pack, which is gone; ends");
+            self.out[from..].iter_mut().for_each(|step| step.next.end(me));
         }
     }
 
@@ -185,12 +219,19 @@ impl Mover<'_> {
         let dropped: Vec<u8> =
             (0u8..).zip(&self.state.catalogs).filter(|(_, one)| one.dropped & bit(me) != 0).map(|(at, _)| at).collect();
         match step {
+            _ if dropped.is_empty() && self.process().owes_look => {}
             _ if dropped.is_empty() => self.go_to(Step::Deleted, "G7: deletes the pack", |next| next.is_stored = false),
             Step::SeesGone if self.is(Mutant::DropsGoneUncondemned) => {
                 self.go_to(Step::DropsGone, "G7: does not condemn again what is gone", |_| {});
             }
             Step::SeesGone => self.condemn_to(Step::DropsGone, bit(me), "G7: condemns again what is gone"),
-            _ => dropped.into_iter().for_each(|number| self.delete_first(number)),
+            _ => {
+                let from = self.out.len();
+                dropped.into_iter().for_each(|number| self.delete_first(number));
+                if !self.is(Mutant::LooksOnlyAfterPuts) {
+                    self.owe_look(from);
+                }
+            }
         }
     }
 
