@@ -18,7 +18,7 @@ use vellum::{
 pub(crate) struct World {
     pub(crate) storage: Arc<MemoryStorage>,
     pub(crate) key: KeyFile,
-    versions: Versions,
+    pub(crate) versions: Versions,
     pub(crate) repository: Repository,
     ids: Vec<ObjectId>,
 }
@@ -248,7 +248,9 @@ impl World {
         let bytes = self.own();
         let stream = Interrupted { bytes: &bytes, then: Some(meanwhile) };
         let name = EntryName::new(b"stream".to_vec()).expect("a plain name");
-        let report = vellum::backup_stream(&writer, &name, stream, &BackupOptions::new([]), &Context::default())?;
+        let mut options = BackupOptions::new([]);
+        options.time = NOW;
+        let report = vellum::backup_stream(&writer, &name, stream, &options, &Context::default())?;
         assert!(report.summary.bytes_new < 100_000, "it relies on what is stored: {:?}", report.summary);
         Ok(report.snapshot.expect("a snapshot"))
     }

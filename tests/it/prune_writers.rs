@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 use std::sync::Arc;
 use vellum::format::tree::EntryName;
-use vellum::format::{ObjectKind, ObjectName};
+use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{MemoryStorage, Storage as _};
 use vellum::{
     BackupOptions, Context, Error, KeyFile, LocalState, PruneOptions, Repository, RepositoryError, SessionOptions,
@@ -84,6 +84,44 @@ fn a_fence_that_cannot_be_read_stops_only_writers_that_were_there_before_it() {
     assert_eq!(found, BTreeSet::from([ObjectKind::Fence, ObjectKind::FenceMirror]));
     let later = Versions::of_files(&[&[("new", 1_000, 346)]]);
     assert!(backup(&reader, later.path(0)).snapshot.is_some(), "a backup that begins now is acknowledged");
+    world.assert_holds(1);
+}
+
+/// Nobody knows which packs it is about. Restores need none of it.
+#[test]
+fn a_condemnation_that_cannot_be_read_stops_writers_until_a_prune_finds_nobody_at_work() {
+    let world = World::new(347, 2);
+    world.forget(0);
+    let is_refused = |done: Result<Option<ObjectId>, Error>| match done.expect_err("nobody can know what to rely on") {
+        Error::Repository(RepositoryError::Damaged { object, reason }) if object.kind == ObjectKind::Condemned => {
+            reason
+        }
+        error => panic!("{error}"),
+    };
+    let try_prune = || vellum::prune(&world.repository, &after(0), &Context::default());
+    let try_backup = |version: usize| {
+        let options = BackupOptions::new([world.versions.path(version).to_owned()]);
+        Ok(vellum::backup(&world.repository, &options, &Context::default())?.snapshot)
+    };
+    let relied = world.stream(|| {
+        assert_eq!(prune(&world.repository, &after(0)).packs_deleted, 0);
+        for kind in [ObjectKind::Condemned, ObjectKind::CondemnedMirror] {
+            let condemned = names(&*world.storage, kind);
+            assert!(!condemned.is_empty(), "it waits");
+            condemned.iter().for_each(|name| change(&*world.storage, name, |bytes| bytes[100] ^= 1));
+        }
+        let reason = is_refused(try_prune().map(|_| None));
+        assert!(reason.contains("while a backup of"), "{reason}");
+    });
+    is_refused(try_backup(1));
+    let relied = relied.expect("it knew what to rely on before that");
+    try_prune().expect("nobody is at work");
+    world.assert_stream(relied);
+    assert_eq!(count(&world.repository, ObjectKind::Condemned), 0);
+    assert!(try_backup(1).expect("a backup").is_some());
+    remove(&world.repository, relied).expect("memory");
+    assert!(try_prune().expect("a prune").packs_deleted > 0, "now nobody does");
+    assert_eq!(check(&open(world.storage.clone(), &world.key, &LocalState::None)).findings, []);
     world.assert_holds(1);
 }
 

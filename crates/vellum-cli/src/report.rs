@@ -3,6 +3,7 @@
 use crate::exit_code::ExitCode;
 use std::borrow::Cow;
 use std::io;
+use vellum::format::ObjectKind;
 use vellum::storage::StorageError;
 use vellum::{Error, RepositoryError};
 
@@ -275,6 +276,12 @@ fn repository_words(error: &RepositoryError) -> Words {
             "unsupported",
             "the repository was made with something that this version does not have",
             "use a newer version of Vellum",
+        ),
+        RepositoryError::Damaged { object, .. } if object.kind == ObjectKind::Condemned => (
+            ExitCode::Damage,
+            "damaged",
+            "nobody knows any more which packs a prune is about to delete; restores are not concerned",
+            "run `vellum prune` when no backup and no other prune runs: it removes that record, and chooses anew",
         ),
         RepositoryError::Damaged { .. }
         | RepositoryError::ChunkMissing { .. }

@@ -60,6 +60,19 @@ impl Repository {
         Ok(found)
     }
 
+    /// Condemnations, and records about them, of which no copy opens.
+    pub(crate) fn unreadable_condemnations(&self) -> Result<Vec<ObjectId>, RepositoryError> {
+        let mut unreadable = Vec::new();
+        for id in self.ids_of_either(ObjectKind::Condemned)? {
+            match self.read_condemned(id) {
+                Ok(_) => {}
+                Err(RepositoryError::Damaged { .. }) => unreadable.push(id),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(unreadable)
+    }
+
     /// `None` when it was removed since it was listed, because its packs are gone.
     fn read_condemned(&self, id: ObjectId) -> Result<Option<CondemnedRecord>, RepositoryError> {
         let name = ObjectName::new(ObjectKind::Condemned, id);

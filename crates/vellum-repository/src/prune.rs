@@ -5,6 +5,7 @@
 //! repository; the next prune goes on where this one stopped.
 
 mod mover;
+mod outlast;
 mod plan;
 mod repack;
 mod sweep;
@@ -216,115 +217,6 @@ impl<'repository> Prune<'repository, '_> {
             bytes_written: plan.bytes_moved,
             bytes_deleted: plan.bytes_condemned,
             ..self.report
-        }
-    }
-
-    /// G3b to G5: which condemned packs may go now. Writers that have certainly ended are not waited for, those that
-    /// are older than the settings allow are fenced. True when [`Prune::look_again`] and [`Prune::sweep`] have to
-    /// follow.
-    ///
-    /// # Errors
-    /// [`RepositoryError`] when intents, fences or condemnations cannot be read.
-    pub fn outlast(&mut self) -> Result<bool, RepositoryError> {
-        let repository = self.repository;
-        // G3b: after the own condemnation, so that of two prunes that condemn two copies of a chunk one knows both.
-        let condemnations = repository.heed_condemnations()?;
-        let running = self.running_writers()?; // G4
-        reach(Point::PruneWritersListed)?;
-        let stored = repository.names(ObjectKind::Pack)?;
-        let mut waited = BTreeSet::new();
-        for (id, one) in condemnations.0 {
-            if !one.packs.iter().any(|pack| stored.contains_key(pack)) {
-                self.finished.push((id, one));
-                continue;
-            }
-            let among = one.outlast.as_ref();
-            let waits: BTreeSet<ObjectId> = running
-                .iter()
-                .map(|(intent, _)| *intent)
-                .filter(|intent| among.is_none_or(|listed| listed.contains(intent)))
-                .collect();
-            let waits = self.give_up_the_old(&one, waits)?;
-            let ends = one.time.seconds.saturating_add(self.settings.grace_seconds);
-            if waits.is_empty() && ends <= self.settings.note.time.seconds {
-                self.due.push((id, one));
-                continue;
-            }
-            self.report.packs_waiting += one.packs.len() as u64;
-            if waits.is_empty() {
-                let ends = Timestamp { seconds: ends, nanoseconds: one.time.nanoseconds };
-                self.report.grace_ends = Some(self.report.grace_ends.map_or(ends, |other| other.min(ends)));
-            }
-            if among.is_none() {
-                repository.record_outlast(id, &waits)?; // G5: a later run waits for these only
-            }
-            waited.extend(waits);
-        }
-        self.tell_waits(running, &waited);
-        Ok(!self.due.is_empty() || !self.finished.is_empty() || !self.absent.is_empty())
-    }
-
-    /// Fences the writers that have kept a condemnation waiting for too long. Only clocks of prunes count: the
-    /// condemnation bears the time of one.
-    fn give_up_the_old(
-        &mut self,
-        one: &Condemnation,
-        waits: BTreeSet<ObjectId>,
-    ) -> Result<BTreeSet<ObjectId>, RepositoryError> {
-        let since = one.time.seconds.saturating_add(self.settings.give_up_seconds);
-        if one.outlast.is_none() || since > self.settings.note.time.seconds {
-            return Ok(waits);
-        }
-        waits.into_iter().try_for_each(|intent| self.give_up(intent))?;
-        Ok(BTreeSet::new())
-    }
-
-    fn give_up(&mut self, intent: ObjectId) -> Result<(), RepositoryError> {
-        self.report.writers_fenced += 1;
-        self.repository.raise_fence(intent, self.settings.note.time)
-    }
-
-    /// Writers that may still publish something that relies on what is condemned now.
-    fn running_writers(&mut self) -> Result<Vec<(ObjectId, Option<Intent>)>, RepositoryError> {
-        let repository = self.repository;
-        let ends_with_process = repository.storage().capabilities().puts_end_with_process;
-        let fences = repository.fences()?;
-        let mut running = Vec::new();
-        for (id, intent) in repository.intents()? {
-            let process = intent.as_ref().and_then(|intent| intent.process.as_ref());
-            let fate = process.map_or(ProcessFate::Unknown, |process| (self.settings.fate)(process));
-            if let Some(prune) = intent.as_ref().filter(|intent| intent.purpose == Intent::PRUNE) {
-                // It publishes nothing, so nobody waits; but what it left behind when it was killed has to go.
-                let is_old =
-                    prune.time.seconds.saturating_add(self.settings.give_up_seconds) <= self.settings.note.time.seconds;
-                if id != self.intent.id() && (fate != ProcessFate::Unknown || is_old) {
-                    repository.delete_both(ObjectKind::Intent, id)?;
-                }
-                continue;
-            }
-            if fences.stand_before(&id) {
-                continue; // It finds its fence.
-            }
-            if ends_with_process && fate == ProcessFate::Ended {
-                // Whatever it published is there already and will be seen by the next listing of snapshots.
-                repository.delete_both(ObjectKind::Intent, id)?;
-                continue;
-            }
-            if fate != ProcessFate::Unknown {
-                self.give_up(id)?;
-                continue;
-            }
-            running.push((id, intent));
-        }
-        Ok(running)
-    }
-
-    fn tell_waits(&mut self, running: Vec<(ObjectId, Option<Intent>)>, waited: &BTreeSet<ObjectId>) {
-        for (_, intent) in running.into_iter().filter(|(id, _)| waited.contains(id)) {
-            match intent {
-                Some(intent) => self.report.waits_for.push(intent),
-                None => self.report.waits_for_unknown += 1,
-            }
         }
     }
 

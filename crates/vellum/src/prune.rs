@@ -5,10 +5,10 @@ use crate::platform::process;
 use crate::tree_reader::{TreeWalk, root_content};
 use crate::{Context, Error};
 use std::collections::HashSet;
-use vellum_format::ObjectId;
 use vellum_format::content::{ChunkKind, Content};
 use vellum_format::snapshot::Timestamp;
 use vellum_format::tree::Node;
+use vellum_format::{ObjectId, ObjectKind};
 use vellum_repository::storage::StorageError;
 use vellum_repository::{
     FrameCache, LiveSet, MaxUnused, PruneReport, PruneSettings, Repository, RepositoryError, Snapshot, WriterNote,
@@ -101,6 +101,12 @@ fn attempt(
         }
         // What it has stored is found by the next attempt.
         Err(Error::Repository(RepositoryError::Fenced)) => Ok(None),
+        Err(Error::Repository(RepositoryError::Damaged { object, .. }))
+            if object.kind == ObjectKind::Condemned && !options.dry_run && count < ABSENT_MAX =>
+        {
+            repository.remove_unreadable_condemnations(&settings(options, context))?;
+            Ok(None)
+        }
         // Another prune may have moved it while this one listed what there is.
         Err(Error::Repository(error)) if tells_of_absence(&error) && count < ABSENT_MAX => Ok(None),
         // Nobody waits for a prune: what only a snapshot needs that was forgotten meanwhile may be gone already.
@@ -145,25 +151,10 @@ fn try_prune(
     context: &Context,
     marked: &mut Vec<ObjectId>,
 ) -> Result<PruneReport, Error> {
-    let settings = PruneSettings {
-        note: WriterNote {
-            time: options.now,
-            host: options.host.clone(),
-            user: options.user.clone(),
-            program: options.program.clone(),
-            process: process::current(),
-        },
-        max_unused: options.max_unused,
-        max_repack_bytes: options.max_repack_bytes,
-        grace_seconds: options.grace_seconds,
-        give_up_seconds: options.give_up_seconds,
-        threads: context.worker_count(),
-        fate: &process::fate,
-    };
     if !options.dry_run {
         repository.finish_removals()?;
     }
-    let mut prune = repository.begin_prune(settings)?;
+    let mut prune = repository.begin_prune(settings(options, context))?;
     if options.dry_run {
         let mut snapshots = prune.snapshots().to_vec();
         snapshots.retain(|snapshot| !options.dry_run_without.contains(&snapshot.id));
@@ -187,6 +178,24 @@ fn try_prune(
         prune.sweep()?;
     }
     Ok(prune.report().clone())
+}
+
+fn settings(options: &PruneOptions, context: &Context) -> PruneSettings<'static> {
+    PruneSettings {
+        note: WriterNote {
+            time: options.now,
+            host: options.host.clone(),
+            user: options.user.clone(),
+            program: options.program.clone(),
+            process: process::current(),
+        },
+        max_unused: options.max_unused,
+        max_repack_bytes: options.max_repack_bytes,
+        grace_seconds: options.grace_seconds,
+        give_up_seconds: options.give_up_seconds,
+        threads: context.worker_count(),
+        fate: &process::fate,
+    }
 }
 
 fn ids(snapshots: &[Snapshot]) -> Vec<ObjectId> {
@@ -261,7 +270,7 @@ fn hash(content: &Content) -> [u8; 16] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vellum_format::{ObjectKind, ObjectName};
+    use vellum_format::ObjectName;
 
     #[test]
     fn what_is_not_there_is_told_from_what_cannot_be_asked() {

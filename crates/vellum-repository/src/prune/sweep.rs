@@ -126,7 +126,7 @@ impl Prune<'_, '_> {
             }
         }
         if replaced.is_empty() && kept.is_empty() {
-            return Ok(());
+            return self.intent.account_for(|| Ok(packs.clone()));
         }
         // Somebody may be putting back a copy of what is deleted here, while another prune finds that no catalog lists
         // these packs any more and removes the condemnations that it knows. It does not know this one. (I22)
