@@ -29,6 +29,7 @@ mod units;
 
 use args::{Cli, GlobalArgs, Verb};
 use clap::Parser as _;
+use clap::error::ErrorKind;
 use exit_code::ExitCode;
 use invocation::Invocation;
 use output::Output;
@@ -69,7 +70,7 @@ pub fn look_over(
     let line = std::iter::once(OsString::from("vellum")).chain(arguments);
     let cli = match Cli::try_parse_from(line) {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() => return Err(unparsed_failure(&error.to_string()).into()),
+        Err(error) if error.use_stderr() => return Err(unparsed_failure(&error).into()),
         Err(_) => return Ok(None),
     };
     let settings = Settings::resolve(&cli.global, &cli.verb, &variables)?;
@@ -125,7 +126,7 @@ fn unparsed(error: &clap::Error, variables: &Variables) -> ExitCode {
         std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
     if is_error && (asks_for_json || variables.wants_json()) {
         let output = Output::new(&GlobalArgs { json: true, ..GlobalArgs::default() }, variables);
-        output.failure(&unparsed_failure(&error.to_string()));
+        output.failure(&unparsed_failure(&error));
         drop(output.finish());
     } else {
         // Nobody is left to tell when the terminal is gone.
@@ -135,7 +136,12 @@ fn unparsed(error: &clap::Error, variables: &Variables) -> ExitCode {
 }
 
 /// The first paragraph of what the parser says, as one line.
-fn unparsed_failure(text: &str) -> Failure {
+fn unparsed_failure(error: &clap::Error) -> Failure {
+    let text = match error.kind() {
+        // It says what Vellum is, not what is wrong.
+        ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "`vellum` needs a command".to_owned(),
+        _ => error.to_string(),
+    };
     let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
     let message = lines.join(" ");
     Failure::usage(
@@ -143,4 +149,15 @@ fn unparsed_failure(text: &str) -> Failure {
         "the command line cannot be understood; nothing was done",
         "see `vellum --help`, or `vellum VERB --help`",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_without_a_command_is_refused_for_that() {
+        let refused = look_over([], |_| None).expect_err("there is nothing to do");
+        assert_eq!((refused.exit_code, &*refused.message), (2, "`vellum` needs a command"));
+    }
 }
