@@ -126,7 +126,7 @@ fn unparsed(error: &clap::Error, variables: &Variables) -> ExitCode {
         std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
     if is_error && (asks_for_json || variables.wants_json()) {
         let output = Output::new(&GlobalArgs { json: true, ..GlobalArgs::default() }, variables);
-        output.failure(&unparsed_failure(&error));
+        output.failure(&unparsed_failure(error));
         drop(output.finish());
     } else {
         // Nobody is left to tell when the terminal is gone.
