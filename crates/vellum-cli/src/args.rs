@@ -49,7 +49,7 @@ read; 4 damage found or restore incomplete; 5 storage unreachable; 10 no reposit
 #[command(next_help_heading = "Global flags")]
 pub(crate) struct GlobalArgs {
     /// Where the repository lies, as a path [VELLUM_REPOSITORY]
-    #[arg(short, long, global = true, value_name = "URL")]
+    #[arg(short, long, global = true, value_name = "URL", alias = "repo")]
     pub(crate) repository: Option<OsString>,
     /// File whose first line is the password [VELLUM_PASSWORD_FILE]
     #[arg(long, global = true, value_name = "F")]

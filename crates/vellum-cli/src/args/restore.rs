@@ -3,7 +3,7 @@
 use super::{FilterArgs, parse_head, snapshot_path};
 use crate::reference::SnapshotPath;
 use clap::{Args, ValueEnum};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use vellum::HeadCode;
 
 /// `vellum restore`
@@ -13,7 +13,11 @@ pub(crate) struct RestoreArgs {
     #[arg(value_name = "SNAPSHOT[:PATH]", value_parser = snapshot_path())]
     pub(crate) snapshot: SnapshotPath,
     /// Folder to restore into; made if it is not there
-    pub(crate) target: PathBuf,
+    #[arg(required_unless_present = "target_flag")]
+    target: Option<PathBuf>,
+    /// As restic spells it
+    #[arg(long = "target", value_name = "TARGET", hide = true, conflicts_with = "target")]
+    target_flag: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) filter: FilterArgs,
     /// Only what matches
@@ -43,6 +47,12 @@ pub(crate) struct RestoreArgs {
     /// Refuse a repository whose history does not reach to this head code, as a backup printed it
     #[arg(long, value_name = "CODE", value_parser = parse_head)]
     pub(crate) head: Option<HeadCode>,
+}
+
+impl RestoreArgs {
+    pub(crate) fn target(&self) -> &Path {
+        self.target.as_deref().or(self.target_flag.as_deref()).expect("one of them is required")
+    }
 }
 
 /// What to do with entries that are in the target already.

@@ -105,3 +105,18 @@ fn global_flags_stand_anywhere() {
     let cli = parse("vellum --key-file outer key add --key-file inner").unwrap();
     assert_eq!(cli.global.key_file, Some("inner".into()));
 }
+
+/// Whoever comes from restic has these in his fingers, and in his scripts.
+#[test]
+fn spellings_of_restic_mean_the_same() {
+    let restore = |line| match parse(line).expect(line).verb {
+        Verb::Restore(args) => args.target().to_owned(),
+        verb => panic!("{verb:?}"),
+    };
+    assert_eq!(restore("vellum restore latest --target out"), restore("vellum restore latest out"));
+    for line in ["vellum restore latest", "vellum restore latest out --target out"] {
+        assert!(parse(line).is_err(), "{line}");
+    }
+    let parsed = parse("vellum --repo /r snapshots").expect("an alias");
+    assert_eq!(parsed.global.repository.expect("it is given"), "/r");
+}

@@ -21,7 +21,7 @@ const METADATA_PROBLEMS_TOLD_MAX: usize = 20;
 /// Restores a snapshot or a folder of it.
 pub(super) fn run(invocation: &Invocation, args: &RestoreArgs) -> Result<ExitCode, Failure> {
     let mut options = options(invocation, args)?;
-    let target = absolute(&args.target).map_err(|error| Failure::file("find", &args.target, &error))?;
+    let target = absolute(args.target()).map_err(|error| Failure::file("find", args.target(), &error))?;
     let (repository, context) = invocation.open_for_operation()?;
     let output = &invocation.output;
     crate::history::look(&repository, args.head.as_ref(), output)?;
