@@ -33,18 +33,21 @@ use clap::error::ErrorKind;
 use exit_code::ExitCode;
 use invocation::Invocation;
 use output::Output;
+use paths::printable;
 use report::Failure;
 use settings::{Settings, Variables};
 use std::ffi::OsString;
+use std::os::unix::ffi::OsStrExt as _;
 use std::sync::Arc;
 
 /// Runs the command with the arguments and variables of this process.
 pub fn main() -> std::process::ExitCode {
     limits::raise_open_files();
     let variables = Variables::read();
-    match Cli::try_parse() {
+    let line: Vec<OsString> = std::env::args_os().collect();
+    match Cli::try_parse_from(&line) {
         Ok(cli) => run(&cli, &variables).into(),
-        Err(error) => unparsed(&error, &variables).into(),
+        Err(error) => unparsed(&error, &line, &variables).into(),
     }
 }
 
@@ -67,10 +70,10 @@ pub fn look_over(
     variable: impl Fn(&str) -> Option<OsString>,
 ) -> Result<Option<Verdict>, Refusal> {
     let variables = Variables::from(variable);
-    let line = std::iter::once(OsString::from("vellum")).chain(arguments);
-    let cli = match Cli::try_parse_from(line) {
+    let line: Vec<OsString> = std::iter::once(OsString::from("vellum")).chain(arguments).collect();
+    let cli = match Cli::try_parse_from(&line) {
         Ok(cli) => cli,
-        Err(error) if error.use_stderr() => return Err(unparsed_failure(&error).into()),
+        Err(error) if error.use_stderr() => return Err(unparsed_failure(&error, &line).into()),
         Err(_) => return Ok(None),
     };
     let settings = Settings::resolve(&cli.global, &cli.verb, &variables)?;
@@ -120,13 +123,13 @@ fn run(cli: &Cli, variables: &Variables) -> ExitCode {
 }
 
 /// Help, the version, or what is wrong with the command line.
-fn unparsed(error: &clap::Error, variables: &Variables) -> ExitCode {
+fn unparsed(error: &clap::Error, line: &[OsString], variables: &Variables) -> ExitCode {
     let is_error = error.use_stderr();
-    let asks_for_json =
-        std::env::args_os().take_while(|argument| argument != "--").any(|argument| argument == "--json");
-    if is_error && (asks_for_json || variables.wants_json()) {
-        let output = Output::new(&GlobalArgs { json: true, ..GlobalArgs::default() }, variables);
-        output.failure(&unparsed_failure(error));
+    let asks_for_json = line.iter().take_while(|argument| *argument != "--").any(|argument| argument == "--json");
+    let json = asks_for_json || variables.wants_json();
+    if is_error && (json || error.kind() == ErrorKind::InvalidUtf8) {
+        let output = Output::new(&GlobalArgs { json, ..GlobalArgs::default() }, variables);
+        output.failure(&unparsed_failure(error, line));
         drop(output.finish());
     } else {
         // Nobody is left to tell when the terminal is gone.
@@ -136,10 +139,16 @@ fn unparsed(error: &clap::Error, variables: &Variables) -> ExitCode {
 }
 
 /// The first paragraph of what the parser says, as one line.
-fn unparsed_failure(error: &clap::Error) -> Failure {
+fn unparsed_failure(error: &clap::Error, line: &[OsString]) -> Failure {
     let text = match error.kind() {
         // It says what Vellum is, not what is wrong.
         ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => "`vellum` needs a command".to_owned(),
+        // It does not say which one.
+        ErrorKind::InvalidUtf8 => {
+            let odd = line.iter().filter(|argument| argument.to_str().is_none());
+            let odd: Vec<String> = odd.map(|argument| format!("'{}'", printable(argument.as_bytes()))).collect();
+            format!("an argument that has to be text is not valid UTF-8: {}", odd.join(" or "))
+        }
         _ => error.to_string(),
     };
     let lines: Vec<&str> = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect();
@@ -154,10 +163,19 @@ fn unparsed_failure(error: &clap::Error) -> Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStringExt as _;
 
     #[test]
     fn a_line_without_a_command_is_refused_for_that() {
         let refused = look_over([], |_| None).expect_err("there is nothing to do");
         assert_eq!((refused.exit_code, &*refused.message), (2, "`vellum` needs a command"));
+    }
+
+    #[test]
+    fn an_argument_that_is_no_text_is_named() {
+        let line = [&b"key"[..], b"add", b"--label", b"caf\xe9"].map(|one| OsString::from_vec(one.to_vec()));
+        let refused = look_over(line, |_| None).expect_err("a label is text");
+        let expected = r"an argument that has to be text is not valid UTF-8: 'caf\xe9'";
+        assert_eq!((refused.exit_code, &*refused.message), (2, expected));
     }
 }
