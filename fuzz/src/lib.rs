@@ -383,7 +383,7 @@ pub fn command_line(data: &[u8]) {
         }
         Err(refusal) => {
             assert_eq!(refusal.exit_code, 2, "{refusal:?}");
-            let words = ["--", "VELLUM_", "'", "`", "pattern", "time zone", "rule", "profile", "address"];
+            let words = ["--", "VELLUM_", "<", "'", "`", "pattern", "time zone", "rule", "profile", "address"];
             let of_line = arguments.iter().map(|argument| argument.to_string_lossy()).filter(|text| !text.is_empty());
             let names = words.iter().any(|word| refusal.message.contains(word)) || { of_line }
                 .any(|text| refusal.message.contains(&*text));
