@@ -6,7 +6,7 @@
 //! The engine seals with fresh randomness, so a seed gives the same fate to the same operations but not the same
 //! bytes. One run of an action can be recorded and then cut at each of its changes. A failing state is therefore kept whole, as a folder with its key file, and named.
 
-use crate::support::{self, Versions, small_packs, stored_tree, threads, try_backup, try_check};
+use crate::support::{self, LastKeys, Versions, small_packs, stored_tree, threads, try_backup, try_check};
 use std::any::Any;
 use std::collections::{BTreeMap, HashSet};
 use std::fmt;
@@ -285,6 +285,7 @@ struct Seen {
 
 struct World {
     key: KeyFile,
+    keys: LastKeys,
     depth: Depth,
     versions: Versions,
     steps: Vec<Step>,
@@ -301,9 +302,9 @@ impl World {
     fn new(full_restore_every: u64, depth: Depth, versions: Versions) -> Self {
         let key = KeyFile::generate().expect("randomness");
         let state = tempfile::tempdir().expect("a scratch folder");
-        let (examined, rewritten) = (AtomicU64::new(0), AtomicU64::new(0));
+        let (keys, examined, rewritten) = (LastKeys::default(), AtomicU64::new(0), AtomicU64::new(0));
         let mut world =
-            Self { key, depth, versions, steps: Vec::new(), state, examined, rewritten, full_restore_every };
+            Self { key, keys, depth, versions, steps: Vec::new(), state, examined, rewritten, full_restore_every };
         let disk = world.empty_repository();
         let (mut promises, mut ids) = (Promises::new(), BTreeMap::new());
         let backups = (0..HISTORY).map(Action::Backup);
@@ -329,7 +330,7 @@ impl World {
             return self.try_backup(disk, state, number, count).map(Some);
         }
         let storage = LocalStorage::open_on(disk.clone()).ok()?;
-        let repository = support::try_open(Arc::new(storage), &self.key, state).ok()?;
+        let repository = self.keys.try_open(Arc::new(storage), &self.key, state).ok()?;
         match step.action {
             Action::Forget(number) => support::remove(&repository, step.ids[&number]).ok().map(|_| None),
             _ => {
@@ -347,7 +348,7 @@ impl World {
     }
 
     fn open(&self, disk: &SimDisk, state: &LocalState) -> Repository {
-        support::open(Arc::new(LocalStorage::open_on(disk.clone()).expect("a repository")), &self.key, state)
+        self.keys.open(Arc::new(LocalStorage::open_on(disk.clone()).expect("a repository")), &self.key, state)
     }
 
     /// Disks on which a backup was killed after its catalog had got its name, with the call at which it was.
@@ -388,7 +389,7 @@ impl World {
     /// A backup that may be hit by a power cut, and then gives nothing.
     fn try_backup(&self, disk: &SimDisk, state: &LocalState, number: usize, count: usize) -> Option<ObjectId> {
         let storage = LocalStorage::open_on(disk.clone()).ok()?;
-        let repository = support::try_open(Arc::new(storage), &self.key, state).ok()?;
+        let repository = self.keys.try_open(Arc::new(storage), &self.key, state).ok()?;
         try_backup(&repository, self.versions.path(number), &threads(count)).ok()
     }
 
@@ -521,7 +522,7 @@ impl World {
         let found = repository.snapshots().expect("a readable storage");
         assert!(found.damaged.is_empty(), "a power cut damaged a snapshot: {:?}", found.damaged);
         // Also those that nobody acknowledged: a snapshot that is there is whole.
-        found.snapshots.iter().for_each(|snapshot| self.versions.assert_holds(repository, snapshot));
+        self.versions.assert_hold(repository, &found.snapshots);
         promises.expect_each(|(id, number)| {
             let snapshot = found.snapshots.iter().find(|snapshot| snapshot.id == *id);
             let snapshot = snapshot.unwrap_or_else(|| panic!("acknowledged snapshot {id} is lost"));

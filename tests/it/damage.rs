@@ -5,7 +5,8 @@
 //! what was saved. The mass of cases is read in memory; some of them are restored to a real folder too.
 
 use crate::support::{
-    self, Objects, StoredTree, Versions, bytes_of, names, objects, stored_tree, threads, try_backup, try_check,
+    self, LastKeys, Objects, StoredTree, Versions, bytes_of, names, objects, stored_tree, stored_tree_through, threads,
+    try_backup, try_check,
 };
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -73,6 +74,7 @@ fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
 /// A repository with two snapshots of small data that does not compress, and everything it holds.
 struct Sample {
     key: KeyFile,
+    keys: LastKeys,
     versions: Versions,
     storage: MemoryStorage,
     snapshots: Vec<ObjectId>,
@@ -95,7 +97,8 @@ impl Sample {
         (options.now, options.read_data) = (Some(support::NOW), vellum::ReadData::All);
         vellum::check(&repository, &options, &threads(1)).expect("a check, which leaves a record");
         let storage = (*storage).clone();
-        let sample = Self { key, versions, storage, snapshots, cases: AtomicU64::new(0) };
+        let (keys, cases) = (LastKeys::default(), AtomicU64::new(0));
+        let sample = Self { key, keys, versions, storage, snapshots, cases };
         let total: usize = sample.objects().values().map(Vec::len).sum();
         assert!(len_bytes.contains(&total), "the sample is to have {len_bytes:?} bytes, not {total}");
         assert!(names(&sample.storage, ObjectKind::Pack).len() >= 4, "data and trees of both backups");
@@ -180,10 +183,19 @@ impl Sample {
         storage
     }
 
+    /// Unlocks anew where what unlocks may be damaged.
+    fn open(&self, storage: &MemoryStorage, damaged: &ObjectName) -> Result<Repository, RepositoryError> {
+        let unlocks = [ObjectKind::Config, ObjectKind::ConfigMirror, ObjectKind::Key, ObjectKind::KeyMirror];
+        match unlocks.contains(&damaged.kind) {
+            true => open(storage, &self.key),
+            false => self.keys.try_open(Arc::new(storage.clone()), &self.key, &LocalState::None),
+        }
+    }
+
     /// What one damaged object must lead to.
     fn judge(&self, storage: &MemoryStorage, damaged: &ObjectName) -> Result<(), String> {
         let case = self.cases.fetch_add(1, Ordering::Relaxed);
-        let repository = match open(storage, &self.key) {
+        let repository = match self.open(storage, damaged) {
             Ok(repository) => repository,
             Err(error) if error.to_string().contains(&damaged.id.to_string()) => return Ok(()),
             Err(error) => return Err(format!("one damaged object keeps the repository shut, unnamed: {error}")),
@@ -192,7 +204,7 @@ impl Sample {
         if !report.findings.iter().any(|finding| finding.object == Some(*damaged)) {
             return Err(format!("the check does not name it; it finds {:?}", report.findings));
         }
-        let repository = open(storage, &self.key).map_err(|error| error.to_string())?;
+        let repository = self.open(storage, damaged).map_err(|error| error.to_string())?;
         let problems = self.read_all(&repository)?;
         if case.is_multiple_of(RESTORE_EVERY) {
             self.restore_all(&repository, problems.is_empty())?;
@@ -203,11 +215,11 @@ impl Sample {
     /// Reads every snapshot and returns what cannot be read; anything that differs is an error.
     fn read_all(&self, repository: &Repository) -> Result<Vec<String>, String> {
         repository.refresh().map_err(|error| error.to_string())?;
-        let mut problems = Vec::new();
+        let (mut problems, cache) = (Vec::new(), FrameCache::new(16));
         for (number, id) in self.snapshots.iter().enumerate() {
             let (source, expected) = (self.versions.path(number), self.versions.manifest(number));
             let read = repository.read_snapshot(*id).map_err(Error::from);
-            match read.and_then(|snapshot| stored_tree(repository, &snapshot, source)) {
+            match read.and_then(|snapshot| stored_tree_through(&cache, repository, &snapshot, source)) {
                 Err(error) => problems.push(error.to_string()),
                 Ok(tree) => {
                     same_as_far_as_there(expected, &tree)?;

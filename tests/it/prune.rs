@@ -265,7 +265,7 @@ impl World {
         let entry = vellum::open_path(&fresh, &FrameCache::new(4), &snapshot(&fresh, id), b"/stream").expect("a path");
         let Some(Entry { node: Node::File { content, .. }, .. }) = entry else { panic!("the stream is a file") };
         let mut read = Vec::new();
-        vellum::read_stream(&fresh, &content, &mut read).expect("all of it");
+        vellum::read_stream(&fresh, &vellum::FrameCache::new(4), &content, &mut read).expect("all of it");
         assert!(read == self.own(), "what was acknowledged comes back");
     }
 }

@@ -6,7 +6,7 @@
 //! pause of any process for any time is only a matter of luck. Keys are random, so a seed gives the same choices, not
 //! the same bytes.
 
-use crate::support::{self, NOW, Versions};
+use crate::support::{self, LastKeys, NOW, Versions};
 use std::collections::BTreeMap;
 use std::io;
 use std::ops::Range;
@@ -16,7 +16,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use vellum::format::snapshot::Timestamp;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{MemoryStorage, ObjectSummary, Put, Storage, StorageError, forward};
-use vellum::{BackupOptions, KeyFile, LocalState, MaxUnused, PruneOptions, Repository};
+use vellum::{BackupOptions, FrameCache, KeyFile, LocalState, MaxUnused, PruneOptions, Repository};
 use vellum_testkit::{Random, lock};
 
 const DAY: i64 = 24 * 60 * 60;
@@ -208,6 +208,7 @@ impl Storage for Door {
 /// What all schedules share.
 struct World {
     key: KeyFile,
+    keys: LastKeys,
     versions: Versions,
     template: MemoryStorage,
 }
@@ -231,7 +232,7 @@ impl World {
         let storage = Arc::new(MemoryStorage::new());
         let key = KeyFile::generate().expect("randomness");
         drop(support::create(storage.clone(), &key, &LocalState::None));
-        Self { key, versions, template: storage.as_ref().clone() }
+        Self { key, keys: LastKeys::default(), versions, template: storage.as_ref().clone() }
     }
 
     /// Runs one schedule to its end and returns what is wrong then.
@@ -269,7 +270,7 @@ impl World {
     }
 
     fn open(&self, storage: &Arc<dyn Storage>) -> Option<Repository> {
-        support::try_open(Arc::clone(storage), &self.key, &LocalState::None).ok()
+        self.keys.try_open(Arc::clone(storage), &self.key, &LocalState::None).ok()
     }
 
     fn write(&self, door: &Arc<dyn Storage>, process: usize, round: usize, turnstile: &Turnstile, promises: &Promises) {
@@ -324,10 +325,11 @@ impl World {
     fn examine(&self, storage: &Arc<MemoryStorage>, promises: &Promises) -> Result<(), String> {
         let storage: Arc<dyn Storage> = storage.clone();
         let repository = self.open(&storage).ok_or("the repository does not open any more")?;
+        let cache = FrameCache::new(16);
         for (id, version) in &*lock(&promises.held) {
             let snapshot =
                 repository.read_snapshot(*id).map_err(|error| format!("an acknowledged snapshot: {error}"))?;
-            let tree = support::stored_tree(&repository, &snapshot, self.versions.path(*version))
+            let tree = support::stored_tree_through(&cache, &repository, &snapshot, self.versions.path(*version))
                 .map_err(|error| format!("an acknowledged snapshot: {error}"))?;
             if !tree.problems.is_empty() || tree.manifest != *self.versions.manifest(*version) {
                 return Err(format!("an acknowledged snapshot gives back something else: {:?}", tree.problems));

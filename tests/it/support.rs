@@ -11,8 +11,8 @@ use vellum::format::snapshot::Timestamp;
 use vellum::format::tree::{Entry, LinkGroup, Metadata, Node};
 use vellum::storage::Storage;
 use vellum::{
-    BackupOptions, BackupReport, CheckOptions, CheckReport, Context, CreateOptions, Credential, FrameCache, KeyFile,
-    LocalState, Locked, MaxUnused, NewSlot, PruneOptions, ReadData, Removal, Repository, RepositoryError,
+    BackupOptions, BackupReport, CheckOptions, CheckReport, Context, CreateOptions, Credential, FrameCache, HeldKeys,
+    KeyFile, LocalState, Locked, MaxUnused, NewSlot, PruneOptions, ReadData, Removal, Repository, RepositoryError,
     RestoreOptions, RestoreReport, Snapshot, SnapshotRef, TreeWalk,
 };
 use vellum_testkit::trees::{self, Manifest, TreeOptions};
@@ -72,6 +72,37 @@ pub(crate) fn try_open(
     state: &LocalState,
 ) -> Result<Repository, RepositoryError> {
     Locked::open(storage)?.unlock(&Credential::KeyFile(key), state)
+}
+
+/// The keys that were unlocked last, for suites that open one repository very often: to unlock takes longer than to
+/// read what is small. What is read and verified before is so each time, and other keys are unlocked anew.
+#[derive(Default)]
+pub(crate) struct LastKeys(Mutex<Option<HeldKeys>>);
+
+impl LastKeys {
+    /// As [`open`].
+    pub(crate) fn open(&self, storage: Arc<dyn Storage>, key: &KeyFile, state: &LocalState) -> Repository {
+        self.try_open(storage, key, state).expect("a repository that the key file unlocks")
+    }
+
+    /// As [`try_open`].
+    pub(crate) fn try_open(
+        &self,
+        storage: Arc<dyn Storage>,
+        key: &KeyFile,
+        state: &LocalState,
+    ) -> Result<Repository, RepositoryError> {
+        let held = lock(&self.0).clone();
+        if let Some(held) = held {
+            match Locked::open(Arc::clone(&storage))?.unlock_again(&held, state) {
+                Err(RepositoryError::KeysChanged { .. }) => {}
+                opened => return opened,
+            }
+        }
+        let repository = try_open(storage, key, state)?;
+        *lock(&self.0) = Some(repository.held_keys());
+        Ok(repository)
+    }
 }
 
 /// Backs one folder up.
@@ -155,12 +186,21 @@ pub(crate) fn stored_tree(
     snapshot: &Snapshot,
     source: &Path,
 ) -> Result<StoredTree, vellum::Error> {
-    let cache = FrameCache::new(16);
-    let root = vellum::open_path(repository, &cache, snapshot, source.as_os_str().as_bytes())?;
+    stored_tree_through(&FrameCache::new(16), repository, snapshot, source)
+}
+
+/// The same, for several snapshots: a frame in which they share something is read and opened once.
+pub(crate) fn stored_tree_through(
+    cache: &FrameCache,
+    repository: &Repository,
+    snapshot: &Snapshot,
+    source: &Path,
+) -> Result<StoredTree, vellum::Error> {
+    let root = vellum::open_path(repository, cache, snapshot, source.as_os_str().as_bytes())?;
     let Some(Entry { node: Node::Folder { content }, .. }) = root else { panic!("a source is a folder") };
     let mut tree = StoredTree { manifest: Manifest::new(), problems: Vec::new() };
     let mut groups: BTreeMap<LinkGroup, Vec<Vec<u8>>> = BTreeMap::new();
-    for step in TreeWalk::new(repository, &cache, &content) {
+    for step in TreeWalk::new(repository, cache, &content) {
         let (path, entry) = match step {
             Ok(step) => (step.path, step.entry),
             Err((path, error)) => {
@@ -171,7 +211,7 @@ pub(crate) fn stored_tree(
         if let Some(group) = entry.metadata.link_group {
             groups.entry(group).or_default().push(path.clone());
         }
-        match described(repository, &entry) {
+        match described(repository, cache, &entry) {
             Ok(text) => drop(tree.manifest.insert(path, text)),
             Err(error) => tree.problems.push(format!("{}: {error}", path.escape_ascii())),
         }
@@ -187,13 +227,14 @@ pub(crate) fn stored_tree(
     Ok(tree)
 }
 
-fn described(repository: &Repository, entry: &Entry) -> Result<String, vellum::Error> {
+fn described(repository: &Repository, cache: &FrameCache, entry: &Entry) -> Result<String, vellum::Error> {
     let Metadata { mode, uid, gid, modified, xattrs, .. } = &entry.metadata;
     let (kind, more) = match &entry.node {
         Node::File { content, .. } => {
-            let mut hasher = blake3::Hasher::new();
-            let len_bytes = vellum::read_stream(repository, content, &mut hasher)?;
-            ("file", format!(" size={len_bytes} blake3={}", hasher.finalize()))
+            // Hashed as one piece, which takes a fraction of the time of many small ones.
+            let mut bytes = Vec::new();
+            let len_bytes = vellum::read_stream(repository, cache, content, &mut bytes)?;
+            ("file", format!(" size={len_bytes} blake3={}", blake3::hash(&bytes)))
         }
         Node::Folder { .. } => ("folder", String::new()),
         Node::Symlink { target } => ("symlink", format!(" target={}", target.escape_ascii())),
@@ -216,7 +257,12 @@ pub(crate) fn snapshot(repository: &Repository, id: ObjectId) -> Snapshot {
 /// Panics unless a snapshot gives back exactly what was saved.
 #[track_caller]
 pub(crate) fn assert_holds(repository: &Repository, id: ObjectId, source: &Path, expected: &Manifest) {
-    let tree = stored_tree(repository, &snapshot(repository, id), source).expect("a readable snapshot");
+    assert_tree(stored_tree(repository, &snapshot(repository, id), source), expected);
+}
+
+#[track_caller]
+fn assert_tree(tree: Result<StoredTree, vellum::Error>, expected: &Manifest) {
+    let tree = tree.expect("a readable snapshot");
     assert!(tree.problems.is_empty(), "an acknowledged snapshot cannot be read whole: {:?}", tree.problems);
     let differences = trees::differences(expected, &tree.manifest);
     assert!(differences.is_empty(), "an acknowledged snapshot gives back something else: {differences:?}");
@@ -285,8 +331,18 @@ impl Versions {
     /// Panics unless a snapshot holds what it was made of.
     #[track_caller]
     pub(crate) fn assert_holds(&self, repository: &Repository, snapshot: &Snapshot) {
-        let number = self.number_of(snapshot);
-        assert_holds(repository, snapshot.id, self.path(number), self.manifest(number));
+        self.assert_hold(repository, std::slice::from_ref(snapshot));
+    }
+
+    /// The same of several snapshots.
+    #[track_caller]
+    pub(crate) fn assert_hold(&self, repository: &Repository, snapshots: &[Snapshot]) {
+        let cache = FrameCache::new(16);
+        for snapshot in snapshots {
+            let number = self.number_of(snapshot);
+            let tree = stored_tree_through(&cache, repository, snapshot, self.path(number));
+            assert_tree(tree, self.manifest(number));
+        }
     }
 }
 

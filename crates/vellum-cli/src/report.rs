@@ -265,6 +265,12 @@ fn repository_words(error: &RepositoryError) -> Words {
             "the key slots are as they were",
             "`vellum key list` shows every slot; a label is at most a few words long",
         ),
+        RepositoryError::KeysChanged { .. } => (
+            Failed,
+            "keys_changed",
+            "somebody has changed the keys of this repository since it was unlocked, or shows an older state of them",
+            "unlock it anew, with a password, a key file or the recovery key",
+        ),
         RepositoryError::KeysContradict { .. } => (
             Damage,
             "keys_contradict",

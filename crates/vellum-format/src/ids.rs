@@ -42,7 +42,7 @@ macro_rules! printable_id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+                f.write_str(hex(&self.0.0, &mut [0; 2 * $len]))
             }
         }
 
@@ -107,6 +107,15 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// The lower-case hex of `bytes`, which fills `digits`.
+pub(crate) fn hex<'digits>(bytes: &[u8], digits: &'digits mut [u8]) -> &'digits str {
+    let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
+    for (byte, pair) in bytes.iter().zip(digits.chunks_exact_mut(2)) {
+        pair.copy_from_slice(&[digit(byte >> 4), digit(byte & 15)]);
+    }
+    std::str::from_utf8(digits).expect("hex digits are ASCII")
+}
+
 fn parse_hex<const N: usize>(text: &str) -> Option<[u8; N]> {
     let text = text.as_bytes();
     if text.len() != 2 * N {
@@ -130,6 +139,12 @@ fn hex_value(digit: u8) -> Option<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn display_is_lower_case_hex() {
+        let id = RepositoryId::from_bytes([0, 1, 9, 10, 15, 16, 127, 128, 159, 160, 171, 205, 239, 240, 254, 255]);
+        assert_eq!(id.to_string(), "0001090a0f107f809fa0abcdeff0feff");
+    }
 
     #[test]
     fn hex_parses_only_what_display_prints() {

@@ -1,6 +1,8 @@
 //! The closed set of names that a storage may be asked for.
 
 use crate::ObjectId;
+use crate::ids::hex;
+use std::borrow::Cow;
 use std::fmt;
 
 /// What an object is; it decides the folder that the object lies in.
@@ -160,10 +162,15 @@ impl ObjectName {
     /// The path below the repository's root, such as `packs/3f/3f…` or `snapshots/09…`.
     #[must_use]
     pub fn path(&self) -> String {
-        let id = self.id.to_string();
+        [&self.folder(), "/", hex(self.id.as_bytes(), &mut [0; 2 * ObjectId::LEN])].concat()
+    }
+
+    /// The folder of [`ObjectName::path`], such as `packs/3f` or `snapshots`.
+    #[must_use]
+    pub fn folder(&self) -> Cow<'static, str> {
         match self.kind.is_spread() {
-            true => format!("{}/{}/{id}", self.kind.folder(), &id[..2]),
-            false => format!("{}/{id}", self.kind.folder()),
+            true => [self.kind.folder(), "/", hex(&self.id.as_bytes()[..1], &mut [0; 2])].concat().into(),
+            false => self.kind.folder().into(),
         }
     }
 
@@ -218,6 +225,7 @@ mod tests {
             let name = ObjectName::of(kind, b"bytes");
             assert_eq!(ObjectName::from_path(&name.path()), Ok(name));
             assert_eq!(name.to_string(), name.path());
+            assert_eq!(name.path(), format!("{}/{}", name.folder(), name.id));
         }
         let pack = ObjectName::of(ObjectKind::Pack, b"bytes").path();
         for bad in ["", "..", "packs/../config", "packs", &pack[9..], &pack.replace("packs/", "packs/0"), "config/xyz"]

@@ -50,6 +50,12 @@ pub enum RepositoryError {
         /// `password`, `key file` or `recovery key`.
         credential: &'static str,
     },
+    /// The keys that were to open it again are not those of its newest key manifest.
+    #[error("the keys of the repository at {location} are not those that were unlocked before")]
+    KeysChanged {
+        /// The storage's location.
+        location: String,
+    },
     /// Keys or signatures that contradict each other: tampering, or an object of another repository.
     #[error("the keys of this repository do not belong together: {detail}")]
     KeysContradict {

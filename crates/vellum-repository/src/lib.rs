@@ -52,7 +52,7 @@ pub use get::{FrameCache, FrameId, OpenedFrame, Place};
 pub use history::{History, HistoryFinding, KnownBy};
 pub use intent::WriterNote;
 pub use local_state::LocalState;
-pub use open::{Locked, Repository};
+pub use open::{HeldKeys, Locked, Repository};
 pub use pack_reader::FrameReader;
 pub use parity::{Unhealable, add_parity, heal_pack};
 pub use prune::{LiveSet, MaxUnused, ProcessFate, Prune, PrunePlan, PruneReport, PruneSettings};

@@ -32,7 +32,7 @@ pub struct Repository {
     storage: Arc<dyn Storage>,
     config: RepositoryConfig,
     config_id: ObjectId,
-    unlocked: Unlocked,
+    unlocked: Arc<Unlocked>,
     key_manifest: ObjectId,
     class: Class,
     index: Index,
@@ -45,6 +45,16 @@ pub struct Repository {
     pub(crate) healing: Mutex<Healing>,
     pub(crate) damaged_frames: Mutex<DamagedFrames>,
     pub(crate) has_damaged_frames: AtomicBool,
+}
+
+/// The keys of a repository that was unlocked, to open the same again; see [`Locked::unlock_again`].
+///
+/// Whoever has this can do what whoever unlocked the repository can. A clone shares the secrets, which are wiped with
+/// the last one and the last [`Repository`] that has them.
+#[derive(Clone)]
+pub struct HeldKeys {
+    key_manifest: ObjectId,
+    unlocked: Arc<Unlocked>,
 }
 
 /// What was done about an index that did not know enough.
@@ -98,12 +108,43 @@ impl Locked {
     /// # Errors
     /// [`RepositoryError::WrongCredential`], [`RepositoryError::NoSuchSlot`], or what contradicts what.
     pub fn unlock(self, credential: &Credential<'_>, local_state: &LocalState) -> Result<Repository, RepositoryError> {
-        let Self { storage, config, config_id } = self;
-        let expected =
-            Expected { repository: config.repository, owner: config.owner, config: config_id, generation_min: 0 };
-        let (key_manifest, signed) = newest_key_manifest(&*storage, &expected)?;
+        let expected = self.expected();
+        let (key_manifest, signed) = newest_key_manifest(&*self.storage, &expected)?;
         let name = ObjectName::new(ObjectKind::Key, key_manifest);
         let unlocked = unlock(&signed, &expected, credential).map_err(|error| unlock_error(error, name))?;
+        self.unlocked(&HeldKeys { key_manifest, unlocked: Arc::new(unlocked) }, local_state)
+    }
+
+    /// Unlocks with keys that an earlier [`Locked::unlock`] gave, without a credential and what it costs.
+    ///
+    /// They are those of one key manifest, and only for as long as the newest manifest of this repository, read and
+    /// verified again, is the same byte for byte: then a credential that gave them would give them again.
+    ///
+    /// # Errors
+    /// [`RepositoryError::KeysChanged`] when it is another one, newer or older, or of another repository: then
+    /// [`Locked::unlock`] is for people to decide about.
+    pub fn unlock_again(self, keys: &HeldKeys, local_state: &LocalState) -> Result<Repository, RepositoryError> {
+        // I8: the manifest names its config, and that its owner; so these two are as they were then as well.
+        let (key_manifest, _) = newest_key_manifest(&*self.storage, &self.expected())?;
+        match key_manifest == keys.key_manifest {
+            true => self.unlocked(keys, local_state),
+            false => Err(RepositoryError::KeysChanged { location: self.storage.location() }),
+        }
+    }
+
+    fn expected(&self) -> Expected {
+        Expected {
+            repository: self.config.repository,
+            owner: self.config.owner,
+            config: self.config_id,
+            generation_min: 0,
+        }
+    }
+
+    /// The repository with the keys of its newest manifest.
+    fn unlocked(self, keys: &HeldKeys, local_state: &LocalState) -> Result<Repository, RepositoryError> {
+        let Self { storage, config, config_id } = self;
+        let HeldKeys { key_manifest, unlocked } = keys.clone();
         let class = config.classes.iter().find(|class| class.name == PRIVATE);
         let class = class.ok_or_else(|| RepositoryError::KeysMissing { class: PRIVATE.to_owned() })?;
         let class = Class::new(class, &unlocked.ring)?;
@@ -222,8 +263,14 @@ impl Repository {
         &self.unlocked
     }
 
-    pub(crate) fn unlocked_mut(&mut self) -> (&mut Unlocked, &mut ObjectId) {
-        (&mut self.unlocked, &mut self.key_manifest)
+    pub(crate) fn set_keys(&mut self, key_manifest: ObjectId, unlocked: Unlocked) {
+        (self.key_manifest, self.unlocked) = (key_manifest, Arc::new(unlocked));
+    }
+
+    /// The keys that this process unlocked, to open the repository again.
+    #[must_use]
+    pub fn held_keys(&self) -> HeldKeys {
+        HeldKeys { key_manifest: self.key_manifest, unlocked: Arc::clone(&self.unlocked) }
     }
 
     /// The generation of keys that this process unlocked.
@@ -344,3 +391,6 @@ fn unlock_error(error: UnlockError, object: ObjectName) -> RepositoryError {
         UnlockError::Ring(error) => RepositoryError::KeysContradict { detail: error.to_string() },
     }
 }
+
+#[cfg(test)]
+mod tests;

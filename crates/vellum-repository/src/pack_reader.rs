@@ -104,24 +104,19 @@ fn slice(bytes: &[u8], range: Range<u64>) -> Result<&[u8], String> {
 }
 
 /// Opens frames one after the other, with one decompressor and reused buffers. One per thread.
+#[derive(Default)]
 pub struct FrameReader {
-    decompressor: zstd::bulk::Decompressor<'static>,
+    /// Made for the first frame that is compressed: what does not compress is read without.
+    decompressor: Option<zstd::bulk::Decompressor<'static>>,
     compressed: Vec<u8>,
     plain: Vec<u8>,
-}
-
-impl Default for FrameReader {
-    fn default() -> Self {
-        Self::new()
-    }
 }
 
 impl FrameReader {
     /// A reader without any state.
     #[must_use]
     pub fn new() -> Self {
-        let decompressor = zstd::bulk::Decompressor::new().expect("a context without a dictionary is always made");
-        Self { decompressor, compressed: Vec::new(), plain: Vec::new() }
+        Self::default()
     }
 
     /// Opens and decompresses one sealed frame into `self.plain`, which has exactly the authenticated length.
@@ -145,8 +140,10 @@ impl FrameReader {
                 // The output is bounded by the authenticated length, whatever the zstd header claims.
                 self.plain.reserve(seal.plain_len_bytes as usize);
                 self.plain.resize(seal.plain_len_bytes as usize, 0);
-                let len = self
-                    .decompressor
+                let decompressor = self.decompressor.get_or_insert_with(|| {
+                    zstd::bulk::Decompressor::new().expect("a context without a dictionary is always made")
+                });
+                let len = decompressor
                     .decompress_to_buffer(&self.compressed, self.plain.as_mut_slice())
                     .map_err(|error| format!("a frame does not decompress: {error}"))?;
                 self.plain.truncate(len);

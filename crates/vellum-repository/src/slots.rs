@@ -112,9 +112,7 @@ impl Repository {
             return Err(RepositoryError::ConcurrentKeyChange);
         }
         remove_older_key_manifests(&*storage, name.id)?;
-        let (unlocked, key_manifest) = self.unlocked_mut();
-        *unlocked = next;
-        *key_manifest = name.id;
+        self.set_keys(name.id, next);
         Ok(())
     }
 

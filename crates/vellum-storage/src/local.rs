@@ -232,8 +232,8 @@ impl<D: Disk> LocalStorage<D> {
     ///
     /// The folder of a kind is not made: that it is missing must not look like a kind without objects.
     fn ensure_folders(&self, name: &ObjectName) -> Result<(), StorageError> {
-        let folder = folder_of(name);
-        if lock(&self.folders).ensured.contains(&folder) {
+        let folder = name.folder();
+        if lock(&self.folders).ensured.contains(&*folder) {
             return Ok(());
         }
         self.make_folder(TEMPORARY_FOLDER)?;
@@ -244,7 +244,7 @@ impl<D: Disk> LocalStorage<D> {
         }
         let mut folders = lock(&self.folders);
         folders.unsynced.extend(above);
-        folders.ensured.insert(folder);
+        folders.ensured.insert(folder.into_owned());
         Ok(())
     }
 
@@ -257,7 +257,7 @@ impl<D: Disk> LocalStorage<D> {
         let listed = self.disk.list_folder(folder, &mut |entry| {
             let name = entry.name.to_str().and_then(ObjectId::from_hex).map(|id| ObjectName::new(kind, id));
             if let (Some(name), DiskEntryKind::File { len_bytes }) = (name, entry.kind)
-                && folder_of(&name) == folder
+                && name.folder() == folder
             {
                 visit(ObjectSummary { name, len_bytes });
             }
@@ -303,7 +303,7 @@ impl<D: Disk> Storage for LocalStorage<D> {
             Ok(len_bytes_there) => Put::already_there(name, len_bytes_there, bytes)?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => match self.store(name, &path, bytes) {
                 Err(error) if !matches!(error, StorageError::NameTaken { .. }) => {
-                    lock(&self.folders).ensured.remove(&folder_of(name));
+                    lock(&self.folders).ensured.remove(&*name.folder());
                     self.store(name, &path, bytes)?
                 }
                 done => done?,
@@ -312,7 +312,7 @@ impl<D: Disk> Storage for LocalStorage<D> {
         };
         // Also when another process put it: that one may not have synced the names yet. // L3
         self.ensure_folders(name)?;
-        lock(&self.folders).unsynced.insert(folder_of(name));
+        lock(&self.folders).unsynced.insert(name.folder().into_owned());
         Ok(put)
     }
 
@@ -325,13 +325,13 @@ impl<D: Disk> Storage for LocalStorage<D> {
             drop(self.disk.remove_file(&temporary));
             return Err(self.failed("name", &name.path(), error));
         }
-        lock(&self.folders).unsynced.insert(folder_of(name));
+        lock(&self.folders).unsynced.insert(name.folder().into_owned());
         Ok(())
     }
 
     fn adopt(&self, name: &ObjectName) {
         let mut folders = lock(&self.folders);
-        folders.unsynced.insert(folder_of(name));
+        folders.unsynced.insert(name.folder().into_owned());
         if name.kind.is_spread() {
             folders.unsynced.insert(name.kind.folder().to_owned());
         }
@@ -392,7 +392,7 @@ impl<D: Disk> Storage for LocalStorage<D> {
         let path = name.path();
         match self.disk.remove_file(&path) {
             Ok(()) => {
-                lock(&self.folders).unsynced.insert(folder_of(name));
+                lock(&self.folders).unsynced.insert(name.folder().into_owned());
                 Ok(())
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -468,10 +468,6 @@ fn incompressible(seed: u64, len_bytes: usize) -> Vec<u8> {
 
 fn is_key_object(path: &str) -> bool {
     ObjectName::from_path(path).is_ok_and(|name| matches!(name.kind, ObjectKind::Key | ObjectKind::KeyMirror))
-}
-
-fn folder_of(name: &ObjectName) -> String {
-    parent(&name.path()).to_owned()
 }
 
 fn parent(path: &str) -> &str {

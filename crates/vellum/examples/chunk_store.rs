@@ -6,7 +6,8 @@ use std::sync::Arc;
 use vellum::format::snapshot::Timestamp;
 use vellum::storage::MemoryStorage;
 use vellum::{
-    CreateOptions, Credential, KeyFile, LocalState, NewSlot, Repository, SessionOptions, read_stream, write_stream,
+    CreateOptions, Credential, FrameCache, KeyFile, LocalState, NewSlot, Repository, SessionOptions, read_stream,
+    write_stream,
 };
 
 pub(crate) fn main() -> Result<(), Box<dyn Error>> {
@@ -30,7 +31,7 @@ pub(crate) fn main() -> Result<(), Box<dyn Error>> {
     println!("{len_bytes} bytes twice took {} in the store", durable.stored().bytes_stored);
 
     let mut back = Vec::new();
-    read_stream(&repository, &content, &mut back)?;
+    read_stream(&repository, &FrameCache::new(4), &content, &mut back)?;
     assert_eq!(back, message.as_bytes());
     println!("and came back as they were");
     Ok(())

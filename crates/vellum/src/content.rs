@@ -146,15 +146,20 @@ pub fn write_stream(
     Ok((builder.finish(writer)?, len_bytes))
 }
 
-/// Reads a stored stream into `out`, chunk by chunk, each checked.
+/// Reads a stored stream into `out`, chunk by chunk, each checked. Small streams often lie in one frame, which a
+/// `cache` that is kept for all of them opens once.
 ///
 /// # Errors
 /// [`Error::Repository`] for a missing or damaged chunk, [`Error::Input`] when `out` fails.
-pub fn read_stream(repository: &Repository, content: &Content, out: &mut impl Write) -> Result<u64, Error> {
-    let cache = FrameCache::new(4);
+pub fn read_stream(
+    repository: &Repository,
+    cache: &FrameCache,
+    content: &Content,
+    out: &mut impl Write,
+) -> Result<u64, Error> {
     let mut len_bytes = 0;
-    for chunk in ChunkIter::new(repository, &cache, content) {
-        let bytes = repository.read_chunk(&cache, ChunkKind::Data, &chunk?)?;
+    for chunk in ChunkIter::new(repository, cache, content) {
+        let bytes = repository.read_chunk(cache, ChunkKind::Data, &chunk?)?;
         out.write_all(&bytes).map_err(Error::Input)?;
         len_bytes += bytes.len() as u64;
     }

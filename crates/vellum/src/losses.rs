@@ -2,9 +2,8 @@
 
 use crate::content::DistinctChunks;
 use crate::{Context, Error, lock};
-use rayon::prelude::*;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
-use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use vellum_format::content::{ChunkKind, ChunkRef, Content};
 use vellum_format::{ObjectId, ObjectName};
@@ -171,26 +170,30 @@ impl<'a> Losses<'a> {
 /// What each pack turned out to be.
 pub(crate) type Verdicts<T> = Vec<(ObjectId, Result<T, RepositoryError>)>;
 
-/// Looks at packs on all cores, one at a time a worker, and tells what was seen by their names.
+/// Looks at packs on all cores, this thread's among them, one at a time a worker, and tells what was seen by their names.
 pub(crate) fn look_at_packs<T: Send>(
     packs: &[(ObjectId, u64)],
     context: &Context,
     look: impl Fn(&mut FrameReader, ObjectId) -> Result<T, RepositoryError> + Sync,
 ) -> Result<Verdicts<T>, Error> {
-    let pool = rayon::ThreadPoolBuilder::new()
-        .num_threads(context.worker_count())
-        .build()
-        .map_err(|error| RepositoryError::NoThread(io::Error::other(error)))?;
+    let next = AtomicUsize::new(0);
     let verdicts = Mutex::new(Vec::with_capacity(packs.len()));
-    pool.install(|| {
-        packs.par_iter().with_max_len(1).for_each_init(FrameReader::new, |reader, (id, len)| {
-            if context.cancel.is_cancelled() {
-                return;
-            }
-            let verdict = look(reader, *id);
+    let work = || {
+        let mut reader = FrameReader::new();
+        while let Some((id, len)) = packs.get(next.fetch_add(1, Ordering::Relaxed))
+            && !context.cancel.is_cancelled()
+        {
+            let verdict = look(&mut reader, *id);
             context.progress.add_done(1, *len);
             lock(&verdicts).push((*id, verdict));
-        });
+        }
+    };
+    std::thread::scope(|scope| {
+        let others = context.worker_count().min(packs.len()).saturating_sub(1);
+        // A thread that cannot be had makes it slower.
+        let started = (0..others).map_while(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok());
+        started.for_each(drop);
+        work();
     });
     context.check_cancelled()?;
     let mut verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);

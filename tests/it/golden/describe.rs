@@ -95,7 +95,7 @@ fn describe_entry(
     let node = match &walked.entry.node {
         Node::File { len_bytes, content, sparse } => {
             let mut hasher = blake3::Hasher::new();
-            let read = vellum::read_stream(repository, content, &mut hasher);
+            let read = vellum::read_stream(repository, &vellum::FrameCache::new(4), content, &mut hasher);
             assert_eq!(read.expect("chunks that can be read"), *len_bytes, "{}", walked.path.escape_ascii());
             let (depth, hash) = (content.depth, hasher.finalize());
             let sparse = if *sparse { " sparse" } else { "" };

@@ -4,7 +4,8 @@ use super::crash::Fate;
 use rustix::io::Errno;
 use std::collections::BTreeMap;
 use std::io;
-use std::sync::Arc;
+use std::ops::Deref;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// All that is or was on a disk; the first is the root folder, and a place here is what names stand for.
@@ -19,10 +20,41 @@ pub(super) enum Node {
 
 #[derive(Debug, Clone, Default)]
 pub(super) struct FileNode {
-    pub(super) volatile: Arc<Vec<u8>>,
-    pub(super) durable: Arc<Vec<u8>>,
+    pub(super) volatile: Arc<Content>,
+    pub(super) durable: Arc<Content>,
     pub(super) changed: Duration,
     pub(super) is_sync_lost: bool,
+}
+
+/// The bytes of a file. The disks of many power cuts share those that none of them changed.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Content {
+    bytes: Vec<u8>,
+    /// The hash of these bytes, once it was asked for.
+    hash: OnceLock<blake3::Hash>,
+}
+
+impl Content {
+    fn new(bytes: Vec<u8>) -> Self {
+        Self { bytes, hash: OnceLock::new() }
+    }
+
+    pub(super) fn append(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+        self.hash.take();
+    }
+
+    fn hash(&self) -> &blake3::Hash {
+        self.hash.get_or_init(|| blake3::hash(&self.bytes))
+    }
+}
+
+impl Deref for Content {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 #[derive(Debug, Clone, Default)]
@@ -123,10 +155,7 @@ impl Nodes {
                     }
                 }
                 Node::Folder(_) => self.print_folder(*at, junk, hasher),
-                Node::File(file) => {
-                    hasher.update(&(file.volatile.len() as u64).to_le_bytes());
-                    hasher.update(&file.volatile);
-                }
+                Node::File(file) => drop(hasher.update(file.volatile.hash().as_bytes())),
             }
         }
         hasher.update(&u64::MAX.to_le_bytes());
@@ -139,7 +168,7 @@ impl Node {
             Self::File(file) => {
                 let content = match Arc::ptr_eq(&file.volatile, &file.durable) {
                     true => Arc::clone(&file.durable),
-                    false => Arc::new(fate.tear(&file.durable, &file.volatile)),
+                    false => Arc::new(Content::new(fate.tear(&file.durable, &file.volatile))),
                 };
                 let (volatile, durable) = (Arc::clone(&content), content);
                 Self::File(FileNode { volatile, durable, changed: file.changed, is_sync_lost: false })

@@ -37,7 +37,7 @@ impl Disk for SimDisk {
             let changed = state.clock;
             let file = state.nodes.file_mut(*file);
             file.changed = changed;
-            Arc::make_mut(&mut file.volatile).extend_from_slice(written);
+            Arc::make_mut(&mut file.volatile).append(written);
             Ok(())
         })
     }
