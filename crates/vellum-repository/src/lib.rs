@@ -45,6 +45,7 @@ mod tombstones;
 mod upload;
 mod verification;
 mod verify;
+mod zstd_context;
 
 pub use create::{CreateOptions, Created, NewSlot};
 pub use error::RepositoryError;

@@ -3,6 +3,7 @@
 use crate::RepositoryError;
 use crate::open::Repository;
 use crate::pack_writer::random;
+use crate::zstd_context::{Compressor, Decompressor};
 use std::path::PathBuf;
 use vellum_format::RepositoryId;
 
@@ -40,7 +41,9 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::Randomness`], [`RepositoryError::Compression`].
     pub fn seal_local(&self, label: &'static str, plain: &[u8]) -> Result<Vec<u8>, RepositoryError> {
-        let compressed = zstd::bulk::compress(plain, COMPRESSION_LEVEL).map_err(RepositoryError::Compression)?;
+        let mut compressed = vec![0; zstd::zstd_safe::compress_bound(plain.len())];
+        let len = Compressor::new(COMPRESSION_LEVEL).and_then(|mut context| context.compress(plain, &mut compressed));
+        compressed.truncate(len.map_err(RepositoryError::Compression)?);
         let salt: [u8; SALT_LEN] = random()?;
         let mut out = salt.to_vec();
         vellum_crypto::seal_into(&self.local_key(label), "local", &salt, b"", &compressed, &mut out);
@@ -53,7 +56,10 @@ impl Repository {
         let (salt, sealed) = sealed.split_at_checked(SALT_LEN)?;
         let compressed = vellum_crypto::open(&self.local_key(label), "local", salt, b"", sealed).ok()?;
         let len = zstd::bulk::Decompressor::upper_bound(&compressed).filter(|len| *len <= PLAIN_LEN_BYTES_MAX)?;
-        zstd::bulk::decompress(&compressed, len).ok()
+        let mut plain = vec![0; len];
+        let len = Decompressor::new().decompress(&compressed, &mut plain).ok()?;
+        plain.truncate(len);
+        Some(plain)
     }
 
     /// A key for hashing what stays on this machine; `label` separates uses.

@@ -1,6 +1,7 @@
 //! Taking packs and frames apart, with every check that stands between stored bytes and plaintext.
 
 use crate::class::Class;
+use crate::zstd_context::Decompressor;
 use std::ops::Range;
 use vellum_crypto::frame_ad;
 use vellum_format::content::ChunkKind;
@@ -107,7 +108,7 @@ fn slice(bytes: &[u8], range: Range<u64>) -> Result<&[u8], String> {
 #[derive(Default)]
 pub struct FrameReader {
     /// Made for the first frame that is compressed: what does not compress is read without.
-    decompressor: Option<zstd::bulk::Decompressor<'static>>,
+    decompressor: Option<Decompressor>,
     compressed: Vec<u8>,
     plain: Vec<u8>,
 }
@@ -140,11 +141,9 @@ impl FrameReader {
                 // The output is bounded by the authenticated length, whatever the zstd header claims.
                 self.plain.reserve(seal.plain_len_bytes as usize);
                 self.plain.resize(seal.plain_len_bytes as usize, 0);
-                let decompressor = self.decompressor.get_or_insert_with(|| {
-                    zstd::bulk::Decompressor::new().expect("a context without a dictionary is always made")
-                });
+                let decompressor = self.decompressor.get_or_insert_with(Decompressor::new);
                 let len = decompressor
-                    .decompress_to_buffer(&self.compressed, self.plain.as_mut_slice())
+                    .decompress(&self.compressed, &mut self.plain)
                     .map_err(|error| format!("a frame does not decompress: {error}"))?;
                 self.plain.truncate(len);
             }

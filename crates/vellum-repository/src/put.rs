@@ -4,6 +4,7 @@ use crate::RepositoryError;
 use crate::memory_faults::{Stage, pass, pass_array};
 use crate::pack_writer::SealedFrame;
 use crate::publish::Session;
+use crate::zstd_context::Compressor;
 use std::sync::atomic::Ordering;
 use vellum_crypto::{frame_ad, frame_salt};
 use vellum_format::content::{ChunkKind, ChunkRef};
@@ -25,7 +26,7 @@ pub struct Put {
 /// session, so that nothing is published that lacks them.
 pub struct FrameWriter<'session> {
     session: &'session Session<'session>,
-    compressor: zstd::bulk::Compressor<'static>,
+    compressor: Compressor,
     level: i32,
     open: [OpenFrame; 3],
     compressed: Vec<u8>,
@@ -40,7 +41,7 @@ struct OpenFrame {
 
 impl<'session> FrameWriter<'session> {
     pub(crate) fn new(session: &'session Session<'session>, level: i32) -> Result<Self, RepositoryError> {
-        let compressor = zstd::bulk::Compressor::new(level).map_err(RepositoryError::Compression)?;
+        let compressor = Compressor::new(level).map_err(RepositoryError::Compression)?;
         let open = [OpenFrame::default(), OpenFrame::default(), OpenFrame::default()];
         Ok(Self { session, compressor, level, open, compressed: Vec::new(), sealed: Vec::new() })
     }
@@ -140,7 +141,7 @@ impl Drop for FrameWriter<'_> {
 
 /// Fills `out` with the compressed form if that is shorter.
 fn compress(
-    compressor: &mut zstd::bulk::Compressor<'static>,
+    compressor: &mut Compressor,
     level: i32,
     plain: &[u8],
     out: &mut Vec<u8>,
@@ -151,7 +152,7 @@ fn compress(
     let bound = zstd::zstd_safe::compress_bound(plain.len());
     out.clear();
     out.resize(bound, 0);
-    let len = compressor.compress_to_buffer(plain, out.as_mut_slice()).map_err(RepositoryError::Compression)?;
+    let len = compressor.compress(plain, out).map_err(RepositoryError::Compression)?;
     out.truncate(len);
     Ok(if len < plain.len() { Compression::Zstd } else { Compression::None })
 }
@@ -171,7 +172,7 @@ mod tests {
     #[test]
     fn what_compression_makes_no_shorter_is_stored_as_it_is() {
         let compressed = |level: i32, plain: &[u8]| {
-            let (mut compressor, mut out) = (zstd::bulk::Compressor::new(level).unwrap(), Vec::new());
+            let (mut compressor, mut out) = (Compressor::new(level).unwrap(), Vec::new());
             compress(&mut compressor, level, plain, &mut out).unwrap()
         };
         assert_eq!(compressed(3, &[7; 1000]), Compression::Zstd);
