@@ -39,7 +39,7 @@ test-slow:
     cargo test --release -p vellum-tests --features memory-faults memory_faults
     cargo test --manifest-path fuzz/Cargo.toml
 
-# All of the torture suites with full counts, as root: about an hour on two cores. Goes on after a failure
+# All of the torture suites with full counts, as root: three quarters of an hour on two cores. Goes on after a failure
 torture *OPTIONS:
     #!/usr/bin/env bash
     set -u
