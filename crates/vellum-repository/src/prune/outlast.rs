@@ -79,7 +79,7 @@ impl Prune<'_, '_> {
     }
 
     /// Writers that may still publish something that relies on what is condemned now.
-    fn running_writers(&mut self) -> Result<Vec<(ObjectId, Option<Intent>)>, RepositoryError> {
+    pub(super) fn running_writers(&mut self) -> Result<Vec<(ObjectId, Option<Intent>)>, RepositoryError> {
         let AtWork { writers, prunes: _, fenced } = at_work(self.repository, &self.settings, self.intent.id())?;
         self.report.writers_fenced += fenced;
         Ok(writers)

@@ -5,7 +5,7 @@ use super::*;
 use crate::LocalState;
 use crate::support::{NOW, Watched, World, note, store};
 use std::sync::{Arc, Mutex};
-use vellum_format::ObjectName;
+use vellum_format::{Bytes, ObjectName};
 use vellum_storage::Storage as _;
 
 /// Everything that may go goes at once, and what is partly needed is written anew.
@@ -174,4 +174,30 @@ fn whoever_sees_an_intent_of_a_prune_reads_whose_it_is() {
     repository.mark(&mut live, ChunkKind::Data, &chunks[0]).unwrap();
     prune.rescue(&live).unwrap();
     assert_eq!(*seen.lock().unwrap(), ["pruner", "pruner"], "of the prune and of what it writes");
+}
+
+/// The number of its process stands for what became of it.
+fn fate(mark: &ProcessMark) -> ProcessFate {
+    [ProcessFate::Ended, ProcessFate::Rebooted, ProcessFate::Unknown][mark.process as usize]
+}
+
+#[test]
+fn who_has_ended_is_cleared_away_and_whose_machine_was_started_again_is_fenced_once() {
+    let world = World::new();
+    let repository = world.open();
+    let declare = |process: u32| {
+        let mark = ProcessMark { machine: Bytes(vec![1]), boot: Bytes(vec![2]), process, started: 0 };
+        let note = WriterNote { process: Some(mark), ..note("writer") };
+        OwnIntent::declare(&repository, Intent::BACKUP, &note).expect("memory")
+    };
+    let (ended, rebooted, runs) = (declare(0), declare(1), declare(2));
+    let mut prune = repository.begin_prune(PruneSettings { fate: &fate, ..settings() }).unwrap();
+    for _ in 0..2 {
+        let running: Vec<ObjectId> = prune.running_writers().unwrap().into_iter().map(|(id, _)| id).collect();
+        assert_eq!((running, prune.report().writers_fenced), (vec![runs.id()], 1));
+    }
+    let fences = repository.fences().unwrap();
+    assert_eq!(fences.raised().collect::<Vec<_>>(), [&rebooted.id()]);
+    let intents: BTreeSet<ObjectId> = repository.intents().unwrap().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(intents, BTreeSet::from([rebooted.id(), runs.id(), prune.intent.id()]), "without {}", ended.id());
 }
