@@ -49,6 +49,23 @@ fn run_until<T: Send + 'static>(
     Halted { thread, go_on }
 }
 
+/// What is done at the first such moment after the one before it.
+type Turn = ((&'static str, ObjectKind), Box<dyn FnOnce() + Send>);
+
+fn turn(what: &'static str, kind: ObjectKind, act: impl FnOnce() + Send + 'static) -> Turn {
+    ((what, kind), Box::new(act))
+}
+
+/// A hook that takes these turns one after the other.
+fn in_turn<const N: usize>(turns: [Turn; N]) -> impl Fn(&str, ObjectKind) + Send + Sync + use<N> {
+    let turns = Mutex::new(turns.into_iter().peekable());
+    move |what, kind| {
+        if let Some((_, act)) = lock(&turns).next_if(|(moment, _)| *moment == (what, kind)) {
+            act();
+        }
+    }
+}
+
 /// A snapshot is forgotten, and a prune is to delete its packs and the catalog that lists them. A clone is the same.
 #[derive(Clone)]
 struct Doomed {
@@ -120,23 +137,15 @@ fn a_catalog_that_another_prune_deletes_and_a_backup_puts_back_misleads_nobody()
     let doomed = Doomed::new();
     let writer = Writer::default();
     let (other, begun) = (doomed.clone(), writer.clone());
-    // 0: before packs are deleted, 1: after, 2: intents are listed, 3: the rest has happened.
-    let moment = Mutex::new(0);
-    prune(&doomed.shared.spied(move |what, kind| {
-        let mut moment = lock(&moment);
-        match (*moment, what, kind) {
-            (0, "delete", ObjectKind::Pack) => *moment = 1,
-            (1, "list", ObjectKind::Intent) => {
-                *moment = 2;
-                other.put_back();
-            }
-            (2, "list", ObjectKind::Catalog) => {
-                *moment = 3;
-                prune(&other.shared.spied(other.begin_backup_at_deletion(begun.clone())));
-            }
-            _ => {}
-        }
-    }));
+    let deletes_again = doomed.clone();
+    prune(&doomed.shared.spied(in_turn([
+        turn("delete", ObjectKind::Pack, || {}),
+        turn("list", ObjectKind::Intent, move || other.put_back()),
+        turn("list", ObjectKind::Catalog, move || {
+            let hook = deletes_again.begin_backup_at_deletion(begun);
+            prune(&deletes_again.shared.spied(hook));
+        }),
+    ])));
     doomed.assert_harmless(&writer);
 }
 
@@ -146,29 +155,22 @@ fn a_backup_that_begins_and_a_prune_that_ends_while_intents_are_listed_are_not_o
     let doomed = Doomed::new();
     let writer = Writer::default();
     let (other, begun) = (doomed.clone(), writer.clone());
+    let other_prune = Arc::new(Mutex::new(None));
+    let halted = other_prune.clone();
     let begin_prune = move || {
-        let hook = other.begin_backup_at_deletion(begun.clone());
-        run_until(("delete", ObjectKind::Catalog), &other.shared, hook, |repository| drop(prune(repository)))
+        let hook = other.begin_backup_at_deletion(begun);
+        let run = |repository: &Repository| drop(prune(repository));
+        *lock(&halted) = Some(run_until(("delete", ObjectKind::Catalog), &other.shared, hook, run));
     };
     let other = doomed.clone();
-    // 0: before catalogs are deleted, 1: before packs are, 2: after, 3: intents are listed, 4: the rest has happened.
-    let moment = Mutex::new((0, None));
-    prune(&doomed.shared.spied(move |what, kind| {
-        let (at, other_prune) = &mut *lock(&moment);
-        match (*at, what, kind) {
-            (0, "delete", ObjectKind::Catalog) => (*at, *other_prune) = (1, Some(begin_prune())),
-            (1, "delete", ObjectKind::Pack) => *at = 2,
-            (2, "list", ObjectKind::Intent) => {
-                *at = 3;
-                other.put_back();
-            }
-            (3, "go on listing", ObjectKind::Intent) => {
-                *at = 4;
-                other_prune.take().expect("it has begun").finish();
-            }
-            _ => {}
-        }
-    }));
+    prune(&doomed.shared.spied(in_turn([
+        turn("delete", ObjectKind::Catalog, begin_prune),
+        turn("delete", ObjectKind::Pack, || {}),
+        turn("list", ObjectKind::Intent, move || other.put_back()),
+        turn("go on listing", ObjectKind::Intent, move || {
+            lock(&other_prune).take().expect("it has begun").finish();
+        }),
+    ])));
     doomed.assert_harmless(&writer);
 }
 
@@ -216,23 +218,11 @@ fn a_catalog_that_a_prune_deletes_that_was_given_up_misleads_nobody() {
     let given_up = run_until(("delete", ObjectKind::Catalog), &doomed.shared, hook, run);
     give_up_everybody(&doomed.shared);
     let other = doomed.clone();
-    // 0: before packs are deleted, 1: after, 2: intents are listed, 3: the rest has happened.
-    let moment = Mutex::new((0, Some(given_up)));
-    prune(&doomed.shared.spied(move |what, kind| {
-        let (at, given_up) = &mut *lock(&moment);
-        match (*at, what, kind) {
-            (0, "delete", ObjectKind::Pack) => *at = 1,
-            (1, "list", ObjectKind::Intent) => {
-                *at = 2;
-                other.put_back();
-            }
-            (2, "list", ObjectKind::Catalog) => {
-                *at = 3;
-                given_up.take().expect("it has begun").finish();
-            }
-            _ => {}
-        }
-    }));
+    prune(&doomed.shared.spied(in_turn([
+        turn("delete", ObjectKind::Pack, || {}),
+        turn("list", ObjectKind::Intent, move || other.put_back()),
+        turn("list", ObjectKind::Catalog, move || given_up.finish()),
+    ])));
     doomed.assert_harmless(&writer);
 }
 
