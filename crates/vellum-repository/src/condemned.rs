@@ -60,17 +60,19 @@ impl Repository {
         Ok(found)
     }
 
-    /// Condemnations, and records about them, of which no copy opens.
-    pub(crate) fn unreadable_condemnations(&self) -> Result<Vec<ObjectId>, RepositoryError> {
-        let mut unreadable = Vec::new();
+    /// Records of which no copy opens, and those that say whom to outlast for one of them.
+    pub(crate) fn unreadable_condemnations(&self) -> Result<(Vec<ObjectId>, Vec<ObjectId>), RepositoryError> {
+        let (mut unreadable, mut outlasts) = (Vec::new(), Vec::new());
         for id in self.ids_of_either(ObjectKind::Condemned)? {
             match self.read_condemned(id) {
+                Ok(Some(CondemnedRecord::Outlast { condemned, .. })) => outlasts.push((id, condemned)),
                 Ok(_) => {}
                 Err(RepositoryError::Damaged { .. }) => unreadable.push(id),
                 Err(error) => return Err(error),
             }
         }
-        Ok(unreadable)
+        outlasts.retain(|(_, condemned)| unreadable.contains(condemned));
+        Ok((unreadable, outlasts.into_iter().map(|(id, _)| id).collect()))
     }
 
     /// `None` when it was removed since it was listed, because its packs are gone.

@@ -148,7 +148,7 @@ impl Repository {
     pub fn remove_unreadable_condemnations(&self, settings: &PruneSettings<'_>) -> Result<(), RepositoryError> {
         let intent = OwnIntent::declare(self, Intent::PRUNE, &settings.note)?;
         // Known before the intents are listed: whoever begins later knows what he condemns himself.
-        let unreadable = self.unreadable_condemnations()?;
+        let (unreadable, outlasts) = self.unreadable_condemnations()?;
         let Some(first) = unreadable.first() else { return Ok(()) };
         // Twice, as in G8. No prune that sleeps may delete later what others rely on again, so all have to be gone; one
         // that was given up looks for its intent before it deletes packs (W4).
@@ -159,7 +159,8 @@ impl Repository {
                 return Err(RepositoryError::Damaged { object, reason });
             }
         }
-        unreadable.into_iter().try_for_each(|id| self.delete_both(ObjectKind::Condemned, id))?;
+        // What is about them first: without them it would say nothing, and nobody would remove it.
+        outlasts.into_iter().chain(unreadable).try_for_each(|id| self.delete_both(ObjectKind::Condemned, id))?;
         Ok(self.storage().sync()?)
     }
 
