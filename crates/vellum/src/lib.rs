@@ -42,6 +42,7 @@ pub mod retention;
 mod selection;
 mod stats;
 mod tree_reader;
+mod workers;
 
 pub use backup::{BackupOptions, BackupReport, Excludes, backup, backup_stream};
 pub use check::{

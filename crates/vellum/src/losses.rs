@@ -1,6 +1,7 @@
 //! What of a repository cannot be read, as far as somebody has looked, and what that costs.
 
 use crate::content::DistinctChunks;
+use crate::workers::run_on;
 use crate::{Context, Error, lock};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -178,7 +179,7 @@ pub(crate) fn look_at_packs<T: Send>(
 ) -> Result<Verdicts<T>, Error> {
     let next = AtomicUsize::new(0);
     let verdicts = Mutex::new(Vec::with_capacity(packs.len()));
-    let work = || {
+    run_on(context.worker_count().min(packs.len()), || {
         let mut reader = FrameReader::new();
         while let Some((id, len)) = packs.get(next.fetch_add(1, Ordering::Relaxed))
             && !context.cancel.is_cancelled()
@@ -187,13 +188,6 @@ pub(crate) fn look_at_packs<T: Send>(
             context.progress.add_done(1, *len);
             lock(&verdicts).push((*id, verdict));
         }
-    };
-    std::thread::scope(|scope| {
-        let others = context.worker_count().min(packs.len()).saturating_sub(1);
-        // A thread that cannot be had makes it slower.
-        let started = (0..others).map_while(|_| std::thread::Builder::new().spawn_scoped(scope, work).ok());
-        started.for_each(drop);
-        work();
     });
     context.check_cancelled()?;
     let mut verdicts = verdicts.into_inner().unwrap_or_else(PoisonError::into_inner);

@@ -1,17 +1,25 @@
 //! The look at what a backup has stored, before its snapshot is published (I2): every reference names a stored chunk.
 
 use crate::content::DistinctChunks;
-use crate::tree_reader::TreeWalk;
-use crate::{Context, Error};
+use crate::tree_reader::{TreeWalk, WalkedEntry};
+use crate::workers::run_on;
+use crate::{Context, Error, lock};
+use std::sync::{Condvar, Mutex, PoisonError};
 use vellum_format::content::{ChunkKind, ChunkRef, Content};
 use vellum_format::tree::Node;
 use vellum_repository::{Durable, FrameCache, Repository, RepositoryError};
+
+/// Frames that each worker keeps open.
+const FRAMES_MAX: usize = 4;
+
+/// Folders that wait for a worker; beyond them whoever finds one looks into it himself.
+const WAITING_MAX: usize = 256;
 
 /// Reads the folders that a session has stored back and looks every reference in them up, so that no fault of memory
 /// between the storing of a chunk and that of what refers to it is published. What was stored before was looked at
 /// when it was.
 ///
-/// It costs one read of each new frame of trees and lists.
+/// All workers share the work. It costs one read of each new frame of trees and lists.
 ///
 /// # Errors
 /// [`RepositoryError::Fenced`] when a prune gave the writer up, and has deleted something of it.
@@ -21,45 +29,141 @@ pub(super) fn verify(
     root: &Content,
     context: &Context,
 ) -> Result<(), Error> {
-    look(repository, durable, root, context).map_err(|error| match error {
+    if !durable.wrote(root) {
+        return Ok(());
+    }
+    let workers = context.worker_count();
+    let first = Folder { path: Vec::new(), above: 0, content: root.clone() };
+    let look = Look {
+        repository,
+        durable,
+        context,
+        cache: FrameCache::strict(FRAMES_MAX * workers),
+        seen: repository.mend_count(),
+        shared: Mutex::new(Shared { folders: vec![first], busy: 0, failure: None }),
+        changed: Condvar::new(),
+    };
+    run_on(workers, || look.work());
+    let failure = look.shared.into_inner().unwrap_or_else(PoisonError::into_inner).failure;
+    failure.map_or(Ok(()), Err).map_err(|error| match error {
         Error::Repository(error) => durable.explain(error).into(),
         error => error,
     })
 }
 
-fn look(repository: &Repository, durable: &Durable<'_>, root: &Content, context: &Context) -> Result<(), Error> {
-    if !durable.wrote(root) {
-        return Ok(());
+/// What all workers share.
+struct Look<'a> {
+    repository: &'a Repository,
+    durable: &'a Durable<'a>,
+    context: &'a Context,
+    cache: FrameCache,
+    seen: u64,
+    shared: Mutex<Shared>,
+    changed: Condvar,
+}
+
+struct Shared {
+    /// Folders that nobody has looked into yet.
+    folders: Vec<Folder>,
+    /// Workers that look into one, and may find others.
+    busy: usize,
+    /// What was found first, and ends the look.
+    failure: Option<Error>,
+}
+
+struct Folder {
+    path: Vec<u8>,
+    above: usize,
+    content: Content,
+}
+
+/// A folder is looked into as long as this is there, also when that panics.
+struct Busy<'a>(&'a Look<'a>);
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        lock(&self.0.shared).busy -= 1;
+        self.0.changed.notify_all();
     }
-    let cache = FrameCache::strict(4);
-    let seen = repository.mend_count();
-    let mut walk = TreeWalk::new(repository, &cache, root);
-    while let Some(step) = walk.next() {
-        context.check_cancelled()?;
-        let step = step.map_err(|(path, error)| failed(&path, error))?;
-        match &step.entry.node {
-            Node::Folder { content } if !durable.wrote(content) => walk.skip_folder(),
-            Node::File { content, len_bytes, .. } => {
-                let found = DistinctChunks::visit(repository, &cache, content, &mut |kind, chunk| {
-                    let is_found = kind == ChunkKind::List || is_stored(repository, chunk, seen)?;
-                    match is_found {
-                        true => Ok(()),
-                        false => Err(RepositoryError::ChunkMissing { id: repository.chunk_id(chunk) }),
-                    }
-                });
-                match found {
-                    Ok(found) if found == *len_bytes => {}
-                    Ok(_) => {
-                        let reason = "its chunks do not add up to its length".to_owned();
-                        return Err(failed(&step.path, RepositoryError::TreeDamaged { reason }));
-                    }
-                    Err(error) => return Err(failed(&step.path, error)),
-                }
+}
+
+impl Look<'_> {
+    fn work(&self) {
+        while let Some((folder, _busy)) = self.take() {
+            if let Err(error) = self.look_into(folder) {
+                let mut shared = lock(&self.shared);
+                shared.failure.get_or_insert(error);
+                shared.folders.clear();
             }
-            _ => {}
         }
     }
-    Ok(())
+
+    /// The next folder; waits for one as long as somebody may find more.
+    fn take(&self) -> Option<(Folder, Busy<'_>)> {
+        let mut shared = lock(&self.shared);
+        loop {
+            if let Some(folder) = shared.folders.pop() {
+                shared.busy += 1;
+                return Some((folder, Busy(self)));
+            }
+            if shared.busy == 0 {
+                return None;
+            }
+            shared = self.changed.wait(shared).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Leaves a folder to whoever is free next; false when enough of them wait, or nobody has to look any more.
+    fn leaves(&self, path: &[u8], above: usize, content: &Content) -> bool {
+        let mut shared = lock(&self.shared);
+        if shared.failure.is_none() && shared.folders.len() >= WAITING_MAX {
+            return false;
+        }
+        if shared.failure.is_none() {
+            shared.folders.push(Folder { path: path.to_vec(), above, content: content.clone() });
+            self.changed.notify_one();
+        }
+        true
+    }
+
+    /// Looks into a folder and whatever lies below it, but for what is left to others.
+    fn look_into(&self, Folder { path, above, content }: Folder) -> Result<(), Error> {
+        let mut walk = TreeWalk::below(self.repository, &self.cache, &content, path, above);
+        while let Some(step) = walk.next() {
+            self.context.check_cancelled()?;
+            let WalkedEntry { path, depth, entry } = step.map_err(|(path, error)| failed(&path, error))?;
+            match &entry.node {
+                Node::Folder { content }
+                    if !self.durable.wrote(content) || self.leaves(&path, above + depth + 1, content) =>
+                {
+                    walk.skip_folder();
+                }
+                Node::File { content, len_bytes, .. } => {
+                    self.look_at_file(content, *len_bytes).map_err(|error| failed(&path, error))?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn look_at_file(&self, content: &Content, len_bytes: u64) -> Result<(), RepositoryError> {
+        let Self { repository, cache, seen, .. } = self;
+        let found =
+            DistinctChunks::visit(repository, cache, content, &mut |kind, chunk| match kind == ChunkKind::List
+                || is_stored(repository, chunk, *seen)?
+            {
+                true => Ok(()),
+                false => Err(RepositoryError::ChunkMissing { id: repository.chunk_id(chunk) }),
+            })?;
+        match found == len_bytes {
+            true => Ok(()),
+            false => {
+                let reason = "its chunks do not add up to its length".to_owned();
+                Err(RepositoryError::TreeDamaged { reason })
+            }
+        }
+    }
 }
 
 /// A segment of the index that turns out damaged looks like missing chunks until it is read again.
