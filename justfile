@@ -36,7 +36,6 @@ test-slow:
     cargo test --release -p vellum-cli --features slow
     cargo test --release -p vellum-testkit --features slow
     cargo test --release -p vellum-repository --features slow
-    cargo test --release -p vellum-tests --features memory-faults memory_faults
     cargo test --manifest-path fuzz/Cargo.toml
 
 # All of the torture suites with full counts, as root: three quarters of an hour on two cores. Goes on after a failure
@@ -79,9 +78,7 @@ torture-build:
     just _simulated vellum-cli --list >/dev/null
 
 _simulated PACKAGE FILTER:
-    cargo test --release --quiet -p {{ PACKAGE }} \
-        --features {{ if PACKAGE == "vellum-tests" { "slow,memory-faults" } else { "slow" } }} \
-        -- --nocapture --test-threads=2 {{ FILTER }}
+    cargo test --release --quiet -p {{ PACKAGE }} --features slow -- --nocapture --test-threads=2 {{ FILTER }}
 
 # Different states of the disk after a power cut
 torture-crash-states COUNT="1000000":

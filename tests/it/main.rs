@@ -16,7 +16,6 @@ mod hostile;
 mod invariants;
 mod layering;
 mod local_state;
-#[cfg(feature = "memory-faults")]
 mod memory_faults;
 mod prune;
 mod prune_model;
