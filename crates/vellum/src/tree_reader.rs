@@ -71,8 +71,6 @@ pub struct TreeWalk<'a> {
     cache: &'a FrameCache,
     open: Vec<(FolderEntries<'a>, usize)>,
     path: Vec<u8>,
-    /// Folders above the start of the walk.
-    above: usize,
     descend: Option<Content>,
 }
 
@@ -80,19 +78,12 @@ impl<'a> TreeWalk<'a> {
     /// A walk below the folder with this content.
     #[must_use]
     pub fn new(repository: &'a Repository, cache: &'a FrameCache, folder: &Content) -> Self {
-        Self::below(repository, cache, folder, Vec::new(), 0)
+        Self::below(repository, cache, folder, Vec::new())
     }
 
-    /// A walk below a folder that lies at this path of a larger one, with so many folders above it: paths begin there,
-    /// and it goes no deeper than that walk would.
-    pub(crate) fn below(
-        repository: &'a Repository,
-        cache: &'a FrameCache,
-        folder: &Content,
-        path: Vec<u8>,
-        above: usize,
-    ) -> Self {
-        Self { repository, cache, open: Vec::new(), path, above, descend: Some(folder.clone()) }
+    /// A walk below the folder with this content that lies at this path of a larger one: paths begin there.
+    pub(crate) fn below(repository: &'a Repository, cache: &'a FrameCache, folder: &Content, path: Vec<u8>) -> Self {
+        Self { repository, cache, open: Vec::new(), path, descend: Some(folder.clone()) }
     }
 
     /// Does not go into the folder that was visited last.
@@ -107,7 +98,7 @@ impl Iterator for TreeWalk<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(folder) = self.descend.take() {
-            if is_too_deep(self.above + self.open.len(), &self.path) {
+            if is_too_deep(self.open.len(), &self.path) {
                 let reason = "folders lie too deep below each other".to_owned();
                 return Some(Err((self.path.clone(), RepositoryError::TreeDamaged { reason })));
             }

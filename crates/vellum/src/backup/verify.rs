@@ -33,7 +33,7 @@ pub(super) fn verify(
         return Ok(());
     }
     let workers = context.worker_count();
-    let first = Folder { path: Vec::new(), above: 0, content: root.clone() };
+    let first = Folder { path: Vec::new(), content: root.clone() };
     let look = Look {
         repository,
         durable,
@@ -73,7 +73,6 @@ struct Shared {
 
 struct Folder {
     path: Vec<u8>,
-    above: usize,
     content: Content,
 }
 
@@ -114,28 +113,26 @@ impl Look<'_> {
     }
 
     /// Leaves a folder to whoever is free next; false when enough of them wait, or nobody has to look any more.
-    fn leaves(&self, path: &[u8], above: usize, content: &Content) -> bool {
+    fn leaves(&self, path: &[u8], content: &Content) -> bool {
         let mut shared = lock(&self.shared);
         if shared.failure.is_none() && shared.folders.len() >= WAITING_MAX {
             return false;
         }
         if shared.failure.is_none() {
-            shared.folders.push(Folder { path: path.to_vec(), above, content: content.clone() });
+            shared.folders.push(Folder { path: path.to_vec(), content: content.clone() });
             self.changed.notify_one();
         }
         true
     }
 
     /// Looks into a folder and whatever lies below it, but for what is left to others.
-    fn look_into(&self, Folder { path, above, content }: Folder) -> Result<(), Error> {
-        let mut walk = TreeWalk::below(self.repository, &self.cache, &content, path, above);
+    fn look_into(&self, Folder { path, content }: Folder) -> Result<(), Error> {
+        let mut walk = TreeWalk::below(self.repository, &self.cache, &content, path);
         while let Some(step) = walk.next() {
             self.context.check_cancelled()?;
-            let WalkedEntry { path, depth, entry } = step.map_err(|(path, error)| failed(&path, error))?;
+            let WalkedEntry { path, entry, .. } = step.map_err(|(path, error)| failed(&path, error))?;
             match &entry.node {
-                Node::Folder { content }
-                    if !self.durable.wrote(content) || self.leaves(&path, above + depth + 1, content) =>
-                {
+                Node::Folder { content } if !self.durable.wrote(content) || self.leaves(&path, content) => {
                     walk.skip_folder();
                 }
                 Node::File { content, len_bytes, .. } => {
