@@ -88,6 +88,20 @@ fn an_unchanged_backup_reads_no_file_and_writes_a_snapshot_under_an_intent() {
 }
 
 #[test]
+fn a_backup_of_a_new_file_reads_back_only_the_folders_that_are_new() {
+    let scene = Scene::new();
+    let repository = create(Arc::<RecordingStorage<_>>::clone(&scene.storage), &scene.key, &scene.state());
+    backup(&repository, &scene.source());
+    let before = frames(&repository, true);
+    std::fs::write(scene.source().join("new"), b"new").expect("a scratch folder");
+    scene.storage.clear();
+    backup(&repository, &scene.source());
+    let new = frames(&repository, true) - before;
+    let reads = scene.storage.count(Operation::GetRange);
+    assert!(new > 0 && reads == new, "{reads} reads for {new} new frames of trees and lists, besides {before}");
+}
+
+#[test]
 fn opening_costs_a_handful_of_calls() {
     let scene = Scene::new();
     drop(create(Arc::<RecordingStorage<_>>::clone(&scene.storage), &scene.key, &scene.state()));
