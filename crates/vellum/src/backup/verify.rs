@@ -166,7 +166,11 @@ impl Look<'_> {
 /// A segment of the index that turns out damaged looks like missing chunks until it is read again.
 fn is_stored(repository: &Repository, chunk: &ChunkRef, seen: u64) -> Result<bool, RepositoryError> {
     let is_listed = || repository.locate(chunk).is_some_and(|place| place.len_bytes == chunk.len_bytes);
-    Ok(is_listed() || (repository.reload_if_damaged(seen)? && is_listed()))
+    if is_listed() {
+        return Ok(true);
+    }
+    repository.reload_if_damaged(seen)?;
+    Ok(is_listed())
 }
 
 /// What a storage does not give back is no fault of memory.
