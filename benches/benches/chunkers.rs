@@ -1,4 +1,4 @@
-//! Throughput of the chunking functions over 64 MiB of random data, beside the crate `fastcdc` with its public tables
+//! Throughput of the chunking functions over 256 MiB of random data, beside the crate `fastcdc` with its public tables
 //! and a plain read of the same memory.
 
 use std::hint::black_box;
@@ -7,7 +7,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use fastcdc::v2020::FastCDC;
 use vellum_chunker::{Algorithm, Chunker, Sizes};
 
-const LENGTH_BYTES: usize = 64 << 20;
+const LENGTH_BYTES: usize = 256 << 20;
 const KEY: [u8; 32] = [7; 32];
 
 fn random_data() -> Vec<u8> {
@@ -38,14 +38,13 @@ fn chunkers(criterion: &mut Criterion) {
         [("64 KiB", [16 << 10, 64 << 10, 256 << 10]), ("1 MiB", [1 << 18, 1 << 20, 1 << 22])]
     {
         let sizes = Sizes::new(min, avg, max).expect("both sets of sizes keep the rules");
-        for (name, chunker) in [
-            ("phte128", Chunker::new(Algorithm::Phte128, sizes, &KEY)),
-            ("phte128 portable", Chunker::phte128_portable(sizes, &KEY)),
-            ("gear", Chunker::new(Algorithm::Gear, sizes, &KEY)),
-        ] {
-            group.bench_with_input(BenchmarkId::new(name, label), &chunker, |bencher, chunker| {
-                bencher.iter(|| count_chunks(chunker, black_box(&data)));
-            });
+        for algorithm in [Algorithm::Phte128, Algorithm::Window, Algorithm::Gear] {
+            for (way, chunker) in Chunker::each_way(algorithm, sizes, &KEY) {
+                let id = BenchmarkId::new(format!("{}, {way}", algorithm.name()), label);
+                group.bench_with_input(id, &chunker, |bencher, chunker| {
+                    bencher.iter(|| count_chunks(chunker, black_box(&data)));
+                });
+            }
         }
         let [min, avg, max] = [min, avg, max].map(|size| size as usize);
         group.bench_function(BenchmarkId::new("fastcdc unkeyed", label), |bencher| {

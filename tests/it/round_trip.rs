@@ -1,6 +1,6 @@
 //! What goes in comes out: contents and metadata, over several snapshots, through every way of forgetting.
 
-use crate::support::{backup, check, create, open, restore};
+use crate::support::{backup, check, create, create_with, open, restore, small_packs};
 use std::sync::Arc;
 use vellum::storage::{LocalStorage, MemoryStorage};
 use vellum::{Context, KeyFile, LocalState, Overwrite, RestoreOptions, SnapshotRef};
@@ -25,6 +25,24 @@ fn trees_come_back_as_they_were_through_many_changes() {
         trees::mutate(&source, round, 20);
     }
     assert_eq!(check(&repository).findings, []);
+}
+
+#[test]
+fn every_chunker_gives_back_what_was_stored_and_stores_it_once() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let source = scratch.path().join("source");
+    trees::build(&source, 6, TreeOptions::default());
+    for algorithm in ["phte128", "window", "gear"] {
+        let mut options = small_packs();
+        options.chunker.algorithm = algorithm.to_owned();
+        let key = KeyFile::generate().expect("randomness");
+        let repository = create_with(Arc::new(MemoryStorage::new()), &key, &LocalState::None, &options);
+        backup(&repository, &source);
+        assert_eq!(backup(&repository, &source).summary.chunks_new, 0, "{algorithm}");
+        let target = scratch.path().join(algorithm);
+        restore(&repository, &SnapshotRef::Latest(0), &source, &target);
+        assert_same_tree(&source, &target);
+    }
 }
 
 #[test]

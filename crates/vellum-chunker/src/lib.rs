@@ -24,8 +24,12 @@
 mod gear;
 mod keys;
 mod phte128;
+mod search;
 mod sizes;
 mod stream;
+mod window;
+#[cfg(target_arch = "x86_64")]
+mod x86;
 
 use std::fmt;
 use std::sync::Arc;
@@ -34,6 +38,7 @@ use gear::Gear;
 use phte128::Phte128;
 pub use sizes::{Sizes, SizesError};
 pub use stream::ChunkStream;
+use window::Window;
 
 /// A chunking function, as named in a repository's config.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -44,6 +49,11 @@ pub enum Algorithm {
     /// Cut points tell no more than which windows of the data are equal; see the security section of
     /// `docs/CHUNKERS.md`.
     Phte128,
+    /// A keyed linear filter of the last 64 bytes, then a pseudorandom rank of what passes it.
+    ///
+    /// Many times faster than the others. Who knows enough cut points of known data can learn the filter, as with
+    /// [`Gear`](Self::Gear): for trusted targets only.
+    Window,
     /// FastCDC of 2020 with full keyed tables.
     ///
     /// The key can be recovered from the cut points of known data, so the boundaries are forgeable and files can be
@@ -52,17 +62,18 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// The name stored in a repository's config: `phte128` or `gear`.
+    /// The name stored in a repository's config: `phte128`, `window` or `gear`.
     pub fn name(self) -> &'static str {
         match self {
             Algorithm::Phte128 => "phte128",
+            Algorithm::Window => "window",
             Algorithm::Gear => "gear",
         }
     }
 
     /// The algorithm of exactly this [`name`](Self::name), if there is one.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Algorithm::Phte128, Algorithm::Gear].into_iter().find(|algorithm| algorithm.name() == name)
+        [Algorithm::Phte128, Algorithm::Window, Algorithm::Gear].into_iter().find(|algorithm| algorithm.name() == name)
     }
 }
 
@@ -81,6 +92,7 @@ struct Inner {
 
 enum Function {
     Phte128(Phte128),
+    Window(Window),
     Gear(Gear),
 }
 
@@ -92,16 +104,26 @@ impl Chunker {
     pub fn new(algorithm: Algorithm, sizes: Sizes, key: &[u8; 32]) -> Chunker {
         let function = match algorithm {
             Algorithm::Phte128 => Function::Phte128(Phte128::new(sizes, key)),
+            Algorithm::Window => Function::Window(Window::new(sizes, key)),
             Algorithm::Gear => Function::Gear(Gear::new(sizes, key)),
         };
         Chunker { inner: Arc::new(Inner { sizes, function }) }
     }
 
-    /// The `phte128` chunker without this crate's own intrinsics: the reference the fast paths are compared with.
+    /// The same chunker by each way that this processor has to compute it, by name, the one that [`Chunker::new`] takes
+    /// first and the portable one last: for tests and benchmarks.
     #[doc(hidden)]
-    pub fn phte128_portable(sizes: Sizes, key: &[u8; 32]) -> Chunker {
-        let function = Function::Phte128(Phte128::portable(sizes, key));
-        Chunker { inner: Arc::new(Inner { sizes, function }) }
+    pub fn each_way(algorithm: Algorithm, sizes: Sizes, key: &[u8; 32]) -> Vec<(&'static str, Chunker)> {
+        let with = |function| Chunker { inner: Arc::new(Inner { sizes, function }) };
+        match algorithm {
+            Algorithm::Phte128 => {
+                Phte128::each_way(sizes, key).map(|(name, phte128)| (name, with(Function::Phte128(phte128)))).collect()
+            }
+            Algorithm::Window => {
+                Window::each_way(sizes, key).map(|(name, window)| (name, with(Function::Window(window)))).collect()
+            }
+            Algorithm::Gear => vec![("portable", with(Function::Gear(Gear::new(sizes, key))))],
+        }
     }
 
     /// The sizes given to [`Chunker::new`].
@@ -113,6 +135,7 @@ impl Chunker {
     pub fn algorithm(&self) -> Algorithm {
         match &self.inner.function {
             Function::Phte128(_) => Algorithm::Phte128,
+            Function::Window(_) => Algorithm::Window,
             Function::Gear(_) => Algorithm::Gear,
         }
     }
@@ -125,6 +148,7 @@ impl Chunker {
     pub fn cut(&self, data: &[u8]) -> usize {
         match &self.inner.function {
             Function::Phte128(phte128) => phte128.cut(data),
+            Function::Window(window) => window.cut(data),
             Function::Gear(gear) => gear.cut(data),
         }
     }

@@ -1,10 +1,8 @@
 //! `phte128`: a universal hash of the last 64 bytes, then a pseudorandom function, at every position.
 //!
-//! Here stand the definition, the choice of the cut among the values found, and the portable search for them.
-//! A faster search belongs in a module below and is held to the same cut points by `tests/it/phte128.rs`.
-
-#[cfg(target_arch = "x86_64")]
-mod aesni;
+//! Here stand the definition and the portable search; which of the positions found becomes the cut, says
+//! [`crate::search`].
+//! Faster searches are in [`crate::x86`] and held to the same cut points by `tests/it/phte128.rs`.
 
 use std::ops::Range;
 
@@ -14,8 +12,9 @@ use zeroize::Zeroize;
 
 use crate::Sizes;
 use crate::keys;
-
-const WINDOW: usize = 64;
+use crate::search::{self, Hit, Sink, WINDOW, each};
+#[cfg(target_arch = "x86_64")]
+use crate::x86::{AesNi, Vaes};
 
 /// Positions whose blocks the portable search encrypts together: many, because the cipher prepares its keys each time.
 const BATCH: usize = 256;
@@ -30,67 +29,57 @@ pub(crate) struct Phte128 {
 enum Search {
     Portable(Aes128Enc),
     #[cfg(target_arch = "x86_64")]
-    AesNi(aesni::AesNi),
-}
-
-/// A position whose value has `zeros` trailing zero bits.
-struct Hit {
-    at: usize,
-    zeros: u32,
+    AesNi(AesNi),
+    #[cfg(target_arch = "x86_64")]
+    Vaes(Box<Vaes>),
 }
 
 impl Phte128 {
+    /// With the fastest search that this processor has.
     pub(crate) fn new(sizes: Sizes, key: &[u8; 32]) -> Phte128 {
-        #[cfg(target_arch = "x86_64")]
-        if let Some(aesni) = aesni::AesNi::detect(&keys::expand::<16>(key, b"aes")) {
-            return Phte128 { sizes, tables: Tables::derive(key), search: Search::AesNi(aesni) };
-        }
-        Phte128::portable(sizes, key)
+        Phte128::with(sizes, key, searches(key).swap_remove(0).1)
     }
 
-    pub(crate) fn portable(sizes: Sizes, key: &[u8; 32]) -> Phte128 {
-        let aes_key = keys::expand::<16>(key, b"aes");
-        let search = Search::Portable(Aes128Enc::new((&*aes_key).into()));
+    /// With each search that this processor has.
+    pub(crate) fn each_way(sizes: Sizes, key: &[u8; 32]) -> impl Iterator<Item = (&'static str, Phte128)> {
+        searches(key).into_iter().map(move |(name, search)| (name, Phte128::with(sizes, key, search)))
+    }
+
+    fn with(sizes: Sizes, key: &[u8; 32], search: Search) -> Phte128 {
         Phte128 { sizes, tables: Tables::derive(key), search }
     }
 
     pub(crate) fn cut(&self, data: &[u8]) -> usize {
-        let [min, avg, max] = [self.sizes.min(), self.sizes.avg(), self.sizes.max()].map(|size| size as usize);
-        let end = data.len().min(max);
-        let bits = self.sizes.avg().ilog2();
-        if end <= min {
-            return end;
-        }
-        if let Some(hit) = self.find(data, min..end.min(avg), bits + 2) {
-            return hit.at;
-        }
-        let mut best = max;
-        let mut from = avg;
-        // Only a position better than the best so far is looked for, so that even hostile data restarts the search no
-        // more than four times.
-        let mut zeros = bits - 6;
-        while let Some(hit) = self.find(data, from..end, zeros) {
-            if hit.zeros >= bits - 2 {
-                return hit.at;
-            }
-            best = hit.at;
-            from = hit.at + 1;
-            zeros = hit.zeros + 1;
-        }
-        if data.len() < max { data.len() } else { best }
+        search::cut(self.sizes, data, |positions, zeros, sink| self.search(data, positions, zeros, sink))
     }
 
-    /// The first of `positions` whose value has at least `zeros` trailing zero bits.
-    fn find(&self, data: &[u8], positions: Range<usize>, zeros: u32) -> Option<Hit> {
+    fn search(&self, data: &[u8], positions: Range<usize>, zeros: u32, sink: &mut Sink<'_>) {
         if positions.is_empty() {
-            return None;
+            return;
         }
         match &self.search {
-            Search::Portable(cipher) => find_portable(cipher, &self.tables, data, positions, zeros),
+            Search::Portable(cipher) => each(positions, zeros, sink, |positions, zeros| {
+                find_portable(cipher, &self.tables, data, positions, zeros)
+            }),
             #[cfg(target_arch = "x86_64")]
-            Search::AesNi(aesni) => aesni.find(&self.tables, data, positions, zeros),
+            Search::AesNi(aesni) => aesni.search(&self.tables, data, positions, zeros, sink),
+            #[cfg(target_arch = "x86_64")]
+            Search::Vaes(vaes) => vaes.search(&self.tables, data, positions, zeros, sink),
         }
     }
+}
+
+/// The searches that this processor has, the fastest first; the portable one is the last.
+fn searches(key: &[u8; 32]) -> Vec<(&'static str, Search)> {
+    let key = keys::expand::<16>(key, b"aes");
+    let mut searches = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        searches.extend(Vaes::detect(&key).map(|vaes| ("AVX-512 and VAES", Search::Vaes(Box::new(vaes)))));
+        searches.extend(AesNi::detect(&key).map(|aesni| ("AES-NI", Search::AesNi(aesni))));
+    }
+    searches.push(("portable", Search::Portable(Aes128Enc::new((&*key).into()))));
+    searches
 }
 
 fn find_portable(cipher: &Aes128Enc, tables: &Tables, data: &[u8], positions: Range<usize>, zeros: u32) -> Option<Hit> {
@@ -125,7 +114,7 @@ fn find_portable(cipher: &Aes128Enc, tables: &Tables, data: &[u8], positions: Ra
 /// Two polynomials over GF(2), of degree below 64, side by side: a digest or a table entry.
 #[derive(Clone, Copy, Zeroize)]
 #[repr(align(16))]
-struct Lanes([u64; 2]);
+pub(crate) struct Lanes(pub(crate) [u64; 2]);
 
 impl Lanes {
     /// The product with x modulo x^64 + x^4 + x^3 + x + 1.
@@ -148,9 +137,9 @@ impl Lanes {
 /// What a byte contributes on entering the window, and what remains to be taken away when it leaves.
 #[derive(Zeroize)]
 #[zeroize(drop)]
-struct Tables {
-    entering: [Lanes; 256],
-    leaving: [Lanes; 256],
+pub(crate) struct Tables {
+    pub(crate) entering: [Lanes; 256],
+    pub(crate) leaving: [Lanes; 256],
 }
 
 impl Tables {
@@ -175,7 +164,7 @@ impl Tables {
     }
 
     /// The digest of a whole window of 64 bytes.
-    fn digest(&self, window: &[u8]) -> Lanes {
+    pub(crate) fn digest(&self, window: &[u8]) -> Lanes {
         window.iter().fold(Lanes([0; 2]), |digest, byte| digest.times_x().plus(self.entering[usize::from(*byte)]))
     }
 }
@@ -184,22 +173,32 @@ impl Tables {
 mod tests {
     use super::*;
 
-    /// With few zeros asked for, some position just past the range would do: neither search may name it.
+    fn hits(phte128: &Phte128, data: &[u8], range: Range<usize>, zeros: u32, rising: bool) -> Vec<(usize, u32)> {
+        let mut hits = Vec::new();
+        phte128.search(data, range, zeros, &mut |hit| {
+            hits.push((hit.at, hit.zeros));
+            Some(if rising { hit.zeros + 1 } else { zeros })
+        });
+        hits
+    }
+
+    /// With few zeros asked for, some position just past the range would do: no search may name it.
     #[test]
-    fn both_searches_find_the_same_in_any_range() {
-        let mut data = [0; 1000];
+    fn every_search_finds_the_same_in_any_range() {
+        let mut data = [0; 12_000];
         blake3::Hasher::new().update(b"ranges").finalize_xof().fill(&mut data);
         let sizes = Sizes::new(256, 4 << 10, 8 << 10).unwrap();
-        let [fast, portable] = [Phte128::new, Phte128::portable].map(|make| make(sizes, &[6; 32]));
-        for zeros in 0..10 {
-            for (start, length) in
-                (64..100).flat_map(|start| (0..40).chain([255, 256, 257]).map(move |length| (start, length)))
-            {
-                let range = start..start + length;
-                let find = |phte128: &Phte128| phte128.find(&data, range.clone(), zeros).map(|hit| (hit.at, hit.zeros));
-                let found = find(&fast);
-                assert_eq!(found, find(&portable));
-                assert!(found.is_none_or(|(at, found)| range.contains(&at) && found >= zeros));
+        let ways: Vec<_> = Phte128::each_way(sizes, &[6; 32]).collect();
+        let ((_, portable), fast) = ways.split_last().unwrap();
+        let lengths = (0..40).chain([255, 256, 257, 511, 512, 513, 575, 576, 577, 4095, 4096, 4097, 9001]);
+        for (start, length) in lengths.flat_map(|length| (64..100).map(move |start| (start, length))) {
+            let range = start..start + length;
+            for (zeros, rising) in [(0, false), (0, true), (1, true), (3, false), (6, false), (6, true), (9, false)] {
+                let expected = hits(portable, &data, range.clone(), zeros, rising);
+                assert!(expected.iter().all(|(at, found)| range.contains(at) && *found >= zeros));
+                for (name, way) in fast {
+                    assert_eq!(hits(way, &data, range.clone(), zeros, rising), expected, "{name}, {range:?}, {zeros}");
+                }
             }
         }
     }

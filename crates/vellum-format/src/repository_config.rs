@@ -47,7 +47,7 @@ pub struct ClassConfig {
 /// A chunker and its sizes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChunkerConfig {
-    /// `phte128` or `gear`; `window` is reserved.
+    /// `phte128`, `window` or `gear`.
     pub algorithm: String,
     /// Smallest chunk in bytes, but for the last of a file.
     pub min_len_bytes: u32,

@@ -5,7 +5,7 @@ use vellum_chunker::{Algorithm, Chunker, Sizes};
 
 pub(crate) const KIB: u32 = 1 << 10;
 pub(crate) const MIB: u32 = 1 << 20;
-pub(crate) const ALGORITHMS: [Algorithm; 2] = [Algorithm::Phte128, Algorithm::Gear];
+pub(crate) const ALGORITHMS: [Algorithm; 3] = [Algorithm::Phte128, Algorithm::Window, Algorithm::Gear];
 
 pub(crate) fn private_sizes() -> Sizes {
     Sizes::new(16 * KIB, 64 * KIB, 256 * KIB).unwrap()

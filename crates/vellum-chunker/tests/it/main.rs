@@ -4,6 +4,7 @@
 mod common;
 mod gear;
 mod golden;
-mod phte128;
+mod reference;
+mod searches;
 mod statistics;
 mod stream;

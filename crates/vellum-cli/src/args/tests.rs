@@ -14,6 +14,7 @@ fn the_definition_is_consistent() {
 fn the_contract_parses() {
     for line in [
         "vellum -r /r init --chunker gear --level 0 --parity off",
+        "vellum init --chunker window",
         "vellum init --repository /r --key-file /k",
         "vellum try /a /b",
         "vellum backup /a --tag x,y --tag z --host h --time 2026-11-21T10:00:00Z --exclude *.o --exclude-file f",

@@ -39,9 +39,7 @@ fn options(args: &InitArgs) -> Result<CreateOptions, Failure> {
     options.chunker.algorithm = match args.chunker {
         ChunkerChoice::Phte128 => "phte128",
         ChunkerChoice::Gear => "gear",
-        ChunkerChoice::Window => {
-            return Err(Failure::comes_later("the chunker `window`", "use phte128, the default, or gear"));
-        }
+        ChunkerChoice::Window => "window",
     }
     .to_owned();
     Ok(options)

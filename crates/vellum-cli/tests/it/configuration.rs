@@ -89,7 +89,6 @@ fn contradictions_and_nonsense_are_refused_and_named() {
         ("forget --keep-last 1 --timezone Nowhere/Else", "Nowhere"),
         ("forget --keep-last 1 --grace 0", "--prune"),
         ("init --level 23", "23"),
-        ("init --chunker window", "window"),
     ] {
         refused(&scene, &scene.run(line.split(' ')), names);
     }

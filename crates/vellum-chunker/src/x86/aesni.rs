@@ -1,26 +1,26 @@
 //! The search of `phte128` with the AES and SSE instructions of x86-64, eight positions in flight.
-#![expect(unsafe_code, reason = "functions compiled for AES-NI may be called only where it was detected")]
 
 use std::arch::x86_64::*;
 use std::ops::Range;
 
 use zeroize::Zeroize;
 
-use super::{Hit, Lanes, Tables, WINDOW};
+use crate::phte128::{Lanes, Tables};
+use crate::search::{Hit, Sink, WINDOW, each};
 
 /// Positions encrypted together: enough to hide the latency of a round.
 const BATCH: usize = 8;
 
 /// The round keys, and the proof that this processor has the instructions to use them.
-#[derive(Zeroize)]
+#[derive(Clone, Zeroize)]
 #[zeroize(drop)]
-pub(super) struct AesNi {
-    round_keys: [__m128i; 11],
+pub(crate) struct AesNi {
+    pub(super) round_keys: [__m128i; 11],
 }
 
 impl AesNi {
     /// The search under AES key `key`, if this processor can run it.
-    pub(super) fn detect(key: &[u8; 16]) -> Option<AesNi> {
+    pub(crate) fn detect(key: &[u8; 16]) -> Option<AesNi> {
         if !is_x86_feature_detected!("aes") || !is_x86_feature_detected!("sse4.2") {
             return None;
         }
@@ -28,10 +28,25 @@ impl AesNi {
         Some(AesNi { round_keys: unsafe { expand(key) } })
     }
 
-    /// As [`super::find_portable`].
-    pub(super) fn find(&self, tables: &Tables, data: &[u8], positions: Range<usize>, zeros: u32) -> Option<Hit> {
-        // SAFETY: an `AesNi` is made only by `detect`, after it found the features that `find` is compiled for.
-        unsafe { find(&self.round_keys, tables, data, positions, zeros) }
+    /// The first eight bytes of a block when it is encrypted.
+    pub(super) fn encrypt(&self, block: __m128i) -> u64 {
+        // SAFETY: as in `search`.
+        unsafe { encrypt_one(&self.round_keys, block) }
+    }
+
+    /// Finds what the portable search finds.
+    pub(crate) fn search(
+        &self,
+        tables: &Tables,
+        data: &[u8],
+        positions: Range<usize>,
+        zeros: u32,
+        sink: &mut Sink<'_>,
+    ) {
+        each(positions, zeros, sink, |positions, zeros| {
+            // SAFETY: an `AesNi` is made only by `detect`, after it found the features that `find` is compiled for.
+            unsafe { find(&self.round_keys, tables, data, positions, zeros) }
+        });
     }
 }
 
@@ -93,6 +108,14 @@ fn encrypt(
     blocks
 }
 
+#[inline]
+#[target_feature(enable = "aes,sse4.2")]
+fn encrypt_one(round_keys: &[__m128i; 11], block: __m128i) -> u64 {
+    let block = _mm_xor_si128(block, round_keys[0]);
+    let block = round_keys[1..10].iter().fold(block, |block, round_key| _mm_aesenc_si128(block, *round_key));
+    _mm_cvtsi128_si64(_mm_aesenclast_si128(block, round_keys[10])).cast_unsigned()
+}
+
 /// As [`Lanes::times_x`].
 #[inline]
 #[target_feature(enable = "sse4.2")]
@@ -122,7 +145,7 @@ fn first_hit(values: &[__m128i], at: usize, zeros: u32) -> Option<Hit> {
 
 #[inline]
 #[target_feature(enable = "sse4.2")]
-fn load(lanes: Lanes) -> __m128i {
+pub(super) fn load(lanes: Lanes) -> __m128i {
     _mm_set_epi64x(lanes.0[1].cast_signed(), lanes.0[0].cast_signed())
 }
 
