@@ -25,12 +25,12 @@ pub(crate) const WANTED: u8 = 1;
 
 pub(crate) struct Window {
     sizes: Sizes,
-    keys: Box<Keys>,
     search: Search,
 }
 
+/// The keys, with what looks for the candidates.
 enum Search {
-    Portable,
+    Portable(Box<Keys>),
     #[cfg(target_arch = "x86_64")]
     Wide(Box<Wide>),
 }
@@ -38,16 +38,12 @@ enum Search {
 impl Window {
     /// With the fastest search that this processor has.
     pub(crate) fn new(sizes: Sizes, key: &[u8; 32]) -> Window {
-        let keys = Box::new(Keys::derive(key));
-        let search = searches(&keys).swap_remove(0).1;
-        Window { sizes, keys, search }
+        Window { sizes, search: searches(key).swap_remove(0).1 }
     }
 
-    /// With each search that this processor has, the portable one last.
+    /// With each search that this processor has.
     pub(crate) fn each_way(sizes: Sizes, key: &[u8; 32]) -> impl Iterator<Item = (&'static str, Window)> {
-        let searches = searches(&Keys::derive(key));
-        let with = move |search| Window { sizes, keys: Box::new(Keys::derive(key)), search };
-        searches.into_iter().map(move |(name, search)| (name, with(search)))
+        searches(key).into_iter().map(move |(name, search)| (name, Window { sizes, search }))
     }
 
     pub(crate) fn cut(&self, data: &[u8]) -> usize {
@@ -57,7 +53,7 @@ impl Window {
     fn search(&self, data: &[u8], positions: Range<usize>, zeros: u32, sink: &mut Sink<'_>) {
         let filter = Filter::of(self.sizes);
         match &self.search {
-            Search::Portable => self.keys.search(data, positions, filter, zeros, sink),
+            Search::Portable(keys) => keys.search(data, positions, filter, zeros, sink),
             #[cfg(target_arch = "x86_64")]
             Search::Wide(wide) => wide.search(data, positions, filter, zeros, sink),
         }
@@ -65,11 +61,12 @@ impl Window {
 }
 
 /// The searches that this processor has, the fastest first; the portable one is the last.
-fn searches(keys: &Keys) -> Vec<(&'static str, Search)> {
+fn searches(key: &[u8; 32]) -> Vec<(&'static str, Search)> {
+    let keys = Box::new(Keys::derive(key));
     let mut searches = Vec::new();
     #[cfg(target_arch = "x86_64")]
-    searches.extend(Wide::detect(keys).into_iter().map(|(name, wide)| (name, Search::Wide(Box::new(wide)))));
-    searches.push(("portable", Search::Portable));
+    searches.extend(Wide::detect(&keys).into_iter().map(|(name, wide)| (name, Search::Wide(Box::new(wide)))));
+    searches.push(("portable", Search::Portable(keys)));
     searches
 }
 

@@ -39,7 +39,6 @@ impl Drop for Wide {
             Scan::Gfni256(maps) => maps.zeroize(),
             Scan::Avx2(maps) => maps.zeroize(),
         }
-        self.rank.words.zeroize();
     }
 }
 
@@ -96,7 +95,8 @@ impl Wide {
 }
 
 /// The twin of [`Keys::rank`].
-#[derive(Clone)]
+#[derive(Clone, Zeroize)]
+#[zeroize(drop)]
 struct Rank {
     words: [u64; 8],
     aesni: AesNi,
@@ -186,10 +186,10 @@ macro_rules! scan {
                 let old = $of::xor($of::map(third, $of::load(bytes, 1)), $of::map(fourth, $of::load(bytes, 0)));
                 let new = $of::xor($of::map(newest, $of::load(bytes, 3)), $of::map(second, $of::load(bytes, 2)));
                 let of_four = $of::xor(new, old);
-                let of_eight = $of::xor(of_four, $of::map(by_four, $of::four_before(of_four, fours)));
-                let of_sixteen = $of::xor(of_eight, $of::map(by_eight, $of::eight_before(of_eight, eights)));
-                let digest = $of::xor(of_sixteen, $of::map(by_sixteen, $of::sixteen_before(of_sixteen, sixteens)));
-                found = $of::candidates(digest, $of::thirty_two_before(digest, digests), older_mask);
+                let of_eight = $of::xor(of_four, $of::map(by_four, $of::before::<4>(of_four, fours)));
+                let of_sixteen = $of::xor(of_eight, $of::map(by_eight, $of::before::<8>(of_eight, eights)));
+                let digest = $of::xor(of_sixteen, $of::map(by_sixteen, $of::before::<16>(of_sixteen, sixteens)));
+                found = $of::candidates(digest, $of::before::<32>(digest, digests), older_mask);
                 [fours, eights, sixteens, digests] = [of_four, of_eight, of_sixteen, digest];
                 *at += $of::LEN;
             }

@@ -49,29 +49,17 @@ pub(super) fn xor(left: __m512i, right: __m512i) -> __m512i {
     _mm512_xor_si512(left, right)
 }
 
-/// What the register was four positions earlier; `previous` is the register before.
+/// What the register was 4, 8, 16 or 32 positions earlier; `previous` is the register before.
 #[inline]
 #[target_feature(enable = "avx512f")]
-pub(super) fn four_before(register: __m512i, previous: __m512i) -> __m512i {
-    _mm512_alignr_epi32::<15>(register, previous)
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn eight_before(register: __m512i, previous: __m512i) -> __m512i {
-    _mm512_alignr_epi32::<14>(register, previous)
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn sixteen_before(register: __m512i, previous: __m512i) -> __m512i {
-    _mm512_alignr_epi32::<12>(register, previous)
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-pub(super) fn thirty_two_before(register: __m512i, previous: __m512i) -> __m512i {
-    _mm512_alignr_epi32::<8>(register, previous)
+pub(super) fn before<const POSITIONS: usize>(register: __m512i, previous: __m512i) -> __m512i {
+    match POSITIONS {
+        4 => _mm512_alignr_epi32::<15>(register, previous),
+        8 => _mm512_alignr_epi32::<14>(register, previous),
+        16 => _mm512_alignr_epi32::<12>(register, previous),
+        32 => _mm512_alignr_epi32::<8>(register, previous),
+        _ => unreachable!("no digest takes one so far before"),
+    }
 }
 
 /// One bit for each position that is a candidate.

@@ -35,27 +35,18 @@ pub(super) fn xor(left: __m256i, right: __m256i) -> __m256i {
     _mm256_xor_si256(left, right)
 }
 
-/// What the register was four positions earlier; `previous` is the register before.
+/// What the register was 4, 8, 16 or 32 positions earlier; `previous` is the register before.
 #[inline]
 #[target_feature(enable = "avx2")]
-pub(super) fn four_before(register: __m256i, previous: __m256i) -> __m256i {
-    _mm256_alignr_epi8::<12>(register, sixteen_before(register, previous))
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn eight_before(register: __m256i, previous: __m256i) -> __m256i {
-    _mm256_alignr_epi8::<8>(register, sixteen_before(register, previous))
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-pub(super) fn sixteen_before(register: __m256i, previous: __m256i) -> __m256i {
-    _mm256_permute2x128_si256::<0x21>(previous, register)
-}
-
-pub(super) fn thirty_two_before(_register: __m256i, previous: __m256i) -> __m256i {
-    previous
+pub(super) fn before<const POSITIONS: usize>(register: __m256i, previous: __m256i) -> __m256i {
+    let middle = _mm256_permute2x128_si256::<0x21>(previous, register);
+    match POSITIONS {
+        4 => _mm256_alignr_epi8::<12>(register, middle),
+        8 => _mm256_alignr_epi8::<8>(register, middle),
+        16 => middle,
+        32 => previous,
+        _ => unreachable!("no digest takes one so far before"),
+    }
 }
 
 /// One bit for each position that is a candidate.
