@@ -115,14 +115,15 @@ impl Look<'_> {
     /// Leaves a folder to whoever is free next; false when enough of them wait, or nobody has to look any more.
     fn leaves(&self, path: &[u8], content: &Content) -> bool {
         let mut shared = lock(&self.shared);
-        if shared.failure.is_none() && shared.folders.len() >= WAITING_MAX {
-            return false;
+        if shared.failure.is_some() {
+            return true;
         }
-        if shared.failure.is_none() {
+        let is_left = shared.folders.len() < WAITING_MAX;
+        if is_left {
             shared.folders.push(Folder { path: path.to_vec(), content: content.clone() });
             self.changed.notify_one();
         }
-        true
+        is_left
     }
 
     /// Looks into a folder and whatever lies below it, but for what is left to others.
@@ -146,13 +147,13 @@ impl Look<'_> {
 
     fn look_at_file(&self, content: &Content, len_bytes: u64) -> Result<(), RepositoryError> {
         let Self { repository, cache, seen, .. } = self;
-        let found =
-            DistinctChunks::visit(repository, cache, content, &mut |kind, chunk| match kind == ChunkKind::List
-                || is_stored(repository, chunk, *seen)?
-            {
+        let found = DistinctChunks::visit(repository, cache, content, &mut |kind, chunk| {
+            let is_found = kind == ChunkKind::List || is_stored(repository, chunk, *seen)?;
+            match is_found {
                 true => Ok(()),
                 false => Err(RepositoryError::ChunkMissing { id: repository.chunk_id(chunk) }),
-            })?;
+            }
+        })?;
         match found == len_bytes {
             true => Ok(()),
             false => {
