@@ -259,6 +259,14 @@ impl TryFrom<NodeRecord<'_>> for Node {
     }
 }
 
+/// The name in what [`Entry::decode`] takes, without a look at the rest.
+#[must_use]
+pub fn encoded_name(bytes: &[u8]) -> Option<&[u8]> {
+    let (&ENTRY_VERSION, record) = bytes.split_first()? else { return None };
+    let (len, rest) = record.split_first_chunk::<8>()?;
+    rest.get(..usize::try_from(u64::from_le_bytes(*len)).ok()?)
+}
+
 /// Takes a folder's entry list apart while it arrives in pieces, and holds at most one incomplete entry.
 #[derive(Debug, Default)]
 pub struct TreeDecoder {
@@ -361,6 +369,11 @@ mod tests {
             entries.dedup_by(|a, b| a.name == b.name);
             let mut bytes = Vec::new();
             entries.iter().for_each(|entry| entry.encode_into(&mut bytes));
+            for entry in &entries {
+                let mut encoded = Vec::new();
+                entry.encode_into(&mut encoded);
+                prop_assert_eq!(encoded_name(&encoded[4..]), Some(entry.name.as_bytes()));
+            }
             let mut decoder = TreeDecoder::default();
             let mut decoded = Vec::new();
             for piece in bytes.chunks(piece) {
@@ -376,6 +389,7 @@ mod tests {
             entry.encode_into(&mut bytes);
             let at = at.index(bytes.len());
             bytes[at] = to;
+            drop(encoded_name(&bytes));
             let mut decoder = TreeDecoder::default();
             drop(decoder.push(&bytes, &mut |_| ()));
         }

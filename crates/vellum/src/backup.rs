@@ -294,7 +294,7 @@ fn store(
     run: &Run<'_>,
     options: &BackupOptions,
     roots: &roots::Roots,
-    cache: Option<&FileCache>,
+    cache: Option<&FileCache<'_>>,
     session: &vellum_repository::Session<'_>,
 ) -> Result<Content, Error> {
     let top = FolderBuilder::top();

@@ -10,6 +10,7 @@ use crossbeam_channel::Receiver;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 use vellum_chunker::ChunkStream;
 use vellum_format::content::{ChunkKind, Content};
 use vellum_format::tree::{Entry, EntryName, Node};
@@ -93,9 +94,10 @@ impl FileReader<'_, '_> {
                 None
             }
         };
-        if let Some(Finished { entry: Entry { node: Node::File { len_bytes, .. }, .. }, .. }) = &finished {
-            self.count(job, *len_bytes);
-        }
+        let finished = finished.map(|(finished, len_bytes)| {
+            self.count(job, len_bytes);
+            finished
+        });
         self.run.context.progress.add_done(1, 0);
         Ok(job.builder.fill(job.slot, finished, self.run, &mut self.writer)?)
     }
@@ -109,14 +111,16 @@ impl FileReader<'_, '_> {
         self.run.context.tell(&Event::File { path: &job.path, change: job.change, len_bytes });
     }
 
-    /// Reads a file; one that changes while it is read is read once more, then taken as it is and told.
-    fn read_file(&mut self, job: &FileJob) -> Result<Finished, ReadError> {
+    /// Reads a file and tells its length; one that changes while it is read is read once more, then taken as it is and
+    /// told.
+    fn read_file(&mut self, job: &FileJob) -> Result<(Finished, u64), ReadError> {
         let mut attempts_left = if job.stat.len_bytes <= RETRY_LEN_BYTES_MAX { 1 } else { 0 };
         loop {
             let mut file = job.folder.open_file(&job.name).map_err(ReadError::Source)?;
             let before = *file.opened();
             let xattrs = file.xattrs().map_err(ReadError::Source)?;
             let (content, len_bytes) = self.read_content(&mut file)?;
+            let looked_at = SystemTime::now();
             let after = file.stat().map_err(ReadError::Source)?;
             let held_still = before.identity() == after.identity() && len_bytes == after.len_bytes;
             if !held_still && attempts_left > 0 {
@@ -128,8 +132,8 @@ impl FileReader<'_, '_> {
             }
             let node = Node::File { len_bytes, content, sparse: after.is_sparse() };
             let entry = Entry { name: job.name.clone(), node, metadata: metadata_of(&after, xattrs, &job.names) };
-            let record = if held_still { CacheRecord::settled(&after) } else { None };
-            return Ok(Finished { entry, record });
+            let record = if held_still { CacheRecord::settled(&after, looked_at) } else { None };
+            return Ok((Finished::made(&entry, record), len_bytes));
         }
     }
 
