@@ -20,9 +20,10 @@ use vellum_format::content::Content;
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
 use vellum_repository::{FrameWriter, Session};
 
-/// A batch goes to a worker when it holds this many files or bytes: few queue operations, few open folders.
-const BATCH_FILES_MAX: usize = 64;
-const BATCH_LEN_BYTES_MAX: u64 = 1 << 20;
+/// A batch goes to a worker when it holds this many files or bytes: few queue operations, few open folders, and
+/// neighbours in one frame, which compresses better.
+const BATCH_FILES_MAX: usize = 128;
+const BATCH_LEN_BYTES_MAX: u64 = 2 << 20;
 
 /// Walks everything below the roots into `top`; the workers' queue ends with it.
 pub(super) fn walk(
