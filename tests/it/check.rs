@@ -75,6 +75,35 @@ fn check(repository: &Repository, seconds: i64, read_data: ReadData) -> CheckRep
 }
 
 #[test]
+fn folders_are_counted_once_and_losses_told_alike_on_any_number_of_threads() {
+    // More in one folder than wait for a thread.
+    let names: Vec<(String, u64)> =
+        (0..700).map(|number| (format!("d{}/d{number}/file", number % 2), number)).collect();
+    let files: Vec<(&str, usize, u64)> = names.iter().map(|(name, seed)| (&**name, 100, *seed)).collect();
+    let (key, versions) = (KeyFile::generate().expect("randomness"), Versions::of_files(&[&files]));
+    let storage = Arc::new(MemoryStorage::new());
+    let repository = support::create(Arc::<MemoryStorage>::clone(&storage), &key, &LocalState::None);
+    try_backup(&repository, versions.path(0), &threads(2)).expect("a backup");
+    let check_on = |count| {
+        let repository = support::open(Arc::<MemoryStorage>::clone(&storage), &key, &LocalState::None);
+        vellum::check(&repository, &CheckOptions::default(), &threads(count)).expect("a check")
+    };
+    let whole: Vec<CheckReport> = [1, 2, 7].map(check_on).into();
+    assert!(whole.iter().all(|report| report.finding_count == 0 && report.snapshots == 1));
+    assert!(whole[0].folders > 700 && whole.iter().all(|report| report.folders == whole[0].folders));
+    let largest = names_with_len(&*storage).max_by_key(|(_, len)| *len).expect("a pack").0;
+    storage.delete(&largest).expect("memory");
+    let damaged: Vec<CheckReport> = [1, 2, 7].map(check_on).into();
+    assert!(damaged[0].findings.len() > 1);
+    assert!(damaged.iter().all(|report| report.findings == damaged[0].findings));
+}
+
+/// The packs of a storage, each with its length.
+fn names_with_len(storage: &dyn Storage) -> impl Iterator<Item = (ObjectName, u64)> {
+    names(storage, ObjectKind::Pack).into_iter().map(|name| (name, storage.len(&name).expect("memory")))
+}
+
+#[test]
 fn shares_cover_everything_in_turn_and_one_record_stays() {
     let scene = Scene::new();
     let count = scene.packs().len() as u64;

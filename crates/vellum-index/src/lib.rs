@@ -16,7 +16,8 @@
 //! have been deleted since. The caller states what exists, by [`Index::retain_catalogs`] and
 //! [`Index::set_absent_packs`], before it trusts a place.
 //!
-//! Memory: about 2 bytes a chunk for packs, wraps and fences (a pack has hundreds of chunks); 4 KiB a lookup; while
+//! Memory: about 2 bytes a chunk for packs, wraps and fences (a pack has hundreds of chunks); 5 KiB a lookup,
+//! and for each segment while many are looked up; while
 //! [`Index::add`] runs, 48 bytes for each chunk added. Without a folder, all of it: about 70 bytes a chunk.
 
 #![forbid(unsafe_code)]

@@ -1,7 +1,7 @@
 //! The questions that an index answers.
 
-use crate::segment::{ChunkRecord, FrameRecord, Segment};
-use crate::{Index, IndexError, Known};
+use crate::segment::{ChunkRecord, FrameRecord, Near, Segment};
+use crate::{CopySet, Index, IndexError, Known};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::Arc;
 use vellum_format::content::ChunkKind;
@@ -69,7 +69,19 @@ impl Index {
     /// its frame is not known to be damaged.
     #[must_use]
     pub fn lookup_reliable(&self, id: &ChunkId) -> Option<Location> {
-        self.newest_copy(id, |known, segment, copy| known.stays(segment, copy) && !known.is_damaged(segment, copy))
+        self.newest_copy(id, Known::is_reliable)
+    }
+
+    /// [`Index::lookup`] for each of these chunks; in ascending order those that lie beside each other cost one read.
+    #[must_use]
+    pub fn lookup_each<'a>(&self, ids: impl IntoIterator<Item = &'a ChunkId>) -> Vec<Option<Location>> {
+        self.newest_copies(ids, Known::is_there)
+    }
+
+    /// [`Index::lookup_reliable`] likewise.
+    #[must_use]
+    pub fn lookup_reliable_each<'a>(&self, ids: impl IntoIterator<Item = &'a ChunkId>) -> Vec<Option<Location>> {
+        self.newest_copies(ids, Known::is_reliable)
     }
 
     /// The newest copy of a chunk whose pack is neither known to be absent nor condemned, in whatever state: what may
@@ -91,6 +103,19 @@ impl Index {
         self.copies(id, Known::is_there)
     }
 
+    /// Whether some copy of a chunk is in this set, and none is one that a writer may rely on.
+    #[must_use]
+    pub fn needs_copy(&self, id: &ChunkId, set: &CopySet) -> bool {
+        let known = self.known();
+        let (mut is_in_set, mut is_reliable) = (false, false);
+        visit_copies(&known, id, Known::is_there, |segment, location| {
+            is_in_set |= set.contains(&location);
+            is_reliable = known.is_reliable(segment, &location);
+            !is_reliable
+        });
+        is_in_set && !is_reliable
+    }
+
     /// Every copy of a chunk, also in packs that are known to be absent or of another length, the newest first.
     #[must_use]
     pub fn locations_anywhere(&self, id: &ChunkId) -> Vec<Location> {
@@ -99,7 +124,7 @@ impl Index {
 
     fn copies(&self, id: &ChunkId, counts: impl Fn(&Known, &Segment, &Location) -> bool) -> Vec<Location> {
         let mut locations: Vec<Location> = Vec::new();
-        self.visit_copies(id, counts, |location| {
+        visit_copies(&self.known(), id, counts, |_, location| {
             // A pack that several segments know is told once, by the newest of them.
             let told = |other: &Location| other.pack == location.pack && other.frame.segment != location.frame.segment;
             if !locations.iter().any(told) {
@@ -178,31 +203,31 @@ impl Index {
 
     fn newest_copy(&self, id: &ChunkId, counts: impl Fn(&Known, &Segment, &Location) -> bool) -> Option<Location> {
         let mut newest = None;
-        self.visit_copies(id, counts, |location| {
+        visit_copies(&self.known(), id, counts, |_, location| {
             newest = Some(location);
             false
         });
         newest
     }
 
-    /// Shows usable copies of a chunk that count, the newest first, as long as `visit` wants more. // N4
-    fn visit_copies(
+    fn newest_copies<'a>(
         &self,
-        id: &ChunkId,
+        ids: impl IntoIterator<Item = &'a ChunkId>,
         counts: impl Fn(&Known, &Segment, &Location) -> bool,
-        mut visit: impl FnMut(Location) -> bool,
-    ) {
+    ) -> Vec<Option<Location>> {
         let known = self.known();
-        for segment in known.segments.iter().filter(|segment| segment.is_usable()) {
-            let found = segment.find(id, |number, record| match location(segment, number, record) {
-                Ok(location) => counts(&known, segment, &location) && !visit(location),
-                Err(_) => false,
+        let mut near: Vec<Near> = known.segments.iter().map(|_| Near::new()).collect();
+        let newest = |id| {
+            let mut newest = None;
+            known.segments.iter().zip(&mut near).filter(|(segment, _)| segment.is_usable()).any(|(segment, near)| {
+                visit_in(&known, segment, near, id, &counts, |_, location| {
+                    newest = Some(location);
+                    false
+                })
             });
-            // A damaged segment has marked itself; what it would have known counts as not stored. // N3
-            if matches!(found, Ok(Some(_))) {
-                return;
-            }
-        }
+            newest
+        };
+        ids.into_iter().map(newest).collect()
     }
 
     /// The serial numbers of the segments that may be asked.
@@ -234,6 +259,10 @@ impl Known {
         self.is_there(segment, copy) && !self.condemned_packs.contains(&copy.pack)
     }
 
+    fn is_reliable(&self, segment: &Segment, copy: &Location) -> bool {
+        self.stays(segment, copy) && !self.is_damaged(segment, copy)
+    }
+
     /// What cannot be told counts as damaged.
     fn is_damaged(&self, segment: &Segment, copy: &Location) -> bool {
         self.damaged_frames.get(&copy.pack).is_some_and(|offsets| {
@@ -241,6 +270,34 @@ impl Known {
             frame.is_none_or(|frame| offsets.contains(&frame.offset))
         })
     }
+}
+
+/// Shows usable copies of a chunk that count with their segments, the newest first, as long as `visit` wants more. // N4
+fn visit_copies(
+    known: &Known,
+    id: &ChunkId,
+    counts: impl Fn(&Known, &Segment, &Location) -> bool,
+    mut visit: impl FnMut(&Segment, Location) -> bool,
+) {
+    let mut usable = known.segments.iter().filter(|segment| segment.is_usable());
+    usable.any(|segment| visit_in(known, segment, &mut Near::new(), id, &counts, &mut visit));
+}
+
+/// The same in one segment; true when `visit` wants no more.
+fn visit_in(
+    known: &Known,
+    segment: &Segment,
+    near: &mut Near,
+    id: &ChunkId,
+    counts: impl Fn(&Known, &Segment, &Location) -> bool,
+    mut visit: impl FnMut(&Segment, Location) -> bool,
+) -> bool {
+    let found = segment.find(near, id, |number, record| match location(segment, number, record) {
+        Ok(location) => counts(known, segment, &location) && !visit(segment, location),
+        Err(_) => false,
+    });
+    // A damaged segment has marked itself; what it would have known counts as not stored. // N3
+    matches!(found, Ok(Some(_)))
 }
 
 /// For each segment, the newest first, which of its packs no newer segment has.

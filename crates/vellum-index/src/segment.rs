@@ -28,7 +28,7 @@
 mod read;
 mod write;
 
-pub(crate) use read::{Segment, Source};
+pub(crate) use read::{Near, Segment, Source};
 pub(crate) use write::Draft;
 
 use crate::key::{PLACE_LEN, RECORD_LEN, SegmentId, TAG_LEN};
@@ -257,7 +257,7 @@ mod tests {
     fn answers(bytes: Vec<u8>, name: SegmentId, step: usize) -> Vec<Option<(ChunkRecord, Option<FrameRecord>)>> {
         let Ok(segment) = Segment::open(Source::Memory(bytes), name, 0, &KEY) else { return Vec::new() };
         let find = |number| {
-            let chunk = segment.find(&id(number), |_, _| true).ok()??;
+            let chunk = segment.find(&mut Near::new(), &id(number), |_, _| true).ok()??;
             Some((chunk, segment.frame(chunk.frame).ok().flatten()))
         };
         (0..100).step_by(step).map(find).collect()
@@ -290,7 +290,8 @@ mod tests {
         bytes[HEADER_LEN] ^= 1;
         let segment = Segment::open(Source::Memory(bytes), name, 0, &KEY).unwrap();
         assert!(segment.is_usable());
-        let failed = (0..100).filter(|number| segment.find(&id(*number), |_, _| true).is_err()).count();
+        let failed =
+            (0..100).filter(|number| segment.find(&mut Near::new(), &id(*number), |_, _| true).is_err()).count();
         assert!(failed > 0 && !segment.is_usable());
     }
 
@@ -325,9 +326,13 @@ mod tests {
             let mut bad = good.clone();
             bad[HEADER_LEN + record * SEALED_LEN..][..32].fill(if record < 50 { 0xFF } else { 0 });
             let segment = Segment::open(Source::Memory(bad), name, 0, &KEY).unwrap();
-            let chunk = (0..100).map(id).filter(|id| segment.find(id, |_, _| true).is_err()).count();
+            let chunk = (0..100).map(id).filter(|id| segment.find(&mut Near::new(), id, |_, _| true).is_err()).count();
             assert!(chunk > 0, "the chunk of record {record} cannot be called absent");
-            assert!(absent.iter().all(|id| segment.find(id, |_, _| true).map_or(true, |found| found.is_none())));
+            assert!(
+                absent
+                    .iter()
+                    .all(|id| segment.find(&mut Near::new(), id, |_, _| true).map_or(true, |found| found.is_none()))
+            );
         }
     }
 }

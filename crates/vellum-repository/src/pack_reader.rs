@@ -110,6 +110,7 @@ pub struct FrameReader {
     /// Made for the first frame that is compressed: what does not compress is read without.
     decompressor: Option<Decompressor>,
     compressed: Vec<u8>,
+    /// The frame and, where it is compressed, perhaps more of an earlier one.
     plain: Vec<u8>,
 }
 
@@ -120,7 +121,7 @@ impl FrameReader {
         Self::default()
     }
 
-    /// Opens and decompresses one sealed frame into `self.plain`, which has exactly the authenticated length.
+    /// Opens and decompresses one sealed frame , to exactly the authenticated length.
     pub(crate) fn open(
         &mut self,
         class: &Class,
@@ -132,24 +133,27 @@ impl FrameReader {
         let keys = class.keys_of(seal.wrap.epoch).ok_or("the keys of a frame's epoch are not there")?;
         let key = keys.open_pack_key(seal.wrap, scope).map_err(|error| error.to_string())?;
         let ad = frame_ad(scope, seal.kind, seal.compression, seal.plain_len_bytes, seal.chunk_count);
-        self.plain.clear();
-        match seal.compression {
-            Compression::None => key.open_frame_into(seal.salt, &ad, sealed, &mut self.plain).map_err(wrong)?,
+        let plain_len = seal.plain_len_bytes as usize;
+        let len = match seal.compression {
+            Compression::None => {
+                key.open_frame_into(seal.salt, &ad, sealed, &mut self.plain).map_err(wrong)?;
+                self.plain.len()
+            }
             Compression::Zstd => {
                 self.compressed.clear();
                 key.open_frame_into(seal.salt, &ad, sealed, &mut self.compressed).map_err(wrong)?;
                 // The output is bounded by the authenticated length, whatever the zstd header claims.
-                self.plain.reserve(seal.plain_len_bytes as usize);
-                self.plain.resize(seal.plain_len_bytes as usize, 0);
+                if self.plain.len() < plain_len {
+                    self.plain.resize(plain_len, 0);
+                }
                 let decompressor = self.decompressor.get_or_insert_with(Decompressor::new);
-                let len = decompressor
-                    .decompress(&self.compressed, &mut self.plain)
-                    .map_err(|error| format!("a frame does not decompress: {error}"))?;
-                self.plain.truncate(len);
+                decompressor
+                    .decompress(&self.compressed, &mut self.plain[..plain_len])
+                    .map_err(|error| format!("a frame does not decompress: {error}"))?
             }
-        }
-        match self.plain.len() == seal.plain_len_bytes as usize {
-            true => Ok(&self.plain),
+        };
+        match len == plain_len {
+            true => Ok(&self.plain[..len]),
             false => Err("a frame has another length than its directory says".to_owned()),
         }
     }

@@ -5,8 +5,10 @@ use crate::class::Class;
 use crate::memory_faults::{Stage, pass};
 use crate::pack_reader::{FrameReader, open_pack};
 use crate::parity::add_parity;
+use crate::threads::run_on;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use vellum_crypto::{PackKey, SEAL_OVERHEAD_BYTES, random_array};
 use vellum_format::catalog::CatalogedPack;
 use vellum_format::content::ChunkKind;
@@ -63,6 +65,8 @@ pub(crate) struct PackShape {
     /// Whether the body is as long as that, because the next frame did not fit, or as Padmé says.
     pub(crate) full: bool,
     pub(crate) parity: Parity,
+    /// Threads that open it again.
+    pub(crate) threads: usize,
 }
 
 /// A pack that was finished and re-read, ready to be stored.
@@ -142,7 +146,7 @@ impl OpenPack {
         salt: [u8; 32],
         shape: &PackShape,
     ) -> Result<FinishedPack, RepositoryError> {
-        let PackShape { pack_len_bytes, full, parity } = *shape;
+        let PackShape { pack_len_bytes, full, parity, threads } = *shape;
         let Self { key, mut bytes, wraps, frames, .. } = self;
         let directory = Directory { wraps: wraps.iter().map(|key| key.wrap.clone()).collect(), frames };
         pass(scope, Stage::Body, &mut bytes[PackHeader::ENCODED_LEN..]);
@@ -171,7 +175,7 @@ impl OpenPack {
         // The name comes before the look at what it is of; whoever stores the pack looks at its parity.
         let name = ObjectName::of(ObjectKind::Pack, &bytes);
         pass(scope, Stage::Named, &mut bytes);
-        let mark = verify(&bytes, &name.id, &directory, class, scope)?;
+        let mark = verify(&bytes, &name.id, &directory, (class, scope), threads)?;
         pass(scope, Stage::Waiting, &mut bytes);
         Ok(FinishedPack { name, bytes, directory, mark })
     }
@@ -181,19 +185,23 @@ fn verify(
     bytes: &[u8],
     name: &ObjectId,
     meant: &Directory,
-    class: &Class,
-    scope: RepositoryId,
+    (class, scope): (&Class, RepositoryId),
+    threads: usize,
 ) -> Result<CatalogMark, RepositoryError> {
     let failed = |reason: &str| RepositoryError::WriteVerification { reason: reason.to_owned() };
     let directory = open_pack(bytes, class, scope).map_err(|reason| failed(&reason))?;
     if directory != *meant {
         return Err(failed("its directory differs"));
     }
-    let mut reader = FrameReader::new();
-    for frame in &directory.frames {
-        let wrap = &directory.wraps[usize::from(frame.wrap)];
-        reader.verify_frame(class, scope, wrap, frame, bytes).map_err(|reason| failed(&reason))?;
-    }
+    let next = AtomicUsize::new(0);
+    run_on(threads.min(directory.frames.len()), || {
+        let mut reader = FrameReader::new();
+        while let Some(frame) = directory.frames.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let wrap = &directory.wraps[usize::from(frame.wrap)];
+            reader.verify_frame(class, scope, wrap, frame, bytes).map_err(|reason| failed(&reason))?;
+        }
+        Ok(())
+    })?;
     Ok(CatalogMark::new(name, bytes.len() as u64, &directory))
 }
 

@@ -16,10 +16,13 @@ use crate::RepositoryError;
 use crate::condemned::Condemnation;
 use crate::fault::reach;
 use crate::intent::{OwnIntent, WriterNote, pack_tag};
+use crate::lock;
 use crate::open::Repository;
 use crate::publish::SessionOptions;
+use crate::references::References;
 use crate::snapshots::{Snapshot, Snapshots};
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use vellum_faults::Point;
 use vellum_format::content::{ChunkKind, ChunkRef};
 use vellum_format::deletion::{Intent, ProcessMark};
@@ -162,22 +165,41 @@ impl Repository {
         damaged.into_iter().next().map_or(Ok(snapshots), Err)
     }
 
-    /// Marks a chunk as needed.
+    /// Marks these chunks as needed; afterwards none is to be looked up.
     ///
     /// # Errors
-    /// [`RepositoryError::ChunkMissing`] when it is nowhere: nothing may be deleted before that is understood.
-    pub fn mark(&self, live: &mut LiveSet, kind: ChunkKind, chunk: &ChunkRef) -> Result<(), RepositoryError> {
-        let id = self.chunk_id(chunk);
+    /// [`RepositoryError::ChunkMissing`] when one is nowhere: nothing may be deleted before that is understood.
+    pub fn mark(&self, live: &Mutex<LiveSet>, references: &mut References) -> Result<(), RepositoryError> {
         let seen = self.mend_count();
-        let index = self.index();
+        let chunks = references.take();
         // Of copies that stay one that is not known to be damaged.
+        let found = self.index().lookup_reliable_each(chunks.iter().map(|(id, ..)| id));
+        let mut live = lock(live);
+        chunks.iter().zip(found).try_for_each(|((id, kind, chunk), found)| match found {
+            Some(location) => {
+                live.copies.insert(&location);
+                Ok(())
+            }
+            None => self.mark_doubtful(&mut live, *id, (*kind, *chunk), seen),
+        })
+    }
+
+    /// Marks a chunk of which no copy stays that is not known to be damaged.
+    fn mark_doubtful(
+        &self,
+        live: &mut LiveSet,
+        id: ChunkId,
+        chunk: (ChunkKind, ChunkRef),
+        seen: u64,
+    ) -> Result<(), RepositoryError> {
+        let index = self.index();
         if let Some(location) = index.lookup_reliable(&id).or_else(|| index.lookup_staying(&id)) {
             live.copies.insert(&location);
             return Ok(());
         }
         if index.contains(&id) {
             if live.stranded_ids.insert(id) {
-                live.stranded.push((kind, *chunk));
+                live.stranded.push(chunk);
             }
             return Ok(());
         }
@@ -185,13 +207,6 @@ impl Repository {
             true => Err(RepositoryError::FrameForgotten),
             false => Err(RepositoryError::ChunkMissing { id }),
         }
-    }
-}
-
-impl LiveSet {
-    /// Whether some copy of this chunk was marked.
-    fn has(&self, repository: &Repository, id: &ChunkId) -> bool {
-        repository.index().all_locations(id).iter().any(|location| self.copies.contains(location))
     }
 }
 
@@ -246,8 +261,8 @@ impl<'repository> Prune<'repository, '_> {
 }
 
 /// A prune's session stores at the class's level.
-fn prune_options(note: &WriterNote) -> SessionOptions {
-    SessionOptions { writer: note.clone(), ..SessionOptions::default() }
+fn prune_options(settings: &PruneSettings<'_>) -> SessionOptions {
+    SessionOptions { writer: settings.note.clone(), threads: settings.threads, ..SessionOptions::default() }
 }
 
 /// Packs of condemnations that are still to be deleted.

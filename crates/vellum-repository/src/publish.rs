@@ -47,13 +47,15 @@ pub struct SessionOptions {
     pub parity: Option<Parity>,
     /// Packs stored at once.
     pub upload_threads: usize,
+    /// Threads that open the last packs again, when nobody has anything else to do.
+    pub threads: usize,
     /// How this writer introduces itself while it runs.
     pub writer: WriterNote,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { compression_level: None, parity: None, upload_threads: 1, writer: WriterNote::default() }
+        Self { compression_level: None, parity: None, upload_threads: 1, threads: 1, writer: WriterNote::default() }
     }
 }
 
@@ -81,6 +83,7 @@ pub struct Session<'repository> {
     intent: OwnIntent<'repository>,
     level: i32,
     parity: Parity,
+    threads: usize,
     pending: Pending,
     data: Mutex<OpenPack>,
     meta: Mutex<OpenPack>,
@@ -136,6 +139,7 @@ impl<'repository> Session<'repository> {
             intent,
             level: options.compression_level.unwrap_or(repository.class().config.compression_level),
             parity: options.parity.unwrap_or(repository.config().parity),
+            threads: options.threads,
             pending: Pending::new(),
             data: Mutex::new(open()?),
             meta: Mutex::new(open()?),
@@ -174,7 +178,7 @@ impl<'repository> Session<'repository> {
                 let key = Arc::clone(&pack.key);
                 std::mem::replace(&mut *pack, OpenPack::new(key))
             };
-            self.finish_pack(last, false)?;
+            self.finish_pack(last, false, self.threads)?;
         }
         self.uploader.finish()?;
         self.write_catalog()?;
@@ -209,7 +213,12 @@ impl<'repository> Session<'repository> {
 
     /// Whether the caller is the one to store this chunk.
     pub(crate) fn claim(&self, id: &ChunkId) -> bool {
-        self.repository.index().lookup_reliable(id).is_none() && self.pending.claim(id)
+        self.repository.index().lookup_reliable(id).is_none() && self.claim_unlisted(id)
+    }
+
+    /// The same for a chunk of which the index has no copy to rely on.
+    pub(crate) fn claim_unlisted(&self, id: &ChunkId) -> bool {
+        self.pending.claim(id)
     }
 
     /// I9: from here on nothing is published.
@@ -241,17 +250,17 @@ impl<'repository> Session<'repository> {
             full
         };
         match full {
-            Some(pack) => self.finish_pack(pack, true),
+            Some(pack) => self.finish_pack(pack, true, 1),
             None => Ok(()),
         }
     }
 
-    fn finish_pack(&self, pack: OpenPack, full: bool) -> Result<(), RepositoryError> {
+    fn finish_pack(&self, pack: OpenPack, full: bool, threads: usize) -> Result<(), RepositoryError> {
         if pack.is_empty() {
             return Ok(());
         }
         let pack_len_bytes = self.repository.config().pack_len_bytes;
-        let shape = PackShape { pack_len_bytes, full, parity: self.parity };
+        let shape = PackShape { pack_len_bytes, full, parity: self.parity, threads };
         let finished = pack.finish(self.class(), self.scope(), pack_salt(&self.intent)?, &shape)?;
         self.uploader.submit(finished)?;
         let due = self.uploader.stored().len() >= CHECKPOINT_PACKS;

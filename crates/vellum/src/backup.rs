@@ -191,7 +191,7 @@ fn try_backup(repository: &Repository, options: &BackupOptions, context: &Contex
             repository.refresh()?;
             None
         }
-        false => Some(repository.begin(&session_options(options))?),
+        false => Some(repository.begin(&session_options(options, context))?),
     };
     let cache = (!options.force).then(|| FileCache::open(repository, &roots)).flatten();
     let cache_writer = if options.dry_run { None } else { CacheWriter::create(repository, &roots) };
@@ -248,7 +248,7 @@ pub fn backup_stream(
     context: &Context,
 ) -> Result<BackupReport, Error> {
     let started = Instant::now();
-    let session = repository.begin(&session_options(options))?;
+    let session = repository.begin(&session_options(options, context))?;
     let mut writer = session.frame_writer()?;
     let written = write_stream(repository, &mut writer, CountedReader { stream, context });
     // Also when the stream came to its end: whoever asked to stop may have ended it.
@@ -324,8 +324,9 @@ fn store(
     top.content().ok_or(Error::WorkerPanicked)
 }
 
-fn session_options(options: &BackupOptions) -> SessionOptions {
+fn session_options(options: &BackupOptions, context: &Context) -> SessionOptions {
     let mut session = SessionOptions::default();
+    session.threads = context.worker_count();
     session.compression_level = options.compression_level;
     session.parity = options.parity;
     session.writer = WriterNote {

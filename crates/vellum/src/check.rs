@@ -4,6 +4,7 @@
 mod drill;
 mod parity;
 mod sample;
+mod whole;
 
 use crate::losses::{Losses, folder_hash, look_at_packs};
 use crate::tree_reader::{TreeWalk, root_content};
@@ -226,7 +227,7 @@ impl<'a> Checker<'a> {
         let missing = self.check_small_objects(options)?;
         self.check_packs(options)?;
         let snapshots = self.check_history(options)?;
-        self.check_snapshots(&snapshots)?;
+        self.check_snapshots(&snapshots, &missing)?;
         self.test_files(&snapshots, options)?;
         self.judge_missing_copies(&missing)?;
         self.tell_healed()
@@ -248,7 +249,7 @@ impl<'a> Checker<'a> {
         self.losses.retain_packs(|pack| self.stored.contains_key(pack));
         self.blame_packs()?;
         let snapshots = self.check_history(&CheckOptions { accept_history: false, ..options.clone() })?;
-        self.check_snapshots(&snapshots)?;
+        self.check_snapshots(&snapshots, &missing)?;
         let there: BTreeSet<ObjectId> = snapshots.iter().map(|snapshot| snapshot.id).collect();
         let is_there = |finding: &Finding| finding.path.as_ref().is_some_and(|(snapshot, _)| there.contains(snapshot));
         for finding in std::mem::take(&mut self.tested) {
@@ -395,7 +396,18 @@ impl<'a> Checker<'a> {
         Ok(self.losses.look_into_packs()?)
     }
 
-    fn check_snapshots(&mut self, snapshots: &[Snapshot]) -> Result<(), Error> {
+    /// Every folder and file. Where nothing is wrong all threads see that together; only otherwise one looks at all
+    /// in order, so that each look at the same damage finds the same.
+    fn check_snapshots(&mut self, snapshots: &[Snapshot], missing: &[ObjectName]) -> Result<(), Error> {
+        let needs_packs = missing.iter().any(is_catalog);
+        if !needs_packs
+            && !self.losses.has_hopeless_packs()
+            && let Some(folders) = whole::folders_of(self.repository, snapshots, self.context)?
+        {
+            self.report.snapshots += snapshots.len() as u64;
+            self.report.folders += folders;
+            return Ok(());
+        }
         for snapshot in snapshots {
             self.report.snapshots += 1;
             match root_content(snapshot) {
@@ -436,11 +448,10 @@ impl<'a> Checker<'a> {
     /// durable. Otherwise it may never have been there; and a catalog of which all that is needed is listed twice
     /// elsewhere may be one that a prune had begun to delete.
     fn judge_missing_copies(&mut self, missing: &[ObjectName]) -> Result<(), Error> {
-        let listed =
-            match missing.iter().any(|name| matches!(name.kind, ObjectKind::Catalog | ObjectKind::CatalogMirror)) {
-                true => self.packs_listed_twice()?,
-                false => BTreeSet::new(),
-            };
+        let listed = match missing.iter().any(is_catalog) {
+            true => self.packs_listed_twice()?,
+            false => BTreeSet::new(),
+        };
         for name in missing {
             let is_needed = match name.kind {
                 ObjectKind::Snapshot | ObjectKind::SnapshotMirror => self.needed.snapshots.contains(&name.id),
@@ -577,6 +588,10 @@ impl<'a> Checker<'a> {
         }
         Ok(chosen)
     }
+}
+
+fn is_catalog(name: &ObjectName) -> bool {
+    matches!(name.kind, ObjectKind::Catalog | ObjectKind::CatalogMirror)
 }
 
 /// An error that concerns one object or chunk, as a finding.

@@ -39,6 +39,7 @@ mod prune;
 mod repair;
 mod restore;
 pub mod retention;
+mod scan;
 mod selection;
 mod stats;
 mod tree_reader;

@@ -75,6 +75,11 @@ impl<'a> Losses<'a> {
         self.damaged_packs.get(pack) == Some(&true)
     }
 
+    /// Whether a damaged pack cannot be healed, so that something may be lost.
+    pub(crate) fn has_hopeless_packs(&self) -> bool {
+        self.damaged_packs.values().any(|heals| !heals)
+    }
+
     /// Damaged packs that can be healed.
     pub(crate) fn healable_count(&self) -> u64 {
         self.damaged_packs.values().filter(|heals| **heals).count() as u64
@@ -101,8 +106,8 @@ impl<'a> Losses<'a> {
         mut places: impl FnMut(&[Place]),
     ) -> Result<(), RepositoryError> {
         let repository = self.repository;
-        let hash = folder_hash(content);
-        let sum = match self.whole.get(&hash) {
+        let hash = (content.depth > 0).then(|| folder_hash(content));
+        let sum = match hash.and_then(|hash| self.whole.get(&hash)) {
             Some(sum) => *sum,
             None => DistinctChunks::visit(repository, cache, content, &mut |kind, chunk| {
                 if kind == ChunkKind::List {
@@ -125,15 +130,8 @@ impl<'a> Losses<'a> {
                 Ok(())
             })?,
         };
-        if content.depth > 0 {
-            self.whole.insert(hash, sum);
-        }
-        match sum == len_bytes {
-            true => Ok(()),
-            false => {
-                Err(RepositoryError::TreeDamaged { reason: "a file's chunks do not add up to its length".to_owned() })
-            }
-        }
+        self.whole.extend(hash.map(|hash| (hash, sum)));
+        expect_len(sum, len_bytes)
     }
 
     fn check_chunk(&mut self, chunk: &ChunkRef) -> Result<Vec<Place>, RepositoryError> {
@@ -168,6 +166,12 @@ impl<'a> Losses<'a> {
     }
 }
 
+/// What the chunks of a file add up to is its length.
+pub(crate) fn expect_len(sum: u64, len_bytes: u64) -> Result<(), RepositoryError> {
+    let reason = || "a file's chunks do not add up to its length".to_owned();
+    if sum == len_bytes { Ok(()) } else { Err(RepositoryError::TreeDamaged { reason: reason() }) }
+}
+
 /// What each pack turned out to be.
 pub(crate) type Verdicts<T> = Vec<(ObjectId, Result<T, RepositoryError>)>;
 
@@ -177,6 +181,9 @@ pub(crate) fn look_at_packs<T: Send>(
     context: &Context,
     look: impl Fn(&mut FrameReader, ObjectId) -> Result<T, RepositoryError> + Sync,
 ) -> Result<Verdicts<T>, Error> {
+    // The longest first, so that all are busy to the end.
+    let mut packs = packs.to_vec();
+    packs.sort_by_key(|(_, len)| std::cmp::Reverse(*len));
     let next = AtomicUsize::new(0);
     let verdicts = Mutex::new(Vec::with_capacity(packs.len()));
     run_on(context.worker_count().min(packs.len()), || {

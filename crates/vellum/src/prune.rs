@@ -2,20 +2,25 @@
 
 use crate::content::DistinctChunks;
 use crate::platform::process;
-use crate::tree_reader::{TreeWalk, root_content};
-use crate::{Context, Error};
+use crate::scan::{Visit, scan};
+use crate::tree_reader::root_content;
+use crate::{Context, Error, lock};
 use std::collections::HashSet;
+use std::sync::{Mutex, PoisonError};
 use vellum_format::content::{ChunkKind, Content};
 use vellum_format::snapshot::Timestamp;
-use vellum_format::tree::Node;
 use vellum_format::{ObjectId, ObjectKind};
 use vellum_repository::storage::StorageError;
 use vellum_repository::{
-    FrameCache, LiveSet, MaxUnused, PruneReport, PruneSettings, Repository, RepositoryError, Snapshot, WriterNote,
+    FrameCache, LiveSet, MaxUnused, PruneReport, PruneSettings, References, Repository, RepositoryError, Snapshot,
+    WriterNote,
 };
 
 /// Each time a damaged segment of the index was replaced, or a snapshot was forgotten. More than this is no accident.
 const ATTEMPTS_MAX: usize = 16;
+
+/// Frames of trees that are kept open for each thread that marks.
+const CACHED_FRAMES: usize = 8;
 
 /// As which attempt a prune takes what it does not find for missing.
 const ABSENT_MAX: usize = 3;
@@ -204,58 +209,69 @@ fn ids(snapshots: &[Snapshot]) -> Vec<ObjectId> {
 
 /// Marks everything that these snapshots need.
 fn mark(repository: &Repository, snapshots: &[Snapshot], context: &Context) -> Result<LiveSet, Error> {
-    let mut marker = Marker {
-        repository,
-        cache: FrameCache::new(16),
-        live: LiveSet::default(),
-        seen: HashSet::new(),
-        seen_files: HashSet::new(),
-    };
+    let cache = FrameCache::new(CACHED_FRAMES * context.worker_count());
+    let marker = Marker { repository, cache: &cache, live: Mutex::default(), seen: Mutex::default() };
+    let mut own = References::default();
+    let mut roots = Vec::new();
     for snapshot in snapshots {
-        marker.mark_tree(&root_content(snapshot)?, context)?;
+        let root = root_content(snapshot)?;
+        if marker.enter(&mut own, &root)? {
+            roots.push(root);
+        }
     }
-    Ok(marker.live)
+    marker.finish(own)?;
+    scan(repository, &cache, roots, context, &marker)?;
+    Ok(marker.live.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 struct Marker<'a> {
     repository: &'a Repository,
-    cache: FrameCache,
-    live: LiveSet,
-    /// Folders that are marked with everything below, by the hash of their content.
-    seen: HashSet<[u8; 16]>,
-    /// Files with lists that are marked, likewise.
-    seen_files: HashSet<[u8; 16]>,
+    cache: &'a FrameCache,
+    live: Mutex<LiveSet>,
+    seen: Mutex<Seen>,
+}
+
+/// What is marked or about to be, by the hashes of the contents.
+#[derive(Default)]
+struct Seen {
+    /// Folders with everything below.
+    folders: HashSet<[u8; 16]>,
+    /// Files with lists.
+    files: HashSet<[u8; 16]>,
+}
+
+impl Visit for Marker<'_> {
+    type Own = References;
+
+    fn enter(&self, own: &mut References, folder: &Content) -> Result<bool, RepositoryError> {
+        let is_new = lock(&self.seen).folders.insert(hash(folder));
+        if is_new {
+            self.mark_content(own, ChunkKind::Tree, folder)?;
+        }
+        Ok(is_new)
+    }
+
+    fn file(&self, own: &mut References, content: &Content, _: u64) -> Result<(), RepositoryError> {
+        // A long file that is there twice is marked.
+        match content.depth > 0 && !lock(&self.seen).files.insert(hash(content)) {
+            true => Ok(()),
+            false => self.mark_content(own, ChunkKind::Data, content),
+        }
+    }
+
+    fn finish(&self, mut own: References) -> Result<(), RepositoryError> {
+        self.repository.mark(&self.live, &mut own)
+    }
 }
 
 impl Marker<'_> {
-    fn mark_tree(&mut self, root: &Content, context: &Context) -> Result<(), Error> {
-        if !self.seen.insert(hash(root)) {
-            return Ok(());
-        }
-        self.mark_content(ChunkKind::Tree, root)?;
-        let (repository, cache) = (self.repository, FrameCache::new(16));
-        let mut walk = TreeWalk::new(repository, &cache, root);
-        while let Some(step) = walk.next() {
-            context.check_cancelled()?;
-            match step.map_err(|(_, error)| error)?.entry.node {
-                Node::Folder { content } => match self.seen.insert(hash(&content)) {
-                    true => self.mark_content(ChunkKind::Tree, &content)?,
-                    false => walk.skip_folder(),
-                },
-                // A long file that is there twice is marked.
-                Node::File { content, .. } if content.depth > 0 && !self.seen_files.insert(hash(&content)) => {}
-                Node::File { content, .. } => self.mark_content(ChunkKind::Data, &content)?,
-                _ => {}
+    fn mark_content(&self, own: &mut References, kind: ChunkKind, content: &Content) -> Result<(), RepositoryError> {
+        DistinctChunks::visit(self.repository, self.cache, content, &mut |of, chunk| {
+            self.repository.collect(own, if of == ChunkKind::List { of } else { kind }, chunk);
+            match own.are_many() {
+                true => self.repository.mark(&self.live, own),
+                false => Ok(()),
             }
-        }
-        Ok(())
-    }
-
-    fn mark_content(&mut self, kind: ChunkKind, content: &Content) -> Result<(), RepositoryError> {
-        let Self { repository, cache, live, .. } = self;
-        DistinctChunks::visit(repository, cache, content, &mut |of, chunk| {
-            let kind = if of == ChunkKind::List { of } else { kind };
-            repository.mark(live, kind, chunk)
         })?;
         Ok(())
     }

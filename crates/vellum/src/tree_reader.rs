@@ -59,7 +59,7 @@ impl Iterator for FolderEntries<'_> {
 pub struct WalkedEntry {
     /// The path below the walk's start, `/`-separated bytes.
     pub path: Vec<u8>,
-    /// How many folders it lies below the start.
+    /// How many folders it lies below the start, or below that of the walk that this one is a part of.
     pub depth: usize,
     /// The entry.
     pub entry: Entry,
@@ -70,6 +70,8 @@ pub struct TreeWalk<'a> {
     repository: &'a Repository,
     cache: &'a FrameCache,
     open: Vec<(FolderEntries<'a>, usize)>,
+    /// Folders above the start, in a larger walk.
+    above: usize,
     path: Vec<u8>,
     descend: Option<Content>,
 }
@@ -78,12 +80,19 @@ impl<'a> TreeWalk<'a> {
     /// A walk below the folder with this content.
     #[must_use]
     pub fn new(repository: &'a Repository, cache: &'a FrameCache, folder: &Content) -> Self {
-        Self::below(repository, cache, folder, Vec::new())
+        Self::below(repository, cache, folder, Vec::new(), 0)
     }
 
-    /// A walk below the folder with this content that lies at this path of a larger one: paths begin there.
-    pub(crate) fn below(repository: &'a Repository, cache: &'a FrameCache, folder: &Content, path: Vec<u8>) -> Self {
-        Self { repository, cache, open: Vec::new(), path, descend: Some(folder.clone()) }
+    /// A walk below the folder with this content that lies at this path of a larger one, with so many folders above it:
+    /// paths and depths begin there.
+    pub(crate) fn below(
+        repository: &'a Repository,
+        cache: &'a FrameCache,
+        folder: &Content,
+        path: Vec<u8>,
+        above: usize,
+    ) -> Self {
+        Self { repository, cache, open: Vec::new(), above, path, descend: Some(folder.clone()) }
     }
 
     /// Does not go into the folder that was visited last.
@@ -98,7 +107,7 @@ impl Iterator for TreeWalk<'_> {
 
     fn next(&mut self) -> Option<Self::Item> {
         if let Some(folder) = self.descend.take() {
-            if is_too_deep(self.open.len(), &self.path) {
+            if is_too_deep(self.above + self.open.len(), &self.path) {
                 let reason = "folders lie too deep below each other".to_owned();
                 return Some(Err((self.path.clone(), RepositoryError::TreeDamaged { reason })));
             }
@@ -106,7 +115,7 @@ impl Iterator for TreeWalk<'_> {
             self.open.push((entries, self.path.len()));
         }
         loop {
-            let depth = self.open.len();
+            let depth = self.above + self.open.len();
             let (entries, prefix_len) = self.open.last_mut()?;
             self.path.truncate(*prefix_len);
             match entries.next() {

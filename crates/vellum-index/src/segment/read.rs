@@ -32,6 +32,20 @@ impl Source {
     }
 }
 
+/// The chunk records that a segment was asked for last, as they were read: who asks for neighbours reads them once, and
+/// verifies each record that he uses.
+pub(crate) struct Near {
+    group: Option<usize>,
+    bytes: [u8; CHUNKS_PER_FENCE * SEALED_LEN],
+}
+
+impl Near {
+    /// Nothing was asked for.
+    pub(crate) const fn new() -> Self {
+        Self { group: None, bytes: [0; _] }
+    }
+}
+
 /// An open segment. Once any of it turned out damaged it is not asked again.
 pub(crate) struct Segment {
     /// Unique among all segments that one [`crate::Index`] ever had.
@@ -82,19 +96,19 @@ impl Segment {
         matches!(self.source, Source::Memory(_))
     }
 
-    /// The first copy of a chunk that `accept` takes, the newest tried first.
+    /// The first copy of a chunk that `accept` takes, the newest tried first. `near` is of this segment.
     ///
     /// An absence is verified as a place is: by the records on both sides of where the chunk would stand, or by
     /// the fence behind it. // N1
     pub(crate) fn find(
         &self,
+        near: &mut Near,
         id: &ChunkId,
         mut accept: impl FnMut(u64, &ChunkRecord) -> bool,
     ) -> Result<Option<ChunkRecord>, IndexError> {
         let end = self.fences.partition_point(|fence| *fence <= prefix(id));
         for group in self.first_group_with(id, end)?..end {
-            let mut buffer = [0; CHUNKS_PER_FENCE * SEALED_LEN];
-            let (first_number, records) = self.read_group(group, &mut buffer)?;
+            let (first_number, records) = self.read_group(group, near)?;
             let first = records.partition_point(|record| record[..ChunkId::LEN] < id.as_bytes()[..]);
             let verified_from = first.saturating_sub(1);
             for (number, sealed) in (first_number..).zip(records).skip(verified_from) {
@@ -150,9 +164,9 @@ impl Segment {
         &self,
         mut visit: impl FnMut(u64, &ChunkRecord) -> Result<(), IndexError>,
     ) -> Result<(), IndexError> {
-        let mut buffer = [0; CHUNKS_PER_FENCE * SEALED_LEN];
+        let mut near = Near::new();
         for group in 0..self.fences.len() {
-            let (first_number, records) = self.read_group(group, &mut buffer)?;
+            let (first_number, records) = self.read_group(group, &mut near)?;
             for (number, sealed) in (first_number..).zip(records) {
                 visit(number, &ChunkRecord::decode(self.verified(Section::Chunks, number, sealed)?))?;
             }
@@ -184,17 +198,18 @@ impl Segment {
         self.verified(section, number, &sealed).copied()
     }
 
-    /// Reads the chunk records that follow a fence. They are not verified; the first one's number comes with them.
-    fn read_group<'a>(
-        &self,
-        group: usize,
-        buffer: &'a mut [u8; CHUNKS_PER_FENCE * SEALED_LEN],
-    ) -> Result<(u64, &'a [[u8; SEALED_LEN]]), IndexError> {
+    /// The chunk records that follow a fence, read unless they were asked for last. They are not verified; the first
+    /// one's number comes with them.
+    fn read_group<'a>(&self, group: usize, near: &'a mut Near) -> Result<(u64, &'a [[u8; SEALED_LEN]]), IndexError> {
         let first = (group * CHUNKS_PER_FENCE) as u64;
         let count = self.header.chunks.saturating_sub(first).min(CHUNKS_PER_FENCE as u64);
         let count = usize::try_from(count).unwrap_or(CHUNKS_PER_FENCE);
-        let bytes = &mut buffer[..count * SEALED_LEN];
-        self.read(self.header.record_at(Section::Chunks, first), bytes)?;
+        let bytes = &mut near.bytes[..count * SEALED_LEN];
+        if near.group != Some(group) {
+            near.group = None;
+            self.read(self.header.record_at(Section::Chunks, first), bytes)?;
+            near.group = Some(group);
+        }
         Ok((first, bytes.as_chunks().0))
     }
 

@@ -4,7 +4,7 @@ use crate::support::{Model, Shape, assert_agrees, catalog, open, quick_folder};
 use proptest::prelude::*;
 use std::collections::BTreeSet;
 use vellum_format::{ChunkId, ObjectId};
-use vellum_index::{Index, Location, StateFolder};
+use vellum_index::{CopySet, Index, Location, StateFolder};
 
 const SHAPE: Shape = Shape { packs: 4, frames: 4, chunks: 40, ids: 400 };
 
@@ -170,6 +170,10 @@ fn what_is_damaged_is_read_from_and_not_relied_on() {
         assert_eq!(index.lookup_reliable(&chunk.id), all.iter().find(|place| !is_bad(place)).copied());
         assert_eq!(index.lookup_staying(&chunk.id), all.first().copied());
         assert_eq!(index.lookup(&chunk.id), all.first().copied());
+        let mut needed = CopySet::default();
+        assert!(!index.needs_copy(&chunk.id, &needed), "nobody needs it");
+        needed.insert(&all[0]);
+        assert_eq!(index.needs_copy(&chunk.id, &needed), all.iter().all(is_bad));
         hidden += usize::from(all.iter().all(is_bad));
         checked += 1;
     }

@@ -6,7 +6,7 @@ use vellum_format::catalog::{Catalog, CatalogedPack};
 use vellum_format::content::ChunkKind;
 use vellum_format::pack::{Compression, Directory, Frame, KeyWrap, PackedChunk};
 use vellum_format::{ChunkId, ObjectId};
-use vellum_index::{Index, StateFolder};
+use vellum_index::{Index, Location, StateFolder};
 
 pub(crate) const KEY: [u8; 32] = [7; 32];
 
@@ -199,6 +199,14 @@ pub(crate) fn assert_agrees(index: &Index, model: &Model, ids: u32) {
         assert_eq!(index.contains(&id), !expected.is_empty());
         let all: Vec<Copy> = index.all_locations(&id).iter().filter_map(|location| told(index, location)).collect();
         assert_eq!(all, expected);
+    }
+    // Many at once, in ascending order or any other, are told what each is told alone.
+    let mut ids: Vec<ChunkId> = (0..ids).map(chunk_id).collect();
+    for _ in 0..2 {
+        let alone = |lookup: fn(&Index, &ChunkId) -> Option<Location>| ids.iter().map(|id| lookup(index, id)).collect();
+        let (newest, reliable): (Vec<_>, Vec<_>) = (alone(Index::lookup), alone(Index::lookup_reliable));
+        assert_eq!((index.lookup_each(&ids), index.lookup_reliable_each(&ids)), (newest, reliable));
+        ids.sort();
     }
 }
 

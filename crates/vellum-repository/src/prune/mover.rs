@@ -183,7 +183,7 @@ impl<'a> Mover<'a> {
     }
 
     fn claim(&self, chunk: &PackedChunk) -> bool {
-        self.live.has(self.repository, &chunk.id) && self.session.claim(&chunk.id)
+        self.repository.index().needs_copy(&chunk.id, &self.live.copies) && self.session.claim_unlisted(&chunk.id)
     }
 
     /// As it is, with its wrap: nothing is opened before the new pack is finished and opened again (I2). The inner error

@@ -2,13 +2,15 @@
 
 use super::mover::{MovedPacks, Mover};
 use super::{LiveSet, Prune, PrunePlan, prune_options};
-use crate::RepositoryError;
 use crate::fault::reach;
 use crate::get::FrameCache;
 use crate::intent::OwnIntent;
 use crate::open::Repository;
 use crate::publish::{Durable, Session};
+use crate::threads::run_on;
+use crate::{RepositoryError, lock};
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use vellum_faults::Point;
 use vellum_format::deletion::Intent;
 use vellum_format::pack::PackedChunk;
@@ -33,7 +35,7 @@ impl Prune<'_, '_> {
             true => None,
             false => {
                 let intent = OwnIntent::declare(repository, Intent::PRUNE, &self.settings.note)?;
-                let session = Session::begin(repository, &prune_options(&self.settings.note), intent)?;
+                let session = Session::begin(repository, &prune_options(&self.settings), intent)?;
                 // From here on nothing counts that lies in a pack that is to go.
                 let hidden = &(&*repository.condemned_packs() | &plan.dead) | &plan.repack;
                 repository.set_condemned_packs(hidden);
@@ -74,7 +76,7 @@ impl Prune<'_, '_> {
                 Ok(durable) => {
                     self.report.damaged.extend(damaged);
                     reach(Point::PruneRepacked)?;
-                    read_back(self.repository, &durable)?;
+                    read_back(self.repository, &durable, self.settings.threads)?;
                     reach(Point::PruneReadBack)?;
                     self.report.packs_repacked += packs.len() as u64;
                     self.report.bytes_written += durable.stored().bytes_stored;
@@ -101,7 +103,7 @@ impl Prune<'_, '_> {
             return Ok(());
         }
         let repository = self.repository;
-        let session = repository.begin_as(Intent::PRUNE, &prune_options(&self.settings.note))?;
+        let session = repository.begin_as(Intent::PRUNE, &prune_options(&self.settings))?;
         let mut writer = session.frame_writer()?;
         let cache = FrameCache::new(CACHED_FRAMES);
         for (kind, chunk) in &live.stranded {
@@ -115,7 +117,7 @@ impl Prune<'_, '_> {
         drop(writer);
         let durable = session.seal()?;
         reach(Point::PruneRescued)?;
-        read_back(repository, &durable)?;
+        read_back(repository, &durable, self.settings.threads)?;
         reach(Point::PruneRescueReadBack)?;
         self.report.bytes_written += durable.stored().bytes_stored;
         Ok(())
@@ -138,9 +140,14 @@ enum Moved<'r> {
 /// Reads every pack that was written back from the storage: only then may its sources go. (I23)
 ///
 /// That it hashes to its name says that it is, byte for byte, what was opened before it was stored. (I2)
-fn read_back(repository: &Repository, durable: &Durable<'_>) -> Result<(), RepositoryError> {
-    durable.written().iter().try_for_each(|pack| {
-        let name = ObjectName::new(ObjectKind::Pack, *pack);
-        repository.read_object(&name, limits::PACK_LEN_BYTES_MAX).map(drop)
+fn read_back(repository: &Repository, durable: &Durable<'_>, threads: usize) -> Result<(), RepositoryError> {
+    let left = Mutex::new(durable.written().iter());
+    run_on(threads.min(durable.written().len()), || {
+        let next = || lock(&left).next();
+        while let Some(pack) = next() {
+            let name = ObjectName::new(ObjectKind::Pack, *pack);
+            repository.read_object(&name, limits::PACK_LEN_BYTES_MAX)?;
+        }
+        Ok(())
     })
 }

@@ -170,8 +170,10 @@ fn whoever_sees_an_intent_of_a_prune_reads_whose_it_is() {
     let watched = Watched { inner: world.storage.clone(), cheap_listing: true, before_reading };
     let repository = world.open_on(Arc::new(watched), &LocalState::None);
     let mut prune = repository.begin_prune(settings()).unwrap();
-    let mut live = LiveSet::default();
-    repository.mark(&mut live, ChunkKind::Data, &chunks[0]).unwrap();
+    let (live, mut references) = (Mutex::default(), References::default());
+    repository.collect(&mut references, ChunkKind::Data, &chunks[0]);
+    repository.mark(&live, &mut references).unwrap();
+    let live = live.into_inner().unwrap();
     prune.rescue(&live).unwrap();
     assert_eq!(*seen.lock().unwrap(), ["pruner", "pruner"], "of the prune and of what it writes");
 }
