@@ -15,7 +15,6 @@ mod verify;
 mod walk;
 mod worker;
 
-use crate::content::write_stream;
 use crate::tree_reader::entry_at;
 use crate::{Context, Error, Problem, lock};
 use file_cache::{CacheWriter, FileCache};
@@ -253,7 +252,8 @@ pub fn backup_stream(
     let started = Instant::now();
     let session = repository.begin(&session_options(options))?;
     let mut writer = session.frame_writer()?;
-    let written = write_stream(repository, &mut writer, CountedReader { stream, context });
+    let stream = WatchedReader { stream, context };
+    let written = pieces::write_stream(&session, stream, repository.chunker(), &mut writer, context);
     // Also when the stream came to its end: whoever asked to stop may have ended it.
     context.check_cancelled()?;
     let (content, len_bytes) = written?;
@@ -395,20 +395,18 @@ fn path_bytes(path: &Path) -> Vec<u8> {
     path.as_os_str().as_bytes().to_vec()
 }
 
-/// Counts and watches for cancellation while a stream is read.
-struct CountedReader<'a, R> {
+/// Watches for cancellation while a stream is read.
+struct WatchedReader<'a, R> {
     stream: R,
     context: &'a Context,
 }
 
-impl<R: Read> Read for CountedReader<'_, R> {
+impl<R: Read> Read for WatchedReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         if self.context.cancel.is_cancelled() {
             return Err(std::io::Error::other("cancelled"));
         }
-        let len = self.stream.read(buffer)?;
-        self.context.progress.add_done(0, len as u64);
-        Ok(len)
+        self.stream.read(buffer)
     }
 }
 

@@ -11,7 +11,7 @@ use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use vellum_chunker::{Block, BlockStream, Chunker};
 use vellum_format::content::{ChunkKind, ChunkRef, Content};
-use vellum_repository::{FrameWriter, RepositoryError};
+use vellum_repository::{FrameWriter, RepositoryError, Session};
 
 /// Chunks that are handed out together: as much as a frame.
 const BLOCK_LEN_BYTES: usize = 2 << 20;
@@ -64,6 +64,42 @@ impl<E: Into<Error>> From<E> for WriteError {
     fn from(error: E) -> Self {
         Self::Run(error.into())
     }
+}
+
+/// Stores the one stream of a session with all workers and tells its length.
+///
+/// # Errors
+/// [`Error::Input`] when the stream cannot be read, else what the first worker that failed says.
+pub(super) fn write_stream(
+    session: &Session<'_>,
+    reader: impl Read,
+    chunker: Chunker,
+    writer: &mut FrameWriter<'_>,
+    context: &Context,
+) -> Result<(Content, u64), Error> {
+    let workers = context.worker_count();
+    let pieces = Pieces::new(workers);
+    let taker = pieces.taker();
+    let help = || {
+        let mut writer = session.frame_writer()?;
+        let taken = taker.take_all(&mut writer, context);
+        // Also when cancelled: what was put must reach a frame.
+        let flushed = writer.flush();
+        taken.and(Ok(flushed?))
+    };
+    std::thread::scope(|scope| {
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, help).ok();
+        let helpers: Vec<_> = (1..workers).map_while(start).collect();
+        let written = pieces.write(reader, chunker, writer, context);
+        drop(pieces);
+        for helper in helpers {
+            helper.join().map_err(|_| Error::WorkerPanicked)??;
+        }
+        written.map_err(|error| match error {
+            WriteError::Source(error) => Error::Input(error),
+            WriteError::Run(error) => error,
+        })
+    })
 }
 
 impl Pieces {
