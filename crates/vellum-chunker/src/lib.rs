@@ -124,7 +124,9 @@ impl Chunker {
             Algorithm::Window => {
                 Window::each_way(sizes, key).map(|(name, window)| (name, with(Function::Window(window)))).collect()
             }
-            Algorithm::Gear => vec![("portable", with(Function::Gear(Gear::new(sizes, key))))],
+            Algorithm::Gear => {
+                Gear::each_way(sizes, key).map(|(name, gear)| (name, with(Function::Gear(gear)))).collect()
+            }
         }
     }
 
