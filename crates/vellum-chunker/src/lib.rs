@@ -21,6 +21,7 @@
 //! ```
 #![deny(missing_docs)]
 
+mod blocks;
 mod gear;
 mod keys;
 mod phte128;
@@ -34,6 +35,7 @@ mod x86;
 use std::fmt;
 use std::sync::Arc;
 
+pub use blocks::{Block, BlockStream};
 use gear::Gear;
 use phte128::Phte128;
 pub use sizes::{Sizes, SizesError};
@@ -122,7 +124,9 @@ impl Chunker {
             Algorithm::Window => {
                 Window::each_way(sizes, key).map(|(name, window)| (name, with(Function::Window(window)))).collect()
             }
-            Algorithm::Gear => vec![("portable", with(Function::Gear(Gear::new(sizes, key))))],
+            Algorithm::Gear => {
+                Gear::each_way(sizes, key).map(|(name, gear)| (name, with(Function::Gear(gear)))).collect()
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 //! positions that pass it.
 //!
 //! Here stand the definition and the portable search; faster ones are in [`crate::x86`] and held to the same cut points
-//! by `tests/it/window.rs`.
+//! by `tests/it/searches.rs`.
 
 use std::ops::Range;
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use zeroize::Zeroize;
 
-use super::AesNi;
+use super::{AesNi, prefetch};
 use crate::search::{Hit, Sink, WINDOW};
 use crate::window::{Filter, Keys};
 
@@ -88,7 +88,7 @@ impl Wide {
             match &self.scan {
                 Scan::Gfni512(maps) => scan_gfni512(maps, data, positions, older_mask, &mut candidate),
                 Scan::Gfni256(maps) => scan_gfni256(maps, data, positions, older_mask, &mut candidate),
-                Scan::Avx2(maps) => scan_avx2(maps, data, positions, older_mask, &mut candidate),
+                Scan::Avx2(maps) => avx2::scan(maps, data, positions, older_mask, &mut candidate),
             }
         }
     }
@@ -125,7 +125,7 @@ fn sum(keys: &[u64; 8], window: &[u8; WINDOW]) -> __m128i {
 }
 
 /// Makes the function that shows `candidate` each candidate among the positions, until it says that it has seen enough.
-/// It is the same for all registers; what differs is in the module `$of`.
+/// It is the same for all registers with GFNI; what differs is in the module `$of`.
 macro_rules! scan {
     ($name:ident, $next:ident, $of:ident, $features:literal) => {
         #[target_feature(enable = $features)]
@@ -182,7 +182,7 @@ macro_rules! scan {
             while found == 0
                 && let Some(bytes) = data[*at - 4..].get(..$of::LEN + 4)
             {
-                $of::prefetch(bytes, PREFETCH_BYTES);
+                prefetch(bytes, PREFETCH_BYTES);
                 let old = $of::xor($of::map(third, $of::load(bytes, 1)), $of::map(fourth, $of::load(bytes, 0)));
                 let new = $of::xor($of::map(newest, $of::load(bytes, 3)), $of::map(second, $of::load(bytes, 2)));
                 let of_four = $of::xor(new, old);
@@ -201,4 +201,3 @@ macro_rules! scan {
 
 scan!(scan_gfni512, next_gfni512, gfni512, "avx512f,avx512bw,gfni");
 scan!(scan_gfni256, next_gfni256, gfni256, "avx2,gfni");
-scan!(scan_avx2, next_avx2, avx2, "avx2");

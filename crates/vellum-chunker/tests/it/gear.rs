@@ -2,7 +2,7 @@ use fastcdc::v2020::{MASKS, cut_gear};
 use proptest::prelude::*;
 use vellum_chunker::{Algorithm, Chunker, Sizes};
 
-use crate::common::{data, lengths, private_sizes, random, shared_sizes, small_sizes};
+use crate::common::{KIB, cycle, data, lengths, private_sizes, random, shared_sizes, small_sizes};
 
 fn table(key: &[u8; 32]) -> Vec<u64> {
     let mut bytes = [0; 2048];
@@ -47,11 +47,14 @@ fn crate_cut(sizes: Sizes, table: &[u64], data: &[u8]) -> usize {
 
 fn assert_equals_references(sizes: Sizes, key: &[u8; 32], data: &[u8]) {
     let table = table(key);
+    let expected = reference_lengths(sizes, key, data);
     let mut rest = data;
-    for length in lengths(&Chunker::new(Algorithm::Gear, sizes, key), data) {
-        assert_eq!(length, crate_cut(sizes, &table, rest));
-        assert_eq!(length, reference_cut(sizes, &table, rest));
-        rest = &rest[length..];
+    for length in &expected {
+        assert_eq!(*length, crate_cut(sizes, &table, rest));
+        rest = &rest[*length..];
+    }
+    for (way, chunker) in Chunker::each_way(Algorithm::Gear, sizes, key) {
+        assert_eq!(lengths(&chunker, data), expected, "{way}");
     }
 }
 
@@ -69,5 +72,45 @@ fn equals_the_crate_and_the_definition_at_the_default_sizes() {
     let data = random(b"gear", (4 << 20) + 1);
     for sizes in [private_sizes(), shared_sizes()] {
         assert_equals_references(sizes, &[5; 32], &data);
+    }
+}
+
+/// Chunks so short that finds are close, several of them in the lanes of one stretch.
+#[test]
+fn equals_the_crate_and_the_definition_where_finds_are_close() {
+    let data = random(b"close", 1 << 20);
+    for (key, avg) in [(1, 4 * KIB), (2, 8 * KIB), (3, 16 * KIB)] {
+        assert_equals_references(Sizes::new(256, avg, 8 * avg).unwrap(), &[key; 32], &data);
+    }
+}
+
+#[test]
+fn equals_the_crate_and_the_definition_on_data_that_repeats() {
+    let noise = random(b"repeats", 64 << 10);
+    let island = [&vec![0; 300_001][..], &noise[..5000], &vec![0; 500_000]].concat();
+    let zeros = vec![0; 600_000];
+    for sizes in [private_sizes(), Sizes::new(256, 4 * KIB, 64 * KIB).unwrap()] {
+        for key in 0..4u8 {
+            let two = cycle(&[key, 255 - key], 600_000);
+            let period = cycle(&noise[64 * usize::from(key)..][..64], 600_000);
+            for data in [&zeros, &two, &period, &island] {
+                assert_equals_references(sizes, &[key; 32], data);
+            }
+        }
+    }
+}
+
+#[test]
+fn equals_the_crate_and_the_definition_at_every_length_near_a_bound() {
+    let sizes = Sizes::new(256, 4 * KIB, 8 * KIB).unwrap();
+    let key = [3; 32];
+    let noise = random(b"bounds", 9 << 10);
+    let uncut = vec![1; 9 << 10];
+    assert_eq!(reference_lengths(sizes, &key, &uncut)[0], 8192);
+    for bound in [0, 256, 256 + 64, 256 + 64 + 512, 4096, 8192] {
+        for length in bound.max(70) - 70..bound + 70 {
+            assert_equals_references(sizes, &key, &uncut[..length]);
+            assert_equals_references(sizes, &key, &noise[..length]);
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::file_cache::CacheRecord;
 use super::folder::Finished;
+use super::pieces::{Pieces, Taker, WriteError as ReadError};
 use super::{Run, SharedFolder};
 use crate::content::ContentBuilder;
 use crate::platform::{OwnerNames, SourceFile, SourceFolder, Stat, metadata_of};
@@ -34,32 +35,28 @@ pub(super) struct FileJob {
     pub(super) names: Arc<OwnerNames>,
 }
 
-/// Why a file was not taken.
-enum ReadError {
-    Source(io::Error),
-    Run(Error),
-}
+/// A longer file is read by one worker and stored by all.
+const SHARED_LEN_BYTES_MIN: u64 = 4 << 20;
 
-impl<E: Into<Error>> From<E> for ReadError {
-    fn from(error: E) -> Self {
-        Self::Run(error.into())
-    }
-}
-
-/// Takes batches until there are none or the run failed.
-pub(super) fn work(run: &Run<'_>, session: &Session<'_>, queue: &Receiver<Batch>) {
-    if let Err(error) = try_work(run, session, queue) {
+/// Takes batches until there are none or the run failed, and pieces of what other workers read.
+pub(super) fn work(run: &Run<'_>, session: &Session<'_>, queue: &Receiver<Batch>, pieces: Pieces) {
+    if let Err(error) = try_work(run, session, queue, pieces) {
         run.fail(error);
         // The walker must not wait for a queue that nobody empties.
         while queue.recv().is_ok() {}
     }
 }
 
-fn try_work(run: &Run<'_>, session: &Session<'_>, queue: &Receiver<Batch>) -> Result<(), Error> {
-    let mut reader = FileReader { run, writer: session.frame_writer()?, buffer: Vec::new() };
-    let result = reader.take_all(queue);
+fn try_work(run: &Run<'_>, session: &Session<'_>, queue: &Receiver<Batch>, pieces: Pieces) -> Result<(), Error> {
+    let taker = pieces.taker();
+    let mut reader = FileReader { run, writer: session.frame_writer()?, buffer: Vec::new(), pieces };
+    let result = reader.take_all(queue, &taker);
+    let FileReader { mut writer, pieces, .. } = reader;
+    // Others may still read: they end when nobody can hand anything out.
+    drop(pieces);
+    let result = result.and_then(|()| taker.take_all(&mut writer, run.context));
     // Also when cancelled: what was put must reach a frame, so that the session may keep what is complete.
-    let flushed = reader.writer.flush();
+    let flushed = writer.flush();
     result?;
     Ok(flushed?)
 }
@@ -68,18 +65,31 @@ struct FileReader<'a, 's> {
     run: &'a Run<'a>,
     writer: FrameWriter<'s>,
     buffer: Vec<u8>,
+    pieces: Pieces,
 }
 
 impl FileReader<'_, '_> {
-    fn take_all(&mut self, queue: &Receiver<Batch>) -> Result<(), Error> {
-        while let Ok(batch) = queue.recv() {
-            for job in &batch {
-                self.run.context.check_cancelled()?;
-                if self.run.has_failed() {
-                    return Ok(());
-                }
-                self.take(job)?;
+    fn take_all(&mut self, queue: &Receiver<Batch>, taker: &Taker) -> Result<(), Error> {
+        loop {
+            crossbeam_channel::select! {
+                recv(queue) -> batch => match batch {
+                    Ok(batch) => self.take_batch(&batch)?,
+                    Err(_) => return Ok(()),
+                },
+                recv(taker.receiver) -> piece => if let Ok(piece) = piece {
+                    taker.take(piece, &mut self.writer, self.run.context)?;
+                },
             }
+        }
+    }
+
+    fn take_batch(&mut self, batch: &Batch) -> Result<(), Error> {
+        for job in batch {
+            self.run.context.check_cancelled()?;
+            if self.run.has_failed() {
+                return Ok(());
+            }
+            self.take(job)?;
         }
         Ok(())
     }
@@ -139,6 +149,9 @@ impl FileReader<'_, '_> {
 
     fn read_content(&mut self, file: &mut SourceFile) -> Result<(Content, u64), ReadError> {
         let chunker = self.run.repository.chunker();
+        if file.opened().len_bytes >= SHARED_LEN_BYTES_MIN && self.run.context.worker_count() > 1 {
+            return self.pieces.write(file, chunker, &mut self.writer, self.run.context);
+        }
         let mut builder = ContentBuilder::new(chunker.clone());
         let mut stream = ChunkStream::with_buffer(chunker, file, std::mem::take(&mut self.buffer));
         let mut len_bytes = 0;

@@ -36,13 +36,6 @@ pub(super) fn map(map: Map, bytes: __m512i) -> __m512i {
     _mm512_gf2p8affine_epi64_epi8::<0>(bytes, map)
 }
 
-/// Asks for memory so far behind the beginning of `bytes`, whatever lies there.
-#[inline]
-pub(super) fn prefetch(bytes: &[u8], ahead: usize) {
-    // SAFETY: a prefetch is a hint that reads nothing and never faults, also of an address that is nobody's.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(ahead).cast()) }
-}
-
 #[inline]
 #[target_feature(enable = "avx512f")]
 pub(super) fn xor(left: __m512i, right: __m512i) -> __m512i {

@@ -22,13 +22,6 @@ pub(super) fn load(bytes: &[u8], at: usize) -> __m256i {
     unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
 }
 
-/// Asks for memory so far behind the beginning of `bytes`, whatever lies there.
-#[inline]
-pub(super) fn prefetch(bytes: &[u8], ahead: usize) {
-    // SAFETY: a prefetch is a hint that reads nothing and never faults, also of an address that is nobody's.
-    unsafe { _mm_prefetch::<_MM_HINT_T0>(bytes.as_ptr().wrapping_add(ahead).cast()) }
-}
-
 #[inline]
 #[target_feature(enable = "avx2")]
 pub(super) fn xor(left: __m256i, right: __m256i) -> __m256i {
