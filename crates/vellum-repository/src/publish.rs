@@ -30,8 +30,10 @@ use vellum_format::parity::Parity;
 use vellum_format::snapshot::{self, Root, SnapshotManifest, Summary, Timestamp};
 use vellum_format::{Bytes, ChunkId, DeviceId, ObjectId, ObjectKind, ObjectName, RepositoryId, limits};
 
-/// Packs after which a long session writes a catalog, so that an interrupted one need not store them again.
+/// Packs, or chunks in them, after which a long session writes a catalog: so that an interrupted one need not store them
+/// again, and so that the ids on their way are few, however small the files are.
 const CHECKPOINT_PACKS: usize = 32;
+const CHECKPOINT_CHUNKS: usize = 1 << 18;
 
 /// Packs and bytes of chunk records after which another catalog is begun.
 const CATALOG_PACKS: usize = 1024;
@@ -264,8 +266,7 @@ impl<'repository> Session<'repository> {
         let shape = PackShape { pack_len_bytes, full, parity: self.parity, threads };
         let finished = pack.finish(self.class(), self.scope(), pack_salt(&self.intent)?, &shape)?;
         self.uploader.submit(finished)?;
-        let due = self.uploader.stored().len() >= CHECKPOINT_PACKS;
-        if due { self.write_catalog() } else { Ok(()) }
+        if is_checkpoint_due(&self.uploader.stored()) { self.write_catalog() } else { Ok(()) }
     }
 
     /// Publishes what is stored so far in catalogs, and lets the index answer for it.
@@ -310,6 +311,11 @@ impl<'repository> Session<'repository> {
         };
         lock(pack)
     }
+}
+
+fn is_checkpoint_due(stored: &[StoredPack]) -> bool {
+    let chunks = || stored.iter().map(|stored| stored.pack.directory.chunk_count()).sum::<usize>();
+    stored.len() >= CHECKPOINT_PACKS || chunks() >= CHECKPOINT_CHUNKS
 }
 
 /// Catalogs that stay far below their limits, whatever the packs hold.
@@ -532,6 +538,16 @@ mod tests {
         assert_eq!(repository.read_snapshot(id).unwrap().manifest.user.len(), len - 10_000);
         assert_eq!(world.storage.len(&ObjectName::new(ObjectKind::Snapshot, id)).unwrap(), len as u64);
         assert!(matches!(publish(len), Err(RepositoryError::SnapshotRefused { .. })));
+    }
+
+    #[test]
+    fn a_checkpoint_is_due_after_many_packs_or_many_chunks() {
+        let is_due = |packs: usize, chunks: usize| {
+            let stored: Vec<_> = (0..packs).map(|number| StoredPack::recovered(pack(number as u64, chunks))).collect();
+            is_checkpoint_due(&stored)
+        };
+        assert_eq!([is_due(0, 1), is_due(CHECKPOINT_PACKS - 1, 1), is_due(CHECKPOINT_PACKS, 1)], [false, false, true]);
+        assert_eq!([is_due(2, CHECKPOINT_CHUNKS / 2 - 1), is_due(2, CHECKPOINT_CHUNKS / 2)], [false, true]);
     }
 
     fn lens(packs: Vec<CatalogedPack>) -> Vec<usize> {
