@@ -1,6 +1,7 @@
 //! `--name value` on the command line.
 
 use crate::{Failure, USAGE};
+use std::cell::Cell;
 use std::path::PathBuf;
 
 /// What was given and not taken yet.
@@ -47,12 +48,45 @@ impl Arguments {
     }
 }
 
+/// How many runs are measured before the rest is left to the next call.
+pub(crate) struct Budget {
+    left: Cell<u64>,
+    is_over: Cell<bool>,
+}
+
+impl Budget {
+    pub(crate) fn new(arguments: &mut Arguments) -> Result<Self, Failure> {
+        Ok(Self { left: Cell::new(arguments.number("at-most", u64::MAX)?), is_over: Cell::new(false) })
+    }
+
+    /// Whether one more run may be measured.
+    pub(crate) fn take(&self) -> bool {
+        let left = self.left.get();
+        self.is_over.set(left == 0);
+        self.left.set(left.saturating_sub(1));
+        left > 0
+    }
+
+    /// Says whether anything is left to measure.
+    pub(crate) fn tell(&self) {
+        eprintln!("{}", if self.is_over.get() { "there is more to measure: call it again" } else { "all is measured" });
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn parse(line: &str) -> Result<Arguments, Failure> {
         Arguments::parse(line.split_whitespace().map(str::to_owned))
+    }
+
+    #[test]
+    fn a_budget_is_used_up_and_says_so() {
+        let budget = Budget::new(&mut parse("--at-most 1").unwrap()).unwrap();
+        assert!(budget.take() && !budget.is_over.get());
+        assert!(!budget.take() && budget.is_over.get());
+        assert!(Budget::new(&mut parse("").unwrap()).unwrap().take());
     }
 
     #[test]

@@ -95,6 +95,8 @@ pub(crate) struct Series {
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Point {
     pub(crate) round: u64,
+    /// What doubles: files or bytes that were asked for.
+    pub(crate) size: u64,
     pub(crate) source: Extent,
     pub(crate) verbs: Vec<(String, Cost)>,
 }

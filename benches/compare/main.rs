@@ -25,14 +25,17 @@ type Failure = Box<dyn std::error::Error>;
 
 const USAGE: &str = "\
 usage: compare measure --work FOLDER --figures FILE [--rounds N] [--tools NAME,...] [--vellum PROGRAM]
-                       [--set NAME=ONE,TWO]... [--tiny FILES]
+                       [--set NAME=ONE,TWO]... [--tiny FILES] [--at-most RUNS]
        compare growth  --work FOLDER --figures FILE [--rounds N] [--vellum PROGRAM]
-                       [--files N] [--bytes N] [--doublings N]
+                       [--files N] [--bytes N] [--doublings N] [--at-most RUNS]
        compare page    --figures FILE --docs FOLDER
 
 measure: two versions of a folder or file a set, copied into FOLDER first, which must have room for both versions, a
          repository and a restored copy; --tiny makes a set of its own of so many files of up to 4 KiB
-growth:  sources of N, 2N, 4N, ... files, and of one file of so many bytes";
+growth:  sources of N, 2N, 4N, ... files, and of one file of so many bytes
+
+What FILE has already is not measured again, so that a long measurement can be made in pieces: --at-most 0 only makes
+the sources, --at-most 1 measures one program's steps. Name another FILE for another Vellum.";
 
 fn main() -> Result<(), Failure> {
     let mut words = std::env::args().skip(1);

@@ -181,8 +181,8 @@ fn came_back(page: &mut String, grid: &Grid<'_>) -> Result<(), Failure> {
         let worst = of_tool.filter_map(|run| run.differences).max_by_key(|found| (found.content, found.metadata))?;
         Some(match worst {
             Differences { content: 0, metadata: 0 } => format!("{tool} exactly"),
-            Differences { content: 0, metadata } => format!("{tool} but for metadata of {metadata} entries"),
-            Differences { content, .. } => format!("{tool} NOT: {content} entries differ"),
+            Differences { content: 0, metadata } => format!("{tool} but for permissions or times ({metadata})"),
+            Differences { content, .. } => format!("{tool} NOT ({content} different)"),
         })
     };
     let verdicts: Vec<String> = grid.tools.iter().filter_map(verdict).collect();
@@ -221,7 +221,8 @@ fn median(values: &[f64]) -> Option<f64> {
 /// Three digits, as far as they are before the point.
 fn digits(value: f64) -> String {
     match value {
-        0.0..10.0 => format!("{value:.2}"),
+        0.0..1.0 => format!("{value:.3}"),
+        1.0..10.0 => format!("{value:.2}"),
         10.0..100.0 => format!("{value:.1}"),
         _ => format!("{value:.0}"),
     }
@@ -259,6 +260,7 @@ mod tests {
         let runs = vec![run("vellum", 0, 1.0), run("vellum", 1, 3.0), run("tar+zstd", 0, 4.0), run("borg", 0, 8.0)];
         let point = |files, wall| Point {
             round: 0,
+            size: files,
             source: Extent { files, bytes: files * 4096 },
             verbs: vec![("ls".to_owned(), Cost { wall, cpu: wall, peak_bytes: 1 })],
         };
@@ -304,6 +306,6 @@ mod tests {
             [median(&[]), median(&[1.0]), median(&[1.0, 3.0]), median(&[1.0, 2.0, 9.0])],
             [None, Some(1.0), Some(2.0), Some(2.0)]
         );
-        assert_eq!([digits(1.234), digits(12.34), digits(123.4)], ["1.23", "12.3", "123"]);
+        assert_eq!([digits(0.1234), digits(1.234), digits(12.34), digits(123.4)], ["0.123", "1.23", "12.3", "123"]);
     }
 }

@@ -72,7 +72,8 @@ pub(crate) fn lines(path: &Path, title: &str, axes: [&str; 2], places: &[f64], r
     {
         let root = canvas(&mut svg)?;
         let values = range(rows);
-        let (x, y) = ((*first..last * 3.0).log_scale(), values.clone().log_scale());
+        let x = (*first..last * 3.0).log_scale().with_key_points(places.to_vec());
+        let y = values.clone().log_scale();
         let mut chart = ChartBuilder::on(&root)
             .caption(title, (FONT, 18))
             .margin(12)

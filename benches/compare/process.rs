@@ -55,7 +55,7 @@ pub(crate) fn quoted(path: &Path) -> String {
 pub(crate) fn first_line(program: &str, option: &str) -> Option<String> {
     let output = Command::new(program).arg(option).stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    output.status.success().then(|| text.lines().next().unwrap_or_default().trim().to_owned())
+    output.status.success().then(|| text.lines().next().unwrap_or_default().trim_matches(['*', ' ']).to_owned())
 }
 
 #[cfg(test)]

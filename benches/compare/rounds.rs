@@ -1,7 +1,7 @@
 //! The comparison: every program through every step, in turn within each round, so that a slow minute of the machine
 //! falls on all of them.
 
-use crate::arguments::Arguments;
+use crate::arguments::{Arguments, Budget};
 use crate::figures::{Cost, Figures, Run, Set};
 use crate::sources::Sources;
 use crate::tools::{self, Places, Step, Tool};
@@ -16,6 +16,7 @@ struct Plan {
     figures: PathBuf,
     rounds: u64,
     tools: Vec<Tool>,
+    budget: Budget,
 }
 
 pub(crate) fn measure(arguments: &mut Arguments) -> Result<(), Failure> {
@@ -27,6 +28,7 @@ pub(crate) fn measure(arguments: &mut Arguments) -> Result<(), Failure> {
         figures: arguments.path("figures")?,
         rounds: arguments.number("rounds", 3)?,
         tools: tools::all(&vellum).into_iter().filter(is_wanted).collect(),
+        budget: Budget::new(arguments)?,
     };
     let sets = arguments.all("set");
     let tiny = arguments.number("tiny", 0)?;
@@ -48,6 +50,7 @@ pub(crate) fn measure(arguments: &mut Arguments) -> Result<(), Failure> {
     if tiny > 0 {
         plan.measure_set(&mut figures, "tiny", |folder| Sources::tiny(folder, tiny))?;
     }
+    plan.budget.tell();
     Ok(())
 }
 
@@ -59,19 +62,29 @@ impl Plan {
         sources: impl FnOnce(&Path) -> Result<Sources, Failure>,
     ) -> Result<(), Failure> {
         let folder = self.work.join(name);
-        let mut sources = sources(&folder.join("sources"))?;
+        let mut sources = Sources::kept_or_new(&folder.join("sources"), sources)?;
         let versions = sources.extents()?;
-        let mut runs = Vec::new();
-        for round in 0..self.rounds {
-            for (tool, _) in self.tools.iter().zip(&figures.tools).filter(|(_, note)| note.version.is_some()) {
-                let of_tool = run(tool, round, &folder, &mut sources)?;
-                tell(name, &of_tool);
-                runs.extend(of_tool);
-            }
+        if !figures.sets.iter().any(|set| set.name == name && set.versions == versions) {
+            figures.sets.retain(|set| set.name != name);
+            figures.sets.push(Set { name: name.to_owned(), versions, runs: Vec::new() });
         }
-        figures.sets.retain(|set| set.name != name);
-        figures.sets.push(Set { name: name.to_owned(), versions, runs });
-        figures.write(&self.figures)?;
+        let installed = |figures: &Figures, tool: &&Tool| {
+            figures.tools.iter().any(|note| note.name == tool.name && note.version.is_some())
+        };
+        let tools: Vec<&Tool> = self.tools.iter().filter(|tool| installed(figures, tool)).collect();
+        for (round, tool) in (0..self.rounds).flat_map(|round| tools.iter().map(move |tool| (round, tool))) {
+            let set = figures.sets.iter_mut().find(|set| set.name == name).ok_or("the set was pushed")?;
+            if set.runs.iter().any(|run| run.round == round && run.tool == tool.name) {
+                continue;
+            }
+            if !self.budget.take() {
+                return Ok(());
+            }
+            let runs = run(tool, round, &folder, &mut sources)?;
+            tell(name, &runs);
+            set.runs.extend(runs);
+            figures.write(&self.figures)?;
+        }
         Ok(fs::remove_dir_all(folder)?)
     }
 }

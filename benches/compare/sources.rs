@@ -16,8 +16,30 @@ pub(crate) struct Sources {
 
 const NAMES: [&str; 2] = ["one", "two"];
 
+/// Says that both versions are whole.
+const FINISHED: &str = "finished";
+
 impl Sources {
-    /// Copies of two folders or files, all in memory of the system afterwards if there is enough of it.
+    /// What `make` makes in a folder, or made there before: its path may be kept from one run to the next.
+    pub(crate) fn kept_or_new(
+        folder: &Path,
+        make: impl FnOnce(&Path) -> Result<Self, Failure>,
+    ) -> Result<Self, Failure> {
+        let finished = folder.join(FINISHED);
+        if finished.exists() {
+            let mut kept = Self::of_folder(folder)?;
+            kept.placed = kept.path().exists().then(|| usize::from(folder.join(NAMES[0]).exists()));
+            return Ok(kept);
+        }
+        if folder.exists() {
+            fs::remove_dir_all(folder)?;
+        }
+        let made = make(folder)?;
+        fs::write(finished, "")?;
+        Ok(made)
+    }
+
+    /// Copies of two folders or files.
     pub(crate) fn copy(folder: &Path, versions: [&Path; 2]) -> Result<Self, Failure> {
         fs::create_dir_all(folder)?;
         let desk = Desk::new(folder, Vec::new());
@@ -152,6 +174,23 @@ mod tests {
         let given = [tiny.path(), tiny.folder.join("two")];
         let copied = Sources::copy(&folder.path().join("copy"), [&given[0], &given[1]]).unwrap();
         assert_eq!(differences(&given[0], &copied.folder.join("one")).unwrap(), Default::default());
+    }
+
+    #[test]
+    fn what_was_made_is_kept_and_what_was_left_half_made_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tiny");
+        fs::create_dir_all(path.join("one/half")).unwrap();
+        let make = |folder: &Path| Sources::tiny(folder, 100);
+        let mut made = Sources::kept_or_new(&path, make).unwrap();
+        let extents = made.extents().unwrap();
+        for version in [0, 1] {
+            made.place(version).unwrap();
+            made = Sources::kept_or_new(&path, |_| panic!("it is there")).unwrap();
+            assert_eq!(made.placed, Some(version));
+        }
+        assert_eq!(made.extents().unwrap(), extents);
+        assert_eq!(extents[0].files, 100);
     }
 
     #[test]
