@@ -455,6 +455,33 @@ fn a_source_swapped_for_another_with_the_same_times_is_read() {
     world.assert_right("after the source was swapped");
 }
 
+/// The memory of a folder that takes several blocks is compared piece by piece, whatever changed where.
+#[test]
+fn a_large_folder_is_read_only_where_it_changed() {
+    let mut world = World::new(12);
+    let folder = world.source().join("large");
+    fs::create_dir(&folder).expect("a folder");
+    let file = |number: usize| folder.join(format!("{number:04}{}", "n".repeat(200)));
+    (0..6000).for_each(|number| fs::write(file(number), []).expect("a file"));
+    std::thread::sleep(SETTLED);
+    world.back_up();
+    let backup = |world: &World| {
+        let summary = support::backup(&world.open_with_state(), &world.source()).summary;
+        (summary.files - summary.files_unchanged, summary.files_new, summary.files_changed)
+    };
+    assert_eq!(backup(&world), (0, 0, 0), "every block is found");
+    assert_eq!(backup(&world), (0, 0, 0), "also where blocks were carried over");
+    fs::remove_file(file(0)).expect("a file");
+    (2000..2100).for_each(|number| fs::remove_file(file(number)).expect("a file"));
+    [1, 3000, 5999].into_iter().for_each(|number| fs::write(file(number), b"changed").expect("a file"));
+    ["0", "30001", "9"].into_iter().for_each(|name| fs::write(folder.join(name), b"new").expect("a file"));
+    std::thread::sleep(SETTLED);
+    assert_eq!(backup(&world), (6, 3, 3), "what moved in its block is found in it");
+    assert_eq!(backup(&world), (0, 0, 0));
+    world.back_up();
+    world.assert_readable();
+}
+
 /// `--force` and a file cache of another set of roots.
 #[test]
 fn memory_of_other_roots_is_not_taken() {

@@ -1,9 +1,10 @@
 //! What goes in comes out: contents and metadata, over several snapshots, through every way of forgetting.
 
-use crate::support::{backup, check, create, create_with, open, restore, small_packs};
+use crate::support::{backup, check, create, create_with, open, restore, small_packs, threads, try_backup};
 use std::sync::Arc;
 use vellum::storage::{LocalStorage, MemoryStorage};
 use vellum::{Context, KeyFile, LocalState, Overwrite, RestoreOptions, SnapshotRef};
+use vellum_testkit::Random;
 use vellum_testkit::trees::{self, TreeOptions, assert_same_tree};
 
 #[test]
@@ -43,6 +44,34 @@ fn every_chunker_gives_back_what_was_stored_and_stores_it_once() {
         restore(&repository, &SnapshotRef::Latest(0), &source, &target);
         assert_same_tree(&source, &target);
     }
+}
+
+/// A long file is read by one worker and stored by all: its chunks are the same, and in their order.
+#[test]
+fn a_long_file_has_the_same_chunks_whoever_stores_them() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let (source, target) = (scratch.path().join("source"), scratch.path().join("target"));
+    std::fs::create_dir(&source).expect("a folder");
+    let mut random = Random::new(15);
+    for (name, len) in [("long", 13 << 20), ("bound", 4 << 20), ("below", (4 << 20) - 1)] {
+        let mut bytes = random.bytes(len);
+        // Zeros too, whose chunks are all one.
+        bytes[1 << 20..3 << 20].fill(0);
+        std::fs::write(source.join(name), bytes).expect("a file");
+    }
+    let key = KeyFile::generate().expect("randomness");
+    let repository = create(Arc::new(MemoryStorage::new()), &key, &LocalState::None);
+    let roots = [4, 1, 2].map(|workers| {
+        let before = repository.snapshots().expect("snapshots").snapshots.len();
+        try_backup(&repository, &source, &threads(workers)).expect("a backup");
+        let snapshots = repository.snapshots().expect("snapshots").snapshots;
+        assert_eq!(snapshots.len(), before + 1);
+        snapshots.last().expect("it was just stored").manifest.root.clone()
+    });
+    assert_eq!(roots[0], roots[1], "one worker has cut it as four have");
+    assert_eq!(roots[0], roots[2]);
+    restore(&repository, &SnapshotRef::Latest(0), &source, &target);
+    assert_same_tree(&source, &target);
 }
 
 #[test]

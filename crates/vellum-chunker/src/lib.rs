@@ -21,6 +21,7 @@
 //! ```
 #![deny(missing_docs)]
 
+mod blocks;
 mod gear;
 mod keys;
 mod phte128;
@@ -34,6 +35,7 @@ mod x86;
 use std::fmt;
 use std::sync::Arc;
 
+pub use blocks::{Block, BlockStream};
 use gear::Gear;
 use phte128::Phte128;
 pub use sizes::{Sizes, SizesError};

@@ -8,6 +8,7 @@ use vellum_format::{
     ChunkId, Digest, FORMAT_VERSION, ObjectKind, RepositoryId, SUITE, SealedHeader, catalog, deletion, snapshot,
     tombstone, verification,
 };
+use zeroize::Zeroize as _;
 
 /// Keys that name chunks. They outlive epochs, so that deduplication survives a rotation.
 pub struct DedupKeys {
@@ -39,10 +40,45 @@ impl DedupKeys {
         ChunkId::from_bytes(keyed_hash(&self.chunk_id, &[digest.as_bytes()]))
     }
 
+    /// For many chunks, one after the other.
+    #[must_use]
+    pub fn chunk_hasher(&self) -> ChunkHasher {
+        let keyed = |key: &Secret<32>| blake3::Hasher::new_keyed(key.expose());
+        ChunkHasher { digest: keyed(&self.digest), chunk_id: keyed(&self.chunk_id) }
+    }
+
     /// The key of the chunker.
     #[must_use]
     pub fn cut_key(&self) -> &[u8; 32] {
         self.cut.expose()
+    }
+}
+
+/// Names chunks as [`DedupKeys`] does, without preparing and wiping a hash for each: a tenth of what a chunk of 1 KiB
+/// costs. It is wiped when it goes.
+pub struct ChunkHasher {
+    digest: blake3::Hasher,
+    chunk_id: blake3::Hasher,
+}
+
+impl ChunkHasher {
+    /// As [`DedupKeys::digest`].
+    pub fn digest(&mut self, kind: ChunkKind, plain: &[u8]) -> Digest {
+        self.digest.reset().update(plain).update(&[kind.code()]);
+        Digest::from_bytes(*self.digest.finalize().as_bytes())
+    }
+
+    /// As [`DedupKeys::chunk_id`].
+    pub fn chunk_id(&mut self, digest: &Digest) -> ChunkId {
+        self.chunk_id.reset().update(digest.as_bytes());
+        ChunkId::from_bytes(*self.chunk_id.finalize().as_bytes())
+    }
+}
+
+impl Drop for ChunkHasher {
+    fn drop(&mut self) {
+        self.digest.zeroize();
+        self.chunk_id.zeroize();
     }
 }
 
@@ -216,4 +252,23 @@ impl RecordKind {
 
 fn wrap_ad(scope: RepositoryId, epoch: u32) -> Vec<u8> {
     derive::enc(&[&FORMAT_VERSION.to_le_bytes(), &[SUITE], scope.as_bytes(), &epoch.to_le_bytes()])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hasher_names_chunk_after_chunk_as_the_keys_do() {
+        let keys = DedupKeys::derive(&Secret::copy_of(&[7; 32]));
+        let mut hasher = keys.chunk_hasher();
+        for (len, kind) in
+            [(70_000, ChunkKind::Data), (1, ChunkKind::Tree), (1024, ChunkKind::List), (0, ChunkKind::Data)]
+        {
+            let plain = vec![3; len];
+            let digest = hasher.digest(kind, &plain);
+            assert_eq!(digest, keys.digest(kind, &plain), "{len}");
+            assert_eq!(hasher.chunk_id(&digest), keys.chunk_id(&digest), "{len}");
+        }
+    }
 }

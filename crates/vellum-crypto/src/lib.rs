@@ -29,7 +29,7 @@ mod slot;
 pub use credential::{Credential, KeyFile, ParseKeyFileError, ParseRecoveryKeyError, RecoveryKey};
 pub use device::{DeviceKey, RecordError, SignedCertificate, verify_snapshot, verify_tombstone};
 pub use head_code::{HeadCode, ParseHeadCodeError};
-pub use keys::{DedupKeys, EpochKeys, RecordKind};
+pub use keys::{ChunkHasher, DedupKeys, EpochKeys, RecordKind};
 pub use manifest::{
     DraftError, Expected, KeyManifestDraft, ManifestError, UnlockError, Unlocked, unlock, verify_manifest,
 };

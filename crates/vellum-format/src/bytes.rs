@@ -39,6 +39,22 @@ impl<'de> Deserialize<'de> for Bytes {
     }
 }
 
+/// A byte string of any length that stands elsewhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct ByteSlice<'a>(pub(crate) &'a [u8]);
+
+impl Serialize for ByteSlice<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_bytes(self.0)
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for ByteSlice<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Deserialize::deserialize(deserializer).map(Self)
+    }
+}
+
 /// A byte string of exactly `N` bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FixedBytes<const N: usize>(pub [u8; N]);
@@ -87,7 +103,10 @@ mod tests {
         for len in [0, 1, 23, 24, 255, 256, 70_000] {
             let bytes = Bytes(vec![0xa5; len]);
             assert_eq!(cbor::decode("test", &cbor::encode(&bytes)), Ok(bytes.clone()), "{len}");
-            assert_eq!(record::decode("test", &record::encode(&bytes)), Ok(bytes), "{len}");
+            let mut encoded = Vec::new();
+            record::encode_into(&bytes, &mut encoded);
+            assert_eq!(record::decode("test", &encoded), Ok(ByteSlice(&bytes)), "{len}");
+            assert_eq!(record::decode("test", &encoded), Ok(bytes), "{len}");
         }
         assert_eq!(cbor::encode(&Bytes::from(vec![1, 2])), [0x42, 1, 2], "a byte string of RFC 8949, no list");
     }

@@ -3,20 +3,31 @@
 //! bincode have to go.
 
 use crate::FormatError;
-use serde::{Serialize, de::DeserializeOwned};
+use bincode::enc::write::Writer;
+use bincode::error::EncodeError;
+use serde::{Deserialize, Serialize};
 
 const LIMIT: usize = crate::limits::ENTRY_LEN_BYTES_MAX;
 
-/// The encoding of a record of ours.
-pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
-    bincode::serde::encode_to_vec(value, bincode::config::legacy())
-        .expect("our records encode and a vector takes every write")
+struct Appended<'a>(&'a mut Vec<u8>);
+
+impl Writer for Appended<'_> {
+    fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
+        self.0.extend_from_slice(bytes);
+        Ok(())
+    }
 }
 
-/// The record that `bytes` encode, to their end.
-pub(crate) fn decode<T: DeserializeOwned>(what: &'static str, bytes: &[u8]) -> Result<T, FormatError> {
+/// Appends the encoding of a record of ours.
+pub(crate) fn encode_into(value: &impl Serialize, out: &mut Vec<u8>) {
+    bincode::serde::encode_into_writer(value, Appended(out), bincode::config::legacy())
+        .expect("our records encode and a vector takes every write");
+}
+
+/// The record that `bytes` encode, to their end; it may borrow from them.
+pub(crate) fn decode<'a, T: Deserialize<'a>>(what: &'static str, bytes: &'a [u8]) -> Result<T, FormatError> {
     let config = bincode::config::legacy().with_limit::<LIMIT>();
-    let (value, read) = bincode::serde::decode_from_slice(bytes, config)
+    let (value, read) = bincode::serde::borrow_decode_from_slice(bytes, config)
         .map_err(|error| FormatError::Malformed { what, detail: error.to_string() })?;
     match bytes.len() - read {
         0 => Ok(value),

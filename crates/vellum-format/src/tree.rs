@@ -1,9 +1,10 @@
 //! Trees: a folder's entries, encoded one after the other in the order of their names. The stream is cut into chunks
 //! like a file, so a folder of a million files costs one changed chunk per changed file.
 
+use crate::bytes::ByteSlice;
 use crate::content::Content;
 use crate::snapshot::Timestamp;
-use crate::{Bytes, FormatError, limits, record};
+use crate::{FormatError, limits, record};
 use serde::{Deserialize, Serialize};
 
 const WHAT: &str = "tree entry";
@@ -124,37 +125,57 @@ pub struct LinkGroup {
 
 /// The encoded shape of an [`Entry`]; converting it checks every rule.
 #[derive(Serialize, Deserialize)]
-struct EntryRecord {
-    name: Vec<u8>,
-    node: NodeRecord,
+struct EntryRecord<'a> {
+    #[serde(borrow)]
+    name: ByteSlice<'a>,
+    node: NodeRecord<'a>,
     mode: u32,
     uid: u32,
     gid: u32,
-    user: Vec<u8>,
-    group: Vec<u8>,
+    user: ByteSlice<'a>,
+    group: ByteSlice<'a>,
     modified: Timestamp,
-    xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    xattrs: Vec<(ByteSlice<'a>, ByteSlice<'a>)>,
     link_group: Option<LinkGroup>,
 }
 
 #[derive(Serialize, Deserialize)]
-enum NodeRecord {
-    File { len_bytes: u64, content: Bytes, sparse: bool },
-    Folder { content: Bytes },
-    Symlink { target: Vec<u8> },
-    BlockDevice { major: u32, minor: u32 },
-    CharDevice { major: u32, minor: u32 },
+enum NodeRecord<'a> {
+    File {
+        len_bytes: u64,
+        #[serde(borrow)]
+        content: ByteSlice<'a>,
+        sparse: bool,
+    },
+    Folder {
+        content: ByteSlice<'a>,
+    },
+    Symlink {
+        target: ByteSlice<'a>,
+    },
+    BlockDevice {
+        major: u32,
+        minor: u32,
+    },
+    CharDevice {
+        major: u32,
+        minor: u32,
+    },
     Fifo,
 }
 
 impl Entry {
     /// Appends the encoded entry: length of what follows (u32), version, record.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
-        let record = record::encode(&self.to_record());
-        let len = u32::try_from(record.len() + 1).expect("an entry is far below 4 GiB");
-        out.extend_from_slice(&len.to_le_bytes());
-        out.push(ENTRY_VERSION);
-        out.extend_from_slice(&record);
+        let start = out.len();
+        out.extend_from_slice(&[0, 0, 0, 0, ENTRY_VERSION]);
+        let mut content = Vec::new();
+        if let Node::File { content: named, .. } | Node::Folder { content: named } = &self.node {
+            named.encode_into(&mut content);
+        }
+        record::encode_into(&self.record(&content), out);
+        let len = u32::try_from(out.len() - start - 4).expect("an entry is far below 4 GiB");
+        out[start..start + 4].copy_from_slice(&len.to_le_bytes());
     }
 
     /// Decodes one entry from what stands behind its length.
@@ -164,75 +185,86 @@ impl Entry {
     pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
         match bytes.split_first() {
             None => Err(FormatError::Truncated { what: WHAT }),
-            Some((&ENTRY_VERSION, record)) => record::decode::<EntryRecord>(WHAT, record)?.try_into(),
+            Some((&ENTRY_VERSION, record)) => record::decode::<EntryRecord<'_>>(WHAT, record)?.try_into(),
             Some((version, _)) => {
                 Err(FormatError::Unsupported { what: WHAT, field: "version", value: version.to_string() })
             }
         }
     }
 
-    fn to_record(&self) -> EntryRecord {
-        let Metadata { mode, uid, gid, user, group, modified, xattrs, link_group } = self.metadata.clone();
-        let name = self.name.0.clone();
-        EntryRecord { name, node: self.node.to_record(), mode, uid, gid, user, group, modified, xattrs, link_group }
-    }
-}
-
-impl Node {
-    fn to_record(&self) -> NodeRecord {
-        let encoded = |content: &Content| {
-            let mut bytes = Vec::new();
-            content.encode_into(&mut bytes);
-            Bytes(bytes)
-        };
-        match self {
-            Self::File { len_bytes, content, sparse } => {
-                NodeRecord::File { len_bytes: *len_bytes, content: encoded(content), sparse: *sparse }
+    fn record<'a>(&'a self, content: &'a [u8]) -> EntryRecord<'a> {
+        let Metadata { mode, uid, gid, user, group, modified, xattrs, link_group } = &self.metadata;
+        let content = ByteSlice(content);
+        let node = match &self.node {
+            Node::File { len_bytes, sparse, .. } => {
+                NodeRecord::File { len_bytes: *len_bytes, content, sparse: *sparse }
             }
-            Self::Folder { content } => NodeRecord::Folder { content: encoded(content) },
-            Self::Symlink { target } => NodeRecord::Symlink { target: target.clone() },
-            Self::BlockDevice { major, minor } => NodeRecord::BlockDevice { major: *major, minor: *minor },
-            Self::CharDevice { major, minor } => NodeRecord::CharDevice { major: *major, minor: *minor },
-            Self::Fifo => NodeRecord::Fifo,
+            Node::Folder { .. } => NodeRecord::Folder { content },
+            Node::Symlink { target } => NodeRecord::Symlink { target: ByteSlice(target) },
+            Node::BlockDevice { major, minor } => NodeRecord::BlockDevice { major: *major, minor: *minor },
+            Node::CharDevice { major, minor } => NodeRecord::CharDevice { major: *major, minor: *minor },
+            Node::Fifo => NodeRecord::Fifo,
+        };
+        EntryRecord {
+            name: ByteSlice(self.name.as_bytes()),
+            node,
+            mode: *mode,
+            uid: *uid,
+            gid: *gid,
+            user: ByteSlice(user),
+            group: ByteSlice(group),
+            modified: *modified,
+            xattrs: xattrs.iter().map(|(name, value)| (ByteSlice(name), ByteSlice(value))).collect(),
+            link_group: *link_group,
         }
     }
 }
 
-impl TryFrom<EntryRecord> for Entry {
+impl TryFrom<EntryRecord<'_>> for Entry {
     type Error = FormatError;
 
-    fn try_from(record: EntryRecord) -> Result<Self, FormatError> {
+    fn try_from(record: EntryRecord<'_>) -> Result<Self, FormatError> {
         let EntryRecord { name, node, mode, uid, gid, user, group, modified, xattrs, link_group } = record;
         if mode > 0o7777 || modified.nanoseconds > 999_999_999 {
             return Err(FormatError::Inconsistent { what: WHAT, rule: "mode and time are in range" });
         }
-        if !xattrs.is_sorted_by(|a, b| a.0 < b.0) || xattrs.iter().any(|(name, _)| name.is_empty() || name.contains(&0))
-        {
+        let nameless = |name: &ByteSlice<'_>| name.0.is_empty() || name.0.contains(&0);
+        if !xattrs.is_sorted_by(|a, b| a.0 < b.0) || xattrs.iter().any(|(name, _)| nameless(name)) {
             return Err(FormatError::Inconsistent { what: WHAT, rule: "extended attributes are sorted by name" });
         }
+        let xattrs = xattrs.into_iter().map(|(name, value)| (name.0.to_vec(), value.0.to_vec())).collect();
+        let (user, group) = (user.0.to_vec(), group.0.to_vec());
         let metadata = Metadata { mode, uid, gid, user, group, modified, xattrs, link_group };
-        Ok(Self { name: EntryName::new(name)?, node: node.try_into()?, metadata })
+        Ok(Self { name: EntryName::new(name.0.to_vec())?, node: node.try_into()?, metadata })
     }
 }
 
-impl TryFrom<NodeRecord> for Node {
+impl TryFrom<NodeRecord<'_>> for Node {
     type Error = FormatError;
 
-    fn try_from(record: NodeRecord) -> Result<Self, FormatError> {
+    fn try_from(record: NodeRecord<'_>) -> Result<Self, FormatError> {
         Ok(match record {
             NodeRecord::File { len_bytes, content, sparse } => {
-                Self::File { len_bytes, content: Content::decode(&content)?, sparse }
+                Self::File { len_bytes, content: Content::decode(content.0)?, sparse }
             }
-            NodeRecord::Folder { content } => Self::Folder { content: Content::decode(&content)? },
-            NodeRecord::Symlink { target } if target.contains(&0) => {
+            NodeRecord::Folder { content } => Self::Folder { content: Content::decode(content.0)? },
+            NodeRecord::Symlink { target } if target.0.contains(&0) => {
                 return Err(FormatError::Inconsistent { what: WHAT, rule: "a link's target has no NUL" });
             }
-            NodeRecord::Symlink { target } => Self::Symlink { target },
+            NodeRecord::Symlink { target } => Self::Symlink { target: target.0.to_vec() },
             NodeRecord::BlockDevice { major, minor } => Self::BlockDevice { major, minor },
             NodeRecord::CharDevice { major, minor } => Self::CharDevice { major, minor },
             NodeRecord::Fifo => Self::Fifo,
         })
     }
+}
+
+/// The name in what [`Entry::decode`] takes, without a look at the rest.
+#[must_use]
+pub fn encoded_name(bytes: &[u8]) -> Option<&[u8]> {
+    let (&ENTRY_VERSION, record) = bytes.split_first()? else { return None };
+    let (len, rest) = record.split_first_chunk::<8>()?;
+    rest.get(..usize::try_from(u64::from_le_bytes(*len)).ok()?)
 }
 
 /// Takes a folder's entry list apart while it arrives in pieces, and holds at most one incomplete entry.
@@ -337,6 +369,11 @@ mod tests {
             entries.dedup_by(|a, b| a.name == b.name);
             let mut bytes = Vec::new();
             entries.iter().for_each(|entry| entry.encode_into(&mut bytes));
+            for entry in &entries {
+                let mut encoded = Vec::new();
+                entry.encode_into(&mut encoded);
+                prop_assert_eq!(encoded_name(&encoded[4..]), Some(entry.name.as_bytes()));
+            }
             let mut decoder = TreeDecoder::default();
             let mut decoded = Vec::new();
             for piece in bytes.chunks(piece) {
@@ -352,6 +389,7 @@ mod tests {
             entry.encode_into(&mut bytes);
             let at = at.index(bytes.len());
             bytes[at] = to;
+            drop(encoded_name(&bytes));
             let mut decoder = TreeDecoder::default();
             drop(decoder.push(&bytes, &mut |_| ()));
         }

@@ -47,7 +47,7 @@ impl CreateOptions {
             max_len_bytes: 256 << 10,
         };
         let parity = Parity::ReedSolomon;
-        Self { chunker, compression_level: 3, pack_len_bytes: 32 << 20, frame_len_bytes: 1 << 20, parity, now }
+        Self { chunker, compression_level: 3, pack_len_bytes: 32 << 20, frame_len_bytes: 2 << 20, parity, now }
     }
 }
 

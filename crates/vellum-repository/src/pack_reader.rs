@@ -4,9 +4,9 @@ use crate::class::Class;
 use crate::zstd_context::Decompressor;
 use std::ops::Range;
 use vellum_crypto::frame_ad;
+use vellum_format::RepositoryId;
 use vellum_format::content::ChunkKind;
 use vellum_format::pack::{Compression, Directory, Frame, KeyWrap, PackHeader, PackTrailer, PackedChunk};
-use vellum_format::{ChunkId, RepositoryId};
 
 /// Bytes of a sealed trailer.
 pub(crate) const TRAILER_LEN_BYTES: u64 = (PackTrailer::ENCODED_LEN + vellum_crypto::SEAL_OVERHEAD_BYTES) as u64;
@@ -185,11 +185,13 @@ impl FrameReader {
             chunk_count: u32::try_from(frame.chunks.len()).map_err(|_| "too many chunks".to_owned())?,
         };
         let mut plain = self.open(class, scope, &seal, sealed_frame(pack, frame)?)?;
+        let mut names = class.dedup.chunk_hasher();
         for chunk in &frame.chunks {
             let (bytes, rest) = plain
                 .split_at_checked(chunk.len_bytes as usize)
                 .ok_or_else(|| "chunks are longer than their frame".to_owned())?;
-            if chunk_id(class, frame.kind, bytes) != chunk.id {
+            let digest = names.digest(frame.kind, bytes);
+            if names.chunk_id(&digest) != chunk.id {
                 return Err(format!("chunk {} does not hold what its id says", chunk.id));
             }
             visit(chunk, bytes);
@@ -203,8 +205,4 @@ impl FrameReader {
 pub(crate) fn sealed_frame<'pack>(pack: &'pack [u8], frame: &Frame) -> Result<&'pack [u8], String> {
     let start = u64::from(frame.offset);
     slice(pack, start..start + u64::from(frame.stored_len_bytes))
-}
-
-pub(crate) fn chunk_id(class: &Class, kind: ChunkKind, plain: &[u8]) -> ChunkId {
-    class.dedup.chunk_id(&class.dedup.digest(kind, plain))
 }

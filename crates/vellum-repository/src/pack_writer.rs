@@ -92,8 +92,10 @@ impl CatalogMark {
 }
 
 impl OpenPack {
-    pub(crate) fn new(key: Arc<FrameKey>) -> Self {
-        let bytes = vec![0; PackHeader::ENCODED_LEN];
+    /// In a buffer whose contents do not matter.
+    pub(crate) fn new(key: Arc<FrameKey>, mut bytes: Vec<u8>) -> Self {
+        bytes.clear();
+        bytes.resize(PackHeader::ENCODED_LEN, 0);
         Self { key, bytes, wraps: Vec::new(), frames: Vec::new(), chunk_count: 0 }
     }
 
@@ -237,7 +239,7 @@ mod tests {
     fn what_fits_is_what_the_body_has_room_for() {
         for (chunks, key_len) in (1..300).flat_map(|chunks| [(chunks, 100), (chunks, 1)]) {
             let (own, other) = (key(1, key_len), key(2, key_len));
-            let mut pack = OpenPack::new(Arc::clone(&own));
+            let mut pack = OpenPack::new(Arc::clone(&own), Vec::new());
             pack.append(frame(&other, chunks), &[0; 5000]);
             let fits = |len: usize| pack.fits(3000, 2 * chunks, u32::try_from(len).unwrap());
             let least = (0..60_000).collect::<Vec<_>>().partition_point(|len| !fits(*len));
@@ -253,7 +255,7 @@ mod tests {
         let fits = |frames: usize, chunk_count: usize, wraps: usize| {
             let SealedFrame { kind, compression, salt, .. } = frame(&own, 0);
             let frame = Frame { offset: 0, stored_len_bytes: 0, wrap: 0, kind, compression, salt, chunks: Vec::new() };
-            let mut pack = OpenPack::new(Arc::clone(&own));
+            let mut pack = OpenPack::new(Arc::clone(&own), Vec::new());
             (pack.frames, pack.chunk_count) = (vec![frame; frames], chunk_count);
             pack.wraps = vec![Arc::clone(&own); wraps];
             pack.fits(1, 5, u32::MAX)

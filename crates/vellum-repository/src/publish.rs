@@ -130,7 +130,8 @@ impl<'repository> Session<'repository> {
         options: &SessionOptions,
         intent: OwnIntent<'repository>,
     ) -> Result<Self, RepositoryError> {
-        let open = || Ok::<_, RepositoryError>(OpenPack::new(FrameKey::generate(repository.class(), repository.id())?));
+        let key = || FrameKey::generate(repository.class(), repository.id());
+        let open = || Ok::<_, RepositoryError>(OpenPack::new(key()?, Vec::new()));
         Ok(Self {
             repository,
             intent,
@@ -172,7 +173,7 @@ impl<'repository> Session<'repository> {
             let last = {
                 let mut pack = self.pack(kind);
                 let key = Arc::clone(&pack.key);
-                std::mem::replace(&mut *pack, OpenPack::new(key))
+                std::mem::replace(&mut *pack, OpenPack::new(key, Vec::new()))
             };
             self.finish_pack(last, false)?;
         }
@@ -234,7 +235,7 @@ impl<'repository> Session<'repository> {
                 true => None,
                 false => {
                     let key = FrameKey::generate(self.class(), self.scope())?;
-                    Some(std::mem::replace(&mut *pack, OpenPack::new(key)))
+                    Some(std::mem::replace(&mut *pack, OpenPack::new(key, self.uploader.buffer())))
                 }
             };
             pack.append(frame, sealed);

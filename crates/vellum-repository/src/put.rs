@@ -6,7 +6,7 @@ use crate::pack_writer::SealedFrame;
 use crate::publish::Session;
 use crate::zstd_context::Compressor;
 use std::sync::atomic::Ordering;
-use vellum_crypto::{frame_ad, frame_salt};
+use vellum_crypto::{ChunkHasher, frame_ad, frame_salt};
 use vellum_format::content::{ChunkKind, ChunkRef};
 use vellum_format::pack::{Compression, PackedChunk};
 use vellum_format::{ChunkId, Digest, limits};
@@ -26,6 +26,7 @@ pub struct Put {
 /// session, so that nothing is published that lacks them.
 pub struct FrameWriter<'session> {
     session: &'session Session<'session>,
+    names: ChunkHasher,
     compressor: Compressor,
     level: i32,
     open: [OpenFrame; 3],
@@ -43,7 +44,8 @@ impl<'session> FrameWriter<'session> {
     pub(crate) fn new(session: &'session Session<'session>, level: i32) -> Result<Self, RepositoryError> {
         let compressor = Compressor::new(level).map_err(RepositoryError::Compression)?;
         let open = [OpenFrame::default(), OpenFrame::default(), OpenFrame::default()];
-        Ok(Self { session, compressor, level, open, compressed: Vec::new(), sealed: Vec::new() })
+        let names = session.class().dedup.chunk_hasher();
+        Ok(Self { session, names, compressor, level, open, compressed: Vec::new(), sealed: Vec::new() })
     }
 
     /// Takes one chunk, unless it is stored or on its way already.
@@ -58,9 +60,9 @@ impl<'session> FrameWriter<'session> {
         assert!((1..=limits::CHUNK_LEN_BYTES_MAX).contains(&len_bytes), "a chunk is 1 to CHUNK_LEN_BYTES_MAX long");
         let session = self.session;
         let scope = session.scope();
-        let digest = session.class().dedup.digest(kind, plain);
+        let digest = self.names.digest(kind, plain);
         let digest = Digest::from_bytes(pass_array(scope, Stage::Digest, *digest.as_bytes()));
-        let id = session.class().dedup.chunk_id(&digest);
+        let id = self.names.chunk_id(&digest);
         let digest = Digest::from_bytes(pass_array(scope, Stage::Reference, *digest.as_bytes()));
         let chunk = ChunkRef { digest, len_bytes };
         if !session.claim(&id) {

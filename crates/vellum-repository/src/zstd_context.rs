@@ -7,13 +7,25 @@ use zstd::zstd_safe::{CCtx, CParameter, DCtx, ErrorCode, get_error_name};
 /// About what a context for decompression takes.
 const CONTEXT_LEN_BYTES: usize = 96 << 10;
 
+/// The level that repositories have if nobody says otherwise.
+const DEFAULT_LEVEL: i32 = 3;
+
+/// The tables of that level take 512 KiB instead of 768 KiB, so that they and what is compressed stay near the core:
+/// a tenth faster on frames of source text, which become half a percent longer.
+const DEFAULT_LEVEL_TABLES_LOG: u32 = 16;
+
 /// Compresses into frames of one level.
 pub(crate) struct Compressor(CCtx<'static>);
 
 impl Compressor {
     pub(crate) fn new(level: i32) -> io::Result<Self> {
         let mut context = CCtx::try_create().ok_or(io::ErrorKind::OutOfMemory)?;
-        context.set_parameter(CParameter::CompressionLevel(level)).map_err(failed)?;
+        let mut set = |parameter| context.set_parameter(parameter).map_err(failed);
+        set(CParameter::CompressionLevel(level))?;
+        if level == DEFAULT_LEVEL {
+            set(CParameter::HashLog(DEFAULT_LEVEL_TABLES_LOG))?;
+            set(CParameter::ChainLog(DEFAULT_LEVEL_TABLES_LOG))?;
+        }
         Ok(Self(context))
     }
 

@@ -1,13 +1,15 @@
 //! Backing up: walk the source, read what changed, store it, publish one snapshot.
 //!
-//! One thread walks; workers read, cut, name, compress and seal whole files; a folder's tree is built by whichever
-//! thread completes its last entry. Memory: two pack lengths for open packs, one for each worker that is finishing
-//! one and two for the upload; per worker three open frames, one compressed and one sealed, and the read buffer of a
-//! chunk stream; and the entries of the folders that are not complete yet. Every queue is bounded.
+//! One thread walks; workers read, cut, name, compress and seal whole files, and what another reads of a long one; an
+//! entry goes into its folder's tree by whichever thread completes those before it. Memory: two pack lengths for open
+//! packs, one for each worker that is finishing one, two for the upload and two kept for the next; per worker three open
+//! frames, one compressed and one sealed, the read buffer of a chunk stream and three pieces of long files; and the
+//! entries that wait for others before them. Every queue is bounded.
 
 mod exclude;
 mod file_cache;
 mod folder;
+mod pieces;
 mod roots;
 mod verify;
 mod walk;
@@ -18,6 +20,7 @@ use crate::tree_reader::entry_at;
 use crate::{Context, Error, Problem, lock};
 use file_cache::{CacheWriter, FileCache};
 use folder::FolderBuilder;
+use pieces::Pieces;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -294,14 +297,18 @@ fn store(
     run: &Run<'_>,
     options: &BackupOptions,
     roots: &roots::Roots,
-    cache: Option<&FileCache>,
+    cache: Option<&FileCache<'_>>,
     session: &vellum_repository::Session<'_>,
 ) -> Result<Content, Error> {
     let top = FolderBuilder::top();
     let workers = run.context.worker_count();
     let (jobs, queue) = crossbeam_channel::bounded(2 * workers);
+    let pieces = Pieces::new(workers);
     let panicked = std::thread::scope(|scope| {
-        let start = || std::thread::Builder::new().spawn_scoped(scope, || worker::work(run, session, &queue));
+        let start = || {
+            let (queue, pieces) = (&queue, pieces.clone());
+            std::thread::Builder::new().spawn_scoped(scope, move || worker::work(run, session, queue, pieces))
+        };
         let first = match start() {
             Ok(first) => first,
             Err(error) => {
@@ -310,6 +317,7 @@ fn store(
             }
         };
         let handles: Vec<_> = std::iter::once(first).chain((1..workers).map_while(|_| start().ok())).collect();
+        drop(pieces);
         if let Err(error) = walk::walk(run, options, roots, cache, session, &top, jobs) {
             run.fail(error);
         }

@@ -1,7 +1,7 @@
 use std::io::{self, ErrorKind, Read};
 
 use proptest::prelude::*;
-use vellum_chunker::{Algorithm, ChunkStream, Chunker, Sizes};
+use vellum_chunker::{Algorithm, Block, BlockStream, ChunkStream, Chunker, Sizes};
 
 use crate::common::{ALGORITHMS, KIB, MIB, data, private_sizes, random, ranges, small_sizes};
 
@@ -33,6 +33,18 @@ fn collect<R: Read>(stream: &mut ChunkStream<R>) -> Vec<Vec<u8>> {
     chunks
 }
 
+/// With buffers of the least length that hold bytes already.
+fn collect_blocks<R: Read>(stream: &mut BlockStream<R>) -> Vec<Vec<u8>> {
+    let (mut chunks, mut buffer) = (Vec::new(), vec![9; 100_000]);
+    while let Some(block) = stream.next_block(buffer, 0).unwrap() {
+        assert!(block.chunks().next().is_some());
+        chunks.extend(block.chunks().map(<[u8]>::to_vec));
+        buffer = Block::into_buffer(block);
+    }
+    assert!(stream.next_block(Vec::new(), 0).unwrap().is_none());
+    chunks
+}
+
 fn expected(chunker: &Chunker, data: &[u8]) -> Vec<Vec<u8>> {
     if !data.is_empty() && data.len() <= chunker.sizes().avg() as usize {
         return vec![data.to_vec()];
@@ -43,6 +55,8 @@ fn expected(chunker: &Chunker, data: &[u8]) -> Vec<Vec<u8>> {
 fn assert_reads_do_not_matter(chunker: &Chunker, data: &[u8], most: usize, state: u64) {
     let mut stream = ChunkStream::new(chunker.clone(), Stuttering { data, most, state });
     assert!(collect(&mut stream) == expected(chunker, data));
+    let mut blocks = BlockStream::new(chunker.clone(), Stuttering { data, most, state });
+    assert!(collect_blocks(&mut blocks) == expected(chunker, data));
 }
 
 proptest! {
@@ -134,7 +148,12 @@ fn a_read_error_ends_the_stream() {
             }
         }
     }
-    let mut stream = ChunkStream::new(Chunker::new(Algorithm::Phte128, private_sizes(), &[4; 32]), Failing(0));
+    let chunker = Chunker::new(Algorithm::Phte128, private_sizes(), &[4; 32]);
+    let mut stream = BlockStream::new(chunker.clone(), Failing(0));
+    let refused = stream.next_block(Vec::new(), 0).map(|block| block.is_some()).unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::PermissionDenied);
+    assert!(stream.next_block(Vec::new(), 0).unwrap().is_none());
+    let mut stream = ChunkStream::new(chunker, Failing(0));
     assert_eq!(stream.next_chunk().unwrap_err().kind(), ErrorKind::PermissionDenied);
     assert!(stream.next_chunk().unwrap().is_none());
     assert!(stream.next_chunk().unwrap().is_none());

@@ -1,8 +1,9 @@
 //! What the last backup of these roots saw, so that an unchanged file need not be read again.
 //!
-//! A local file of sealed blocks, one a folder, and a sealed table of where each folder's block stands. It may be
-//! deleted, replaced by an older one or scrambled at any time: a block that does not open is a folder without
-//! memory, and an older one only remembers less that still holds.
+//! A local file of sealed blocks and a sealed table of where each stands. A folder has one block, or several when it
+//! has many entries; the records in them stand in the order of names, so that a walk compares by merging and neither
+//! a folder nor the file is ever in memory whole. The file may be deleted, replaced by an older one or scrambled at any
+//! time: a block that does not open is a folder without memory, and an older one only remembers less that still holds.
 //!
 //! I5: an entry is taken from here only when its identity (length, mtime, ctime, inode, device) is the same, the
 //! entry was not younger than the resolution of its clock when it was recorded, and every chunk that it names is
@@ -11,24 +12,31 @@
 use super::roots::Roots;
 use crate::lock;
 use crate::platform::{Identity, Stat};
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 use vellum_faults::{Point, reach};
 use vellum_format::ObjectId;
 use vellum_format::snapshot::Timestamp;
-use vellum_format::tree::{Entry, EntryName};
+use vellum_format::tree::{Entry, EntryName, encoded_name};
 use vellum_repository::Repository;
 
 const LABEL: &str = "file-cache";
 const FOOTER_LEN: usize = 16;
 const IDENTITY_LEN: usize = 48;
+/// What stands for a folder's path.
+type FolderKey = [u8; 12];
+/// That and the number of the block.
 const KEY_LEN: usize = 16;
 const PLACE_LEN: usize = KEY_LEN + 12;
+/// What the records of one entry have before it: identity and the entry's own length.
+const RECORD_HEAD_LEN: usize = IDENTITY_LEN + 4;
+
+/// A block that has come to this length is sealed, and the folder goes on in another.
+const BLOCK_LEN_BYTES: usize = 1 << 20;
 
 /// A change within this time of another may leave the same timestamps behind.
 const FINE_CLOCK_NANOS: i128 = 100_000_000;
@@ -39,10 +47,10 @@ const COARSE_CLOCK_NANOS: i128 = 2_000_000_000;
 pub(crate) struct CacheRecord(Identity);
 
 impl CacheRecord {
-    /// What to remember of an entry that was looked at just now, unless another change could hide behind the same
+    /// What to remember of an entry that was looked at then or later, unless another change could hide behind the same
     /// timestamps.
-    pub(crate) fn settled(stat: &Stat) -> Option<Self> {
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    pub(crate) fn settled(stat: &Stat, looked_at: SystemTime) -> Option<Self> {
+        let now = looked_at.duration_since(SystemTime::UNIX_EPOCH).ok()?;
         let now = i128::try_from(now.as_nanos()).ok()?;
         let changed = i128::from(stat.changed.seconds) * 1_000_000_000 + i128::from(stat.changed.nanoseconds);
         let resolution = if stat.changed.nanoseconds == 0 { COARSE_CLOCK_NANOS } else { FINE_CLOCK_NANOS };
@@ -50,44 +58,112 @@ impl CacheRecord {
     }
 }
 
-/// The entries that the last backup remembered of one folder.
+/// One block, opened, beside its sealed form, which stays right as long as nothing in it changes.
+struct Block {
+    plain: Vec<u8>,
+    sealed: Vec<u8>,
+}
+
+/// An entry as it was remembered, which still holds.
+pub(crate) struct Kept {
+    block: Arc<Block>,
+    start: usize,
+    end: usize,
+}
+
+impl Kept {
+    /// The encoded entry with its length before it, as it stands in a tree.
+    pub(crate) fn encoded(&self) -> &[u8] {
+        &self.record()[IDENTITY_LEN..]
+    }
+
+    /// The entry itself.
+    pub(crate) fn entry(&self) -> Option<Entry> {
+        Entry::decode(&self.record()[RECORD_HEAD_LEN..]).ok()
+    }
+
+    fn record(&self) -> &[u8] {
+        &self.block.plain[self.start..self.end]
+    }
+}
+
+/// What is remembered of a name.
+pub(crate) enum Remembered {
+    /// It was not there.
+    Nothing,
+    /// It was there and is another now.
+    Changed,
+    /// It is the same.
+    Same(Kept),
+}
+
+/// What the last backup remembered of one folder, asked name by name in their order.
 #[derive(Default)]
 pub(crate) struct CachedFolder {
-    entries: BTreeMap<EntryName, (Identity, Entry)>,
+    key: FolderKey,
+    blocks: u32,
+    block: Option<Arc<Block>>,
+    at: usize,
 }
 
 impl CachedFolder {
-    /// The entry as it was, if it was there.
-    pub(crate) fn get(&self, name: &EntryName) -> Option<&Entry> {
-        self.entries.get(name).map(|(_, entry)| entry)
+    /// What is remembered of this name. Names must be asked in ascending order; those in between may be left out.
+    pub(crate) fn look(&mut self, cache: &FileCache<'_>, name: &EntryName, stat: &Stat) -> Remembered {
+        while let Some(block) = &self.block {
+            let Some((end, found)) = record_at(&block.plain, self.at) else {
+                self.next_block(cache);
+                continue;
+            };
+            if found > name.as_bytes() {
+                return Remembered::Nothing;
+            }
+            let start = std::mem::replace(&mut self.at, end);
+            if found == name.as_bytes() {
+                let identity = decode_identity(&block.plain[start..]);
+                let is_same = identity.is_some_and(|identity| identity == stat.identity());
+                let kept = || Kept { block: Arc::clone(block), start, end };
+                return if is_same { Remembered::Same(kept()) } else { Remembered::Changed };
+            }
+        }
+        Remembered::Nothing
     }
 
-    /// The entry as it was, if it is still the same.
-    pub(crate) fn unchanged(&self, name: &EntryName, stat: &Stat) -> Option<&Entry> {
-        self.entries.get(name).filter(|(identity, _)| *identity == stat.identity()).map(|(_, entry)| entry)
+    fn next_block(&mut self, cache: &FileCache<'_>) {
+        self.block = cache.block(&self.key, self.blocks).map(Arc::new);
+        self.blocks += 1;
+        self.at = 0;
     }
 }
 
+/// Where the record that starts at `at` ends, and the name of its entry.
+fn record_at(block: &[u8], at: usize) -> Option<(usize, &[u8])> {
+    let (len, rest) = block.get(at + IDENTITY_LEN..)?.split_first_chunk::<4>()?;
+    let entry = rest.get(..u32::from_le_bytes(*len) as usize)?;
+    Some((at + RECORD_HEAD_LEN + entry.len(), encoded_name(entry)?))
+}
+
 /// The memory of the last backup, opened for reading.
-pub(crate) struct FileCache {
+pub(crate) struct FileCache<'r> {
+    repository: &'r Repository,
     file: File,
+    len_bytes: u64,
     key: [u8; 32],
     places: Vec<u8>,
     /// Whether everything that was stored then is stored now.
     pub(crate) is_complete: bool,
 }
 
-impl FileCache {
+impl<'r> FileCache<'r> {
     /// Opens the memory of these roots, if there is one that can be used.
-    pub(crate) fn open(repository: &Repository, roots: &Roots) -> Option<Self> {
+    pub(crate) fn open(repository: &'r Repository, roots: &Roots) -> Option<Self> {
         let file = File::open(path(repository, roots)?).ok()?;
-        let len = file.metadata().ok()?.len();
+        let len_bytes = file.metadata().ok()?.len();
         let mut footer = [0; FOOTER_LEN];
-        file.read_exact_at(&mut footer, len.checked_sub(FOOTER_LEN as u64)?).ok()?;
+        file.read_exact_at(&mut footer, len_bytes.checked_sub(FOOTER_LEN as u64)?).ok()?;
         let (start, table_len) = footer.split_first_chunk::<8>()?;
         let start = u64::from_le_bytes(*start);
         let table_len = u64::from_le_bytes(table_len.try_into().ok()?);
-        if start.checked_add(table_len)? != len - FOOTER_LEN as u64 {
+        if start.checked_add(table_len)? != len_bytes - FOOTER_LEN as u64 {
             return None;
         }
         let mut sealed = vec![0; usize::try_from(table_len).ok()?];
@@ -100,16 +176,18 @@ impl FileCache {
             catalogs.chunks_exact(ObjectId::LEN).filter_map(|id| Some(ObjectId::from_bytes(id.try_into().ok()?)));
         let is_complete = repository.holds_all(catalogs);
         let places = places.chunks_exact(PLACE_LEN).flatten().copied().collect();
-        Some(Self { file, key: folder_key(repository), places, is_complete })
+        Some(Self { repository, file, len_bytes, key: folder_key(repository), places, is_complete })
     }
 
-    /// What is remembered of a folder; nothing when there is none or its block cannot be used.
-    pub(crate) fn folder(&self, repository: &Repository, folder: &[u8]) -> CachedFolder {
-        self.block(repository, folder).and_then(|block| decode_block(&block)).unwrap_or_default()
+    /// What is remembered of a folder; nothing when there is none or its first block cannot be used.
+    pub(crate) fn folder(&self, folder: &[u8]) -> CachedFolder {
+        let mut cached = CachedFolder { key: key_of(&self.key, folder), ..CachedFolder::default() };
+        cached.next_block(self);
+        cached
     }
 
-    fn block(&self, repository: &Repository, folder: &[u8]) -> Option<Vec<u8>> {
-        let wanted = key_of(&self.key, folder);
+    fn block(&self, folder: &FolderKey, number: u32) -> Option<Block> {
+        let wanted = place_key(folder, number);
         let (mut low, mut high) = (0, self.places.len() / PLACE_LEN);
         while low < high {
             let middle = low.midpoint(high);
@@ -117,19 +195,22 @@ impl FileCache {
             match place[..KEY_LEN].cmp(&wanted) {
                 std::cmp::Ordering::Less => low = middle + 1,
                 std::cmp::Ordering::Greater => high = middle,
-                std::cmp::Ordering::Equal => {
-                    let start = u64::from_le_bytes(place[KEY_LEN..KEY_LEN + 8].try_into().ok()?);
-                    let len = u32::from_le_bytes(place[KEY_LEN + 8..].try_into().ok()?);
-                    if u64::from(len) > self.file.metadata().ok()?.len() {
-                        return None;
-                    }
-                    let mut sealed = vec![0; len as usize];
-                    self.file.read_exact_at(&mut sealed, start).ok()?;
-                    return repository.open_local(LABEL, &sealed);
-                }
+                std::cmp::Ordering::Equal => return self.block_at(place),
             }
         }
         None
+    }
+
+    fn block_at(&self, place: &[u8]) -> Option<Block> {
+        let start = u64::from_le_bytes(place[KEY_LEN..KEY_LEN + 8].try_into().ok()?);
+        let len = u32::from_le_bytes(place[KEY_LEN + 8..].try_into().ok()?);
+        if u64::from(len) > self.len_bytes {
+            return None;
+        }
+        let mut sealed = vec![0; len as usize];
+        self.file.read_exact_at(&mut sealed, start).ok()?;
+        let plain = self.repository.open_local(LABEL, &sealed)?;
+        Some(Block { plain, sealed })
     }
 }
 
@@ -158,30 +239,21 @@ impl CacheWriter {
         Some(Self { temporary, path, key: folder_key(repository), state })
     }
 
-    /// Remembers a folder. A failure to write ends the memory, never the backup.
-    pub(crate) fn add<'e>(
-        &self,
-        repository: &Repository,
-        folder: &[u8],
-        records: impl Iterator<Item = (&'e Entry, &'e CacheRecord)>,
-    ) {
-        let mut block = Vec::new();
-        for (entry, CacheRecord(identity)) in records {
-            encode_identity(identity, &mut block);
-            entry.encode_into(&mut block);
-        }
-        if block.is_empty() {
-            return;
-        }
-        let Ok(sealed) = repository.seal_local(LABEL, &block) else { return };
+    /// Starts to remember a folder.
+    pub(crate) fn folder(&self, folder: &[u8]) -> FolderMemory {
+        FolderMemory { key: key_of(&self.key, folder), ..FolderMemory::default() }
+    }
+
+    /// A failure to write ends the memory, never the backup.
+    fn add(&self, key: &FolderKey, number: u32, sealed: &[u8]) {
         let Ok(len) = u32::try_from(sealed.len()) else { return };
         let mut guard = lock(&self.state);
         let Some(state) = guard.as_mut() else { return };
         let mut place = [0; PLACE_LEN];
-        place[..KEY_LEN].copy_from_slice(&key_of(&self.key, folder));
+        place[..KEY_LEN].copy_from_slice(&place_key(key, number));
         place[KEY_LEN..KEY_LEN + 8].copy_from_slice(&state.at.to_le_bytes());
         place[KEY_LEN + 8..].copy_from_slice(&len.to_le_bytes());
-        if state.file.write_all(&sealed).is_err() {
+        if state.file.write_all(sealed).is_err() {
             *guard = None;
             return;
         }
@@ -221,6 +293,65 @@ impl Drop for CacheWriter {
     }
 }
 
+/// What is remembered of a folder whose entries are still coming in, in their order.
+#[derive(Default)]
+pub(crate) struct FolderMemory {
+    key: FolderKey,
+    blocks: u32,
+    plain: Vec<u8>,
+    /// The block of the last backup that `plain` repeats from its start, as far as it has come.
+    repeated: Option<Arc<Block>>,
+}
+
+impl FolderMemory {
+    /// Remembers an entry again that is as it was.
+    pub(crate) fn keep(&mut self, kept: &Kept, writer: &CacheWriter, repository: &Repository) {
+        let begins = self.plain.is_empty() && kept.start == 0;
+        let goes_on = self.repeated.as_ref().is_some_and(|block| Arc::ptr_eq(block, &kept.block))
+            && kept.start == self.plain.len();
+        self.repeated = (begins || goes_on).then(|| Arc::clone(&kept.block));
+        self.plain.extend_from_slice(kept.record());
+        self.settle(writer, repository);
+    }
+
+    /// Remembers an entry that was looked at in this run.
+    pub(crate) fn remember(
+        &mut self,
+        encoded: &[u8],
+        CacheRecord(identity): &CacheRecord,
+        writer: &CacheWriter,
+        repository: &Repository,
+    ) {
+        self.repeated = None;
+        encode_identity(identity, &mut self.plain);
+        self.plain.extend_from_slice(encoded);
+        self.settle(writer, repository);
+    }
+
+    fn settle(&mut self, writer: &CacheWriter, repository: &Repository) {
+        if self.plain.len() >= BLOCK_LEN_BYTES {
+            self.finish(writer, repository);
+        }
+    }
+
+    /// Seals what has come in since the last block.
+    pub(crate) fn finish(&mut self, writer: &CacheWriter, repository: &Repository) {
+        if self.plain.is_empty() {
+            return;
+        }
+        match self.repeated.take().filter(|block| block.plain.len() == self.plain.len()) {
+            Some(block) => writer.add(&self.key, self.blocks, &block.sealed),
+            None => match repository.seal_local(LABEL, &self.plain) {
+                Ok(sealed) => writer.add(&self.key, self.blocks, &sealed),
+                // It is tried again with the next entry.
+                Err(_) => return,
+            },
+        }
+        self.blocks += 1;
+        self.plain.clear();
+    }
+}
+
 fn path(repository: &Repository, roots: &Roots) -> Option<PathBuf> {
     let folder = repository.state_folder()?.join("files");
     let name = blake3::keyed_hash(&repository.local_hash_key("file-cache-name"), &roots.identity());
@@ -231,9 +362,16 @@ fn folder_key(repository: &Repository) -> [u8; 32] {
     repository.local_hash_key("file-cache-folder")
 }
 
-fn key_of(key: &[u8; 32], folder: &[u8]) -> [u8; KEY_LEN] {
+fn key_of(key: &[u8; 32], folder: &[u8]) -> FolderKey {
     let hash = blake3::keyed_hash(key, folder);
     *hash.as_bytes().first_chunk().expect("a hash is longer than a key")
+}
+
+fn place_key(folder: &FolderKey, number: u32) -> [u8; KEY_LEN] {
+    let mut key = [0; KEY_LEN];
+    key[..folder.len()].copy_from_slice(folder);
+    key[folder.len()..].copy_from_slice(&number.to_le_bytes());
+    key
 }
 
 fn encode_identity(identity: &Identity, out: &mut Vec<u8>) {
@@ -245,19 +383,6 @@ fn encode_identity(identity: &Identity, out: &mut Vec<u8>) {
     }
     out.extend_from_slice(&inode.to_le_bytes());
     out.extend_from_slice(&device.to_le_bytes());
-}
-
-fn decode_block(mut block: &[u8]) -> Option<CachedFolder> {
-    let mut folder = CachedFolder::default();
-    while !block.is_empty() {
-        let (identity, rest) = block.split_at_checked(IDENTITY_LEN)?;
-        let (len, rest) = rest.split_first_chunk::<4>()?;
-        let (entry, rest) = rest.split_at_checked(u32::from_le_bytes(*len) as usize)?;
-        let entry = Entry::decode(entry).ok()?;
-        folder.entries.insert(entry.name.clone(), (decode_identity(identity)?, entry));
-        block = rest;
-    }
-    Some(folder)
 }
 
 fn decode_identity(bytes: &[u8]) -> Option<Identity> {

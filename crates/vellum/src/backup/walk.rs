@@ -2,7 +2,7 @@
 //! the workers.
 
 use super::exclude::Excludes;
-use super::file_cache::{CacheRecord, CachedFolder, FileCache};
+use super::file_cache::{CacheRecord, CachedFolder, FileCache, Kept, Remembered};
 use super::folder::{Finished, FolderBuilder};
 use super::roots::{RootNode, Roots};
 use super::worker::{Batch, FileJob};
@@ -15,19 +15,22 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
+use vellum_format::content::Content;
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
 use vellum_repository::{FrameWriter, Session};
 
-/// A batch goes to a worker when it holds this many files or bytes: few queue operations, few open folders.
-const BATCH_FILES_MAX: usize = 64;
-const BATCH_LEN_BYTES_MAX: u64 = 1 << 20;
+/// A batch goes to a worker when it holds this many files or bytes: few queue operations, few open folders, and
+/// neighbours in one frame, which compresses better.
+const BATCH_FILES_MAX: usize = 128;
+const BATCH_LEN_BYTES_MAX: u64 = 2 << 20;
 
 /// Walks everything below the roots into `top`; the workers' queue ends with it.
 pub(super) fn walk(
     run: &Run<'_>,
     options: &BackupOptions,
     roots: &Roots,
-    cache: Option<&FileCache>,
+    cache: Option<&FileCache<'_>>,
     session: &Session<'_>,
     top: &SharedFolder,
     jobs: Sender<Batch>,
@@ -49,7 +52,7 @@ pub(super) fn survey(
     run: &Run<'_>,
     options: &BackupOptions,
     roots: &Roots,
-    cache: Option<&FileCache>,
+    cache: Option<&FileCache<'_>>,
 ) -> Result<(), Error> {
     Walker::new(run, options, cache, None)?.walk(roots, &FolderBuilder::top())
 }
@@ -57,7 +60,7 @@ pub(super) fn survey(
 struct Walker<'a, 's> {
     run: &'a Run<'a>,
     excludes: &'a Excludes,
-    cache: Option<&'a FileCache>,
+    cache: Option<&'a FileCache<'a>>,
     names: Arc<OwnerNames>,
     repository_folder: Option<(u64, u64)>,
     store: Option<Store<'s>>,
@@ -98,7 +101,7 @@ impl<'a, 's> Walker<'a, 's> {
     fn new(
         run: &'a Run<'a>,
         options: &'a BackupOptions,
-        cache: Option<&'a FileCache>,
+        cache: Option<&'a FileCache<'a>>,
         store: Option<Store<'s>>,
     ) -> Result<Self, Error> {
         let repository_folder = match &options.repository_folder {
@@ -175,10 +178,11 @@ impl<'a, 's> Walker<'a, 's> {
     }
 
     /// Handles one name and returns the folder to go into, if it is one.
-    fn visit(&mut self, folder: &OpenFolder, name: EntryName, path: &[u8]) -> Result<Option<OpenFolder>, Error> {
+    fn visit(&mut self, folder: &mut OpenFolder, name: EntryName, path: &[u8]) -> Result<Option<OpenFolder>, Error> {
         let node = folder.wanted.as_ref().and_then(|wanted| wanted.get(&name));
         let is_named = node.is_some();
-        let Some(handle) = &folder.handle else { return Ok(None) };
+        let Some(handle) = folder.handle.clone() else { return Ok(None) };
+        let looked_at = SystemTime::now();
         let stat = match handle.stat(&name) {
             Ok(stat) => stat,
             Err(source) if is_named => return Err(missing_root(path, source)),
@@ -192,14 +196,14 @@ impl<'a, 's> Walker<'a, 's> {
         }
         let leads_to_root = node.is_some_and(|node| !node.is_root);
         match stat.kind {
-            _ if leads_to_root => self.visit_folder(folder, handle, &name, path, node),
-            FileKind::Folder => self.visit_folder(folder, handle, &name, path, node),
-            FileKind::File => self.visit_file(folder, handle, name, path, &stat).map(|()| None),
+            _ if leads_to_root => self.visit_folder(folder, &handle, &name, path),
+            FileKind::Folder => self.visit_folder(folder, &handle, &name, path),
+            FileKind::File => self.visit_file(folder, &handle, name, path, &stat).map(|()| None),
             FileKind::Socket | FileKind::Unknown => {
                 self.run.context.tell(&Event::Notice { path, text: "sockets are not saved" });
                 Ok(None)
             }
-            _ => self.visit_other(folder, handle, name, path, &stat).map(|()| None),
+            _ => self.visit_other(folder, &handle, name, path, &stat, looked_at).map(|()| None),
         }
     }
 
@@ -209,8 +213,8 @@ impl<'a, 's> Walker<'a, 's> {
         handle: &SourceFolder,
         name: &EntryName,
         path: &[u8],
-        node: Option<&RootNode>,
     ) -> Result<Option<OpenFolder>, Error> {
+        let node = folder.wanted.as_ref().and_then(|wanted| wanted.get(name));
         let is_named = node.is_some();
         let opened = match node {
             // On the way to a root a link may stand: the user named the path through it.
@@ -273,7 +277,7 @@ impl<'a, 's> Walker<'a, 's> {
                 }
             }
         };
-        let cached = self.cache.map(|cache| cache.folder(self.run.repository, path)).unwrap_or_default();
+        let cached = self.cache.map(|cache| cache.folder(path)).unwrap_or_default();
         let path_len = path.len();
         let handle = Some(Arc::new(handle));
         Ok(OpenFolder { handle, stat, names: names.into_iter(), builder, cached, path_len, wanted })
@@ -281,27 +285,26 @@ impl<'a, 's> Walker<'a, 's> {
 
     fn visit_file(
         &mut self,
-        folder: &OpenFolder,
+        folder: &mut OpenFolder,
         handle: &Arc<SourceFolder>,
         name: EntryName,
         path: &[u8],
         stat: &Stat,
     ) -> Result<(), Error> {
         self.run.context.progress.add_total(1, stat.len_bytes);
-        if let Some(entry) = folder.cached.unchanged(&name, stat)
-            && let Node::File { content, .. } = &entry.node
-            && self.is_stored(content)
-        {
-            let entry = entry.clone();
-            let counts = &self.run.counts;
-            counts.files.fetch_add(1, Ordering::Relaxed);
-            counts.files_unchanged.fetch_add(1, Ordering::Relaxed);
-            counts.bytes.fetch_add(stat.len_bytes, Ordering::Relaxed);
-            self.run.context.progress.add_done(1, stat.len_bytes);
-            self.run.context.tell(&Event::File { path, change: FileChange::Unchanged, len_bytes: stat.len_bytes });
-            return self.finish_entry(&folder.builder, entry, stat);
-        }
-        let change = if folder.cached.get(&name).is_some() { FileChange::Changed } else { FileChange::New };
+        let change = match self.remembered(folder, &name, stat) {
+            Remembered::Same(kept) if self.is_stored(&kept) => {
+                let counts = &self.run.counts;
+                counts.files.fetch_add(1, Ordering::Relaxed);
+                counts.files_unchanged.fetch_add(1, Ordering::Relaxed);
+                counts.bytes.fetch_add(stat.len_bytes, Ordering::Relaxed);
+                self.run.context.progress.add_done(1, stat.len_bytes);
+                self.run.context.tell(&Event::File { path, change: FileChange::Unchanged, len_bytes: stat.len_bytes });
+                return self.append(&folder.builder, Finished::Kept(kept));
+            }
+            Remembered::Same(_) | Remembered::Changed => FileChange::Changed,
+            Remembered::Nothing => FileChange::New,
+        };
         let Some(store) = &mut self.store else {
             let counts = &self.run.counts;
             let kind = if change == FileChange::New { &counts.files_new } else { &counts.files_changed };
@@ -330,18 +333,22 @@ impl<'a, 's> Walker<'a, 's> {
 
     fn visit_other(
         &mut self,
-        folder: &OpenFolder,
+        folder: &mut OpenFolder,
         handle: &SourceFolder,
         name: EntryName,
         path: &[u8],
         stat: &Stat,
+        looked_at: SystemTime,
     ) -> Result<(), Error> {
         self.run.counts.others.fetch_add(1, Ordering::Relaxed);
-        if let Some(entry) = folder.cached.unchanged(&name, stat) {
-            return self.finish_entry(&folder.builder, entry.clone(), stat);
+        if let Remembered::Same(kept) = self.remembered(folder, &name, stat) {
+            return self.append(&folder.builder, Finished::Kept(kept));
         }
         match self.read_other(handle, &name, stat) {
-            Ok((node, metadata)) => self.finish_entry(&folder.builder, Entry { name, node, metadata }, stat),
+            Ok((node, metadata)) => {
+                let entry = Entry { name, node, metadata };
+                self.append(&folder.builder, Finished::made(&entry, CacheRecord::settled(stat, looked_at)))
+            }
             Err(error) => {
                 self.run.problem(path, "read", &error);
                 Ok(())
@@ -361,11 +368,15 @@ impl<'a, 's> Walker<'a, 's> {
         Ok((node, metadata_of(stat, xattrs, &self.names)))
     }
 
-    fn finish_entry(&mut self, builder: &SharedFolder, entry: Entry, stat: &Stat) -> Result<(), Error> {
-        let Some(store) = &mut self.store else { return Ok(()) };
-        let slot = builder.reserve();
-        let finished = Finished { entry, record: CacheRecord::settled(stat) };
-        Ok(builder.fill(slot, Some(finished), self.run, &mut store.writer)?)
+    fn remembered(&self, folder: &mut OpenFolder, name: &EntryName, stat: &Stat) -> Remembered {
+        self.cache.map_or(Remembered::Nothing, |cache| folder.cached.look(cache, name, stat))
+    }
+
+    fn append(&mut self, builder: &SharedFolder, finished: Finished) -> Result<(), Error> {
+        match &mut self.store {
+            Some(store) => Ok(builder.append(finished, self.run, &mut store.writer)?),
+            None => Ok(()),
+        }
     }
 
     fn release(&mut self, builder: &SharedFolder) -> Result<(), Error> {
@@ -376,9 +387,12 @@ impl<'a, 's> Walker<'a, 's> {
     }
 
     /// I5: what was stored when it was remembered must be stored now.
-    fn is_stored(&self, content: &vellum_format::content::Content) -> bool {
-        let complete = self.cache.is_some_and(|cache| cache.is_complete);
-        complete || (content.depth == 0 && content.chunks.iter().all(|chunk| self.run.repository.contains(chunk)))
+    fn is_stored(&self, kept: &Kept) -> bool {
+        let is_there = |content: &Content| {
+            content.depth == 0 && content.chunks.iter().all(|chunk| self.run.repository.contains(chunk))
+        };
+        self.cache.is_some_and(|cache| cache.is_complete)
+            || matches!(kept.entry(), Some(Entry { node: Node::File { content, .. }, .. }) if is_there(&content))
     }
 }
 

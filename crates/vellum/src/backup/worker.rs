@@ -2,6 +2,7 @@
 
 use super::file_cache::CacheRecord;
 use super::folder::Finished;
+use super::pieces::{Pieces, Taker, WriteError as ReadError};
 use super::{Run, SharedFolder};
 use crate::content::ContentBuilder;
 use crate::platform::{OwnerNames, SourceFile, SourceFolder, Stat, metadata_of};
@@ -10,6 +11,7 @@ use crossbeam_channel::Receiver;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::SystemTime;
 use vellum_chunker::ChunkStream;
 use vellum_format::content::{ChunkKind, Content};
 use vellum_format::tree::{Entry, EntryName, Node};
@@ -33,32 +35,28 @@ pub(super) struct FileJob {
     pub(super) names: Arc<OwnerNames>,
 }
 
-/// Why a file was not taken.
-enum ReadError {
-    Source(io::Error),
-    Run(Error),
-}
+/// A longer file is read by one worker and stored by all.
+const SHARED_LEN_BYTES_MIN: u64 = 4 << 20;
 
-impl<E: Into<Error>> From<E> for ReadError {
-    fn from(error: E) -> Self {
-        Self::Run(error.into())
-    }
-}
-
-/// Takes batches until there are none or the run failed.
-pub(super) fn work(run: &Run<'_>, session: &Session<'_>, queue: &Receiver<Batch>) {
-    if let Err(error) = try_work(run, session, queue) {
+/// Takes batches until there are none or the run failed, and pieces of what other workers read.
+pub(super) fn work(run: &Run<'_>, session: &Session<'_>, queue: &Receiver<Batch>, pieces: Pieces) {
+    if let Err(error) = try_work(run, session, queue, pieces) {
         run.fail(error);
         // The walker must not wait for a queue that nobody empties.
         while queue.recv().is_ok() {}
     }
 }
 
-fn try_work(run: &Run<'_>, session: &Session<'_>, queue: &Receiver<Batch>) -> Result<(), Error> {
-    let mut reader = FileReader { run, writer: session.frame_writer()?, buffer: Vec::new() };
-    let result = reader.take_all(queue);
+fn try_work(run: &Run<'_>, session: &Session<'_>, queue: &Receiver<Batch>, pieces: Pieces) -> Result<(), Error> {
+    let taker = pieces.taker();
+    let mut reader = FileReader { run, writer: session.frame_writer()?, buffer: Vec::new(), pieces };
+    let result = reader.take_all(queue, &taker);
+    let FileReader { mut writer, pieces, .. } = reader;
+    // Others may still read: they end when nobody can hand anything out.
+    drop(pieces);
+    let result = result.and_then(|()| taker.take_all(&mut writer, run.context));
     // Also when cancelled: what was put must reach a frame, so that the session may keep what is complete.
-    let flushed = reader.writer.flush();
+    let flushed = writer.flush();
     result?;
     Ok(flushed?)
 }
@@ -67,18 +65,31 @@ struct FileReader<'a, 's> {
     run: &'a Run<'a>,
     writer: FrameWriter<'s>,
     buffer: Vec<u8>,
+    pieces: Pieces,
 }
 
 impl FileReader<'_, '_> {
-    fn take_all(&mut self, queue: &Receiver<Batch>) -> Result<(), Error> {
-        while let Ok(batch) = queue.recv() {
-            for job in &batch {
-                self.run.context.check_cancelled()?;
-                if self.run.has_failed() {
-                    return Ok(());
-                }
-                self.take(job)?;
+    fn take_all(&mut self, queue: &Receiver<Batch>, taker: &Taker) -> Result<(), Error> {
+        loop {
+            crossbeam_channel::select! {
+                recv(queue) -> batch => match batch {
+                    Ok(batch) => self.take_batch(&batch)?,
+                    Err(_) => return Ok(()),
+                },
+                recv(taker.receiver) -> piece => if let Ok(piece) = piece {
+                    taker.take(piece, &mut self.writer, self.run.context)?;
+                },
             }
+        }
+    }
+
+    fn take_batch(&mut self, batch: &Batch) -> Result<(), Error> {
+        for job in batch {
+            self.run.context.check_cancelled()?;
+            if self.run.has_failed() {
+                return Ok(());
+            }
+            self.take(job)?;
         }
         Ok(())
     }
@@ -93,9 +104,10 @@ impl FileReader<'_, '_> {
                 None
             }
         };
-        if let Some(Finished { entry: Entry { node: Node::File { len_bytes, .. }, .. }, .. }) = &finished {
-            self.count(job, *len_bytes);
-        }
+        let finished = finished.map(|(finished, len_bytes)| {
+            self.count(job, len_bytes);
+            finished
+        });
         self.run.context.progress.add_done(1, 0);
         Ok(job.builder.fill(job.slot, finished, self.run, &mut self.writer)?)
     }
@@ -109,14 +121,16 @@ impl FileReader<'_, '_> {
         self.run.context.tell(&Event::File { path: &job.path, change: job.change, len_bytes });
     }
 
-    /// Reads a file; one that changes while it is read is read once more, then taken as it is and told.
-    fn read_file(&mut self, job: &FileJob) -> Result<Finished, ReadError> {
+    /// Reads a file and tells its length; one that changes while it is read is read once more, then taken as it is and
+    /// told.
+    fn read_file(&mut self, job: &FileJob) -> Result<(Finished, u64), ReadError> {
         let mut attempts_left = if job.stat.len_bytes <= RETRY_LEN_BYTES_MAX { 1 } else { 0 };
         loop {
             let mut file = job.folder.open_file(&job.name).map_err(ReadError::Source)?;
             let before = *file.opened();
             let xattrs = file.xattrs().map_err(ReadError::Source)?;
             let (content, len_bytes) = self.read_content(&mut file)?;
+            let looked_at = SystemTime::now();
             let after = file.stat().map_err(ReadError::Source)?;
             let held_still = before.identity() == after.identity() && len_bytes == after.len_bytes;
             if !held_still && attempts_left > 0 {
@@ -128,13 +142,16 @@ impl FileReader<'_, '_> {
             }
             let node = Node::File { len_bytes, content, sparse: after.is_sparse() };
             let entry = Entry { name: job.name.clone(), node, metadata: metadata_of(&after, xattrs, &job.names) };
-            let record = if held_still { CacheRecord::settled(&after) } else { None };
-            return Ok(Finished { entry, record });
+            let record = if held_still { CacheRecord::settled(&after, looked_at) } else { None };
+            return Ok((Finished::made(&entry, record), len_bytes));
         }
     }
 
     fn read_content(&mut self, file: &mut SourceFile) -> Result<(Content, u64), ReadError> {
         let chunker = self.run.repository.chunker();
+        if file.opened().len_bytes >= SHARED_LEN_BYTES_MIN && self.run.context.worker_count() > 1 {
+            return self.pieces.write(file, chunker, &mut self.writer, self.run.context);
+        }
         let mut builder = ContentBuilder::new(chunker.clone());
         let mut stream = ChunkStream::with_buffer(chunker, file, std::mem::take(&mut self.buffer));
         let mut len_bytes = 0;
