@@ -8,7 +8,7 @@ use support::brief_group;
 use vellum::bench::Sample;
 use vellum_repository::Stages;
 
-const FRAME_LEN: usize = 1 << 20;
+const FRAME_LEN: usize = 2 << 20;
 const FRAMES: usize = 4;
 
 fn zstd(criterion: &mut Criterion) {

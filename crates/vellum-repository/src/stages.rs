@@ -3,14 +3,14 @@
 use crate::RepositoryError;
 use crate::put::compress;
 use crate::zstd_context::Compressor;
-use vellum_crypto::{DedupKeys, FRAME_AD_BYTES, PackKey, Secret};
+use vellum_crypto::{ChunkHasher, DedupKeys, FRAME_AD_BYTES, PackKey, Secret};
 use vellum_format::ChunkId;
 use vellum_format::content::ChunkKind;
 use vellum_format::pack::Compression;
 
 /// The steps of [`FrameWriter`](crate::FrameWriter), each alone, under fresh keys that nothing else uses.
 pub struct Stages {
-    dedup: DedupKeys,
+    names: ChunkHasher,
     key: PackKey,
     compressor: Compressor,
     level: i32,
@@ -25,7 +25,7 @@ impl Stages {
     /// [`RepositoryError::Randomness`], and [`RepositoryError::Compression`] when no compression context can be made.
     pub fn new(level: i32) -> Result<Self, RepositoryError> {
         Ok(Self {
-            dedup: DedupKeys::derive(&Secret::random()?),
+            names: DedupKeys::derive(&Secret::random()?).chunk_hasher(),
             key: PackKey::generate()?,
             compressor: Compressor::new(level).map_err(RepositoryError::Compression)?,
             level,
@@ -36,8 +36,9 @@ impl Stages {
 
     /// A chunk's id, by way of its digest.
     #[must_use]
-    pub fn name(&self, chunk: &[u8]) -> ChunkId {
-        self.dedup.chunk_id(&self.dedup.digest(ChunkKind::Data, chunk))
+    pub fn name(&mut self, chunk: &[u8]) -> ChunkId {
+        let digest = self.names.digest(ChunkKind::Data, chunk);
+        self.names.chunk_id(&digest)
     }
 
     /// Compresses a frame; the bytes that would be sealed.
@@ -66,7 +67,7 @@ mod tests {
 
     #[test]
     fn each_step_does_what_a_writer_does() {
-        let (mut stages, others) = (Stages::new(3).unwrap(), Stages::new(3).unwrap());
+        let (mut stages, mut others) = (Stages::new(3).unwrap(), Stages::new(3).unwrap());
         assert_eq!(stages.name(b"one"), stages.name(b"one"));
         assert_ne!(stages.name(b"one"), stages.name(b"two"));
         assert_ne!(stages.name(b"one"), others.name(b"one"), "each has keys of its own");

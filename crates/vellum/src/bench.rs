@@ -167,9 +167,9 @@ pub fn bench(
         let new = match part {
             Part::Memory => vec![stages::memory(&meter)?],
             Part::Chunker => stages::chunkers(&meter, &defaults)?,
-            Part::Hash => vec![stages::hash(&meter)?],
-            Part::Compress => stages::compress(&meter)?,
-            Part::Seal => vec![stages::seal(&meter)?],
+            Part::Hash => vec![stages::hash(&meter, &defaults)?],
+            Part::Compress => stages::compress(&meter, &defaults)?,
+            Part::Seal => vec![stages::seal(&meter, &defaults)?],
             Part::Parity => vec![stages::parity(&meter)?],
             Part::Backup => backup::backups(&meter, &defaults)?,
             Part::Storage => {

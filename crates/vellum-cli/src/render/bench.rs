@@ -26,9 +26,9 @@ fn about(figure: &Figure, folder: Option<&Path>) -> String {
     match (figure.stage, figure.way) {
         (Stage::Memory, _) => "read; nothing is faster".to_owned(),
         (Stage::Chunker(_), Some(way)) => way.to_owned(),
-        (Stage::Hash, _) => "keyed BLAKE3 of chunks of 64 KiB".to_owned(),
+        (Stage::Hash, _) => "keyed BLAKE3 of chunks of average length".to_owned(),
         (Stage::Compress(level), _) => format!("zstd {level} of text like source code, to {stored}"),
-        (Stage::Seal, _) => "AES-256-GCM-SIV of frames of 1 MiB".to_owned(),
+        (Stage::Seal, _) => "AES-256-GCM-SIV of frames".to_owned(),
         (Stage::Parity, _) => format!("of packs, to {stored}"),
         (Stage::Backup(sample), _) => format!("all stages in memory, {sample} data, to {stored}"),
         (Stage::Storage, _) => folder

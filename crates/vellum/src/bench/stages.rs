@@ -10,10 +10,6 @@ use vellum_repository::{CreateOptions, RepositoryError, Stages, add_parity};
 /// Levels of which a user chooses.
 const LEVELS: [i32; 3] = [1, 3, 6];
 
-/// The default lengths of a chunk and of a frame.
-const CHUNK_LEN_BYTES: usize = 64 << 10;
-const FRAME_LEN_BYTES: usize = 1 << 20;
-
 pub(super) fn memory(meter: &Meter<'_>) -> Result<Figure, Error> {
     let data = Sample::Random.bytes(0, meter.amounts.stream_len_bytes);
     let took = meter.fastest_of(|| {
@@ -42,25 +38,25 @@ pub(super) fn chunkers(meter: &Meter<'_>, defaults: &CreateOptions) -> Result<Ve
     [Algorithm::Phte128, Algorithm::Window, Algorithm::Gear].into_iter().map(figure).collect()
 }
 
-pub(super) fn hash(meter: &Meter<'_>) -> Result<Figure, Error> {
+pub(super) fn hash(meter: &Meter<'_>, defaults: &CreateOptions) -> Result<Figure, Error> {
     let data = Sample::Random.bytes(2, meter.amounts.stream_len_bytes);
-    let stages = Stages::new(0)?;
+    let mut stages = Stages::new(0)?;
     let took = meter.fastest_of(|| {
-        for chunk in data.chunks(CHUNK_LEN_BYTES) {
+        for chunk in data.chunks(defaults.chunker.avg_len_bytes as usize) {
             black_box(stages.name(black_box(chunk)));
         }
     })?;
     Ok(Figure::new(Stage::Hash, data.len(), took))
 }
 
-pub(super) fn compress(meter: &Meter<'_>) -> Result<Vec<Figure>, Error> {
+pub(super) fn compress(meter: &Meter<'_>, defaults: &CreateOptions) -> Result<Vec<Figure>, Error> {
     let text = Sample::Text.bytes(3, meter.amounts.text_len_bytes);
     let figure = |level| {
         let mut stages = Stages::new(level)?;
         let mut stored = 0;
         let took = meter.fastest(|| {
             let begun = Instant::now();
-            let lens = text.chunks(FRAME_LEN_BYTES).map(|frame| stages.compress(black_box(frame)));
+            let lens = text.chunks(defaults.frame_len_bytes as usize).map(|frame| stages.compress(black_box(frame)));
             stored = lens.sum::<Result<usize, RepositoryError>>()?;
             Ok(begun.elapsed())
         })?;
@@ -69,11 +65,11 @@ pub(super) fn compress(meter: &Meter<'_>) -> Result<Vec<Figure>, Error> {
     LEVELS.into_iter().map(figure).collect()
 }
 
-pub(super) fn seal(meter: &Meter<'_>) -> Result<Figure, Error> {
+pub(super) fn seal(meter: &Meter<'_>, defaults: &CreateOptions) -> Result<Figure, Error> {
     let data = Sample::Random.bytes(4, meter.amounts.stream_len_bytes);
     let mut stages = Stages::new(0)?;
     let took = meter.fastest_of(|| {
-        for frame in data.chunks(FRAME_LEN_BYTES) {
+        for frame in data.chunks(defaults.frame_len_bytes as usize) {
             black_box(stages.seal(black_box(frame)));
         }
     })?;
