@@ -172,6 +172,10 @@ mutants *OPTIONS:
 bench NAME:
     cargo bench -p vellum-benches --bench {{ NAME }}
 
+# Vellum beside other backup programs, or on more and more data; without options it tells which there are
+compare *OPTIONS:
+    cargo run --release --quiet -p vellum-benches --bin compare -- {{ OPTIONS }}
+
 # Writes golden fixtures that are not there yet, as root, and tells what changed; see fixtures/README.md
 golden:
     cargo run -p vellum-tests --example write_golden

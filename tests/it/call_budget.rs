@@ -1,11 +1,12 @@
 //! What operations may cost, counted in storage calls: a promise that no clock can make.
 
 use crate::support::{self, Versions, backup, create, open};
+use std::collections::BTreeMap;
 use std::sync::Arc;
-use vellum::format::ObjectKind;
 use vellum::format::content::ChunkKind;
+use vellum::format::{ObjectKind, ObjectName};
 use vellum::storage::MemoryStorage;
-use vellum::{KeyFile, LocalState, Repository, SnapshotRef};
+use vellum::{CheckOptions, KeyFile, LocalState, Repository, SnapshotRef};
 use vellum_testkit::trees::{self, TreeOptions};
 use vellum_testkit::{Operation, RecordingStorage};
 
@@ -127,4 +128,83 @@ fn a_restore_reads_each_frame_once_however_many_files_and_folders_are_in_it() {
     let (reads, frames) = (storage.count_of(Operation::GetRange, ObjectKind::Pack), frames(&repository, false));
     assert!(reads <= frames && frames < 20, "{frames} frames are read {reads} times");
     trees::assert_same_tree(source, &target);
+}
+
+/// A repository with two snapshots of files that do not compress, of which the second has every other folder only.
+fn half_is_gone() -> (Arc<RecordingStorage<MemoryStorage>>, Repository, Versions) {
+    let names: Vec<String> = (0..80).map(|number| format!("folder-{:02}/file-{number}", number / 4)).collect();
+    let files: Vec<(&str, usize, u64)> = names.iter().zip(0..).map(|(name, seed)| (&**name, 50_000, seed)).collect();
+    let rest: Vec<(&str, usize, u64)> = files.iter().copied().filter(|(_, _, seed)| seed / 4 % 2 == 0).collect();
+    let versions = Versions::of_files(&[&files, &rest]);
+    let key = KeyFile::generate().expect("randomness");
+    let storage = Arc::new(RecordingStorage::new(MemoryStorage::new()));
+    let repository = create(Arc::<RecordingStorage<_>>::clone(&storage), &key, &LocalState::None);
+    backup(&repository, versions.path(0));
+    backup(&repository, versions.path(1));
+    storage.clear();
+    (storage, repository, versions)
+}
+
+/// How often each pack was read whole.
+fn packs_got(storage: &RecordingStorage<MemoryStorage>) -> BTreeMap<ObjectName, usize> {
+    let mut got = BTreeMap::new();
+    let calls = storage.calls().into_iter().filter(|call| call.operation == Operation::Get);
+    for name in calls.filter_map(|call| call.name).filter(|name| name.kind == ObjectKind::Pack) {
+        *got.entry(name).or_default() += 1;
+    }
+    got
+}
+
+#[test]
+fn one_file_of_many_costs_the_folders_above_it_and_itself() {
+    let (storage, repository, versions) = half_is_gone();
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let (file, target) = (versions.path(1).join("folder-10/file-41"), scratch.path().join("file-41"));
+    let report = support::restore(&repository, &SnapshotRef::Latest(0), &file, &target);
+    assert_eq!((report.files, report.problem_count), (1, 0));
+    let reads = storage.count(Operation::GetRange);
+    let [trees, all] = [true, false].map(|only_trees| frames(&repository, only_trees));
+    // A file of 50,000 bytes lies in at most two frames of 64 KiB.
+    assert!(reads <= trees + 2 && trees + 2 < all / 4, "{reads} reads, {trees} frames of folders, {all} frames");
+    assert!(packs_got(&storage).is_empty(), "nothing is read whole");
+}
+
+#[test]
+fn a_check_reads_folders_once_and_whole_packs_only_when_it_is_asked_to_and_then_once() {
+    let (storage, repository, _versions) = half_is_gone();
+    let report = vellum::check(&repository, &CheckOptions::default(), &support::threads(1)).expect("a check");
+    assert_eq!((report.finding_count, report.snapshots), (0, 2));
+    let (reads, trees) = (storage.count_of(Operation::GetRange, ObjectKind::Pack), frames(&repository, true));
+    assert!(reads <= trees, "{trees} frames of folders are read {reads} times");
+    assert!(packs_got(&storage).is_empty(), "the data is not read");
+    assert!(storage.calls().iter().all(|call| !call.operation.is_write()), "a check changes nothing");
+    storage.clear();
+    assert_eq!(support::check(&repository).finding_count, 0);
+    let packs = repository.names(ObjectKind::Pack).expect("memory").into_keys();
+    let once: BTreeMap<ObjectName, usize> = packs.map(|id| (ObjectName { kind: ObjectKind::Pack, id }, 1)).collect();
+    assert_eq!(packs_got(&storage), once);
+}
+
+#[test]
+fn a_prune_reads_folders_and_what_moves_and_deletes_what_it_says() {
+    let (storage, repository, _versions) = half_is_gone();
+    vellum::prune(&repository, &support::prune_at_once(), &support::threads(1)).expect("a prune");
+    assert!(storage.count(Operation::GetRange) <= frames(&repository, true), "folders are all that is needed to mark");
+    let changes = |operation| (storage.count(operation), storage.count_of(operation, ObjectKind::Intent));
+    assert_eq!(
+        [changes(Operation::Put), changes(Operation::Delete)],
+        [(1, 1); 2],
+        "only its own intent comes and goes"
+    );
+    assert!(packs_got(&storage).is_empty(), "no data is read");
+
+    let oldest = repository.snapshots().expect("memory").snapshots.remove(0);
+    support::remove(&repository, oldest.id).expect("a tombstone");
+    storage.clear();
+    let report = vellum::prune(&repository, &support::prune_all_at_once(), &support::threads(1)).expect("a prune");
+    let (got, written) = (packs_got(&storage), storage.count_of(Operation::Put, ObjectKind::Pack));
+    assert!(report.packs_repacked > 0 && report.packs_deleted > 0, "{report:?}");
+    assert!(got.values().all(|times| *times == 1), "what moves is read once, and what was written is read back once");
+    assert_eq!(got.len() as u64, report.packs_repacked + written as u64, "{report:?}");
+    assert_eq!(storage.count_of(Operation::Delete, ObjectKind::Pack) as u64, report.packs_deleted);
 }

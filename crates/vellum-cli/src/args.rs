@@ -3,6 +3,7 @@
 //! Every text here and below is part of `--help`. The variables in brackets are read by `settings`.
 
 mod backup;
+mod bench;
 mod check;
 mod forget;
 mod key;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 use vellum::HeadCode;
 
 pub(crate) use backup::{BackupArgs, ChunkerChoice, ExcludeArgs, InitArgs, Switch, TryArgs};
+pub(crate) use bench::{BenchArgs, PartChoice};
 pub(crate) use check::{CheckArgs, RepairVerb};
 pub(crate) use forget::{ForgetArgs, KeepArgs, PruneArgs, PruneLimits};
 pub(crate) use key::{KeyVerb, NewKeyArgs, RecoveryVerb};
@@ -121,6 +123,8 @@ pub(crate) enum Verb {
     /// Print what the repository holds, as JSON
     #[command(subcommand)]
     Cat(CatVerb),
+    /// Measure what this machine can do, and what binds a first backup here
+    Bench(BenchArgs),
     /// Print a completion script for a shell
     Completions(CompletionsArgs),
 }

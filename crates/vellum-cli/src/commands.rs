@@ -1,6 +1,7 @@
 //! One module a verb: resolve what it needs, call the engine, render what came of it.
 
 mod backup;
+mod bench;
 mod cat;
 mod check;
 mod completions;
@@ -49,6 +50,7 @@ pub(crate) fn run(invocation: &Invocation, verb: &Verb) -> Result<ExitCode, Fail
         Verb::Recovery(verb) => recovery::run(invocation, verb),
         Verb::Stats(args) => stats::run(invocation, args),
         Verb::Cat(verb) => cat::run(invocation, verb),
+        Verb::Bench(args) => bench::run(invocation, args),
         Verb::Completions(args) => Ok(completions::run(invocation, args)),
     }
 }

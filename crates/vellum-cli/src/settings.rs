@@ -164,6 +164,11 @@ impl Settings {
         Ok(Location::parse(address)?)
     }
 
+    /// The repository's place, if one was named.
+    pub(crate) fn optional_location(&self) -> Result<Option<Location>, Failure> {
+        self.address.is_some().then(|| self.location()).transpose()
+    }
+
     /// The repository's folder, if it is a local one.
     pub(crate) fn repository_folder(&self) -> Option<PathBuf> {
         match self.location() {

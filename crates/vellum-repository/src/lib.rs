@@ -40,6 +40,7 @@ mod remembered;
 mod repair;
 mod slots;
 mod snapshots;
+mod stages;
 #[cfg(test)]
 mod support;
 mod threads;
@@ -66,6 +67,7 @@ pub use refresh::Refreshed;
 pub use repair::BrokenCopies;
 pub use slots::SlotSummary;
 pub use snapshots::{Snapshot, Snapshots};
+pub use stages::Stages;
 pub use tombstones::{Removal, Tombstone};
 pub use verification::Verifications;
 pub use verify::{Copies, Damage, PackVerdict};

@@ -142,7 +142,7 @@ impl Drop for FrameWriter<'_> {
 }
 
 /// Fills `out` with the compressed form if that is shorter.
-fn compress(
+pub(crate) fn compress(
     compressor: &mut Compressor,
     level: i32,
     plain: &[u8],

@@ -27,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 mod backup;
+pub mod bench;
 mod check;
 mod content;
 mod context;

@@ -53,6 +53,8 @@ fn the_contract_parses() {
         "vellum stats latest abcd --json",
         "vellum cat config",
         "vellum cat tree latest:/etc",
+        "vellum bench",
+        "vellum bench chunker seal compress storage -r /r --quick --json",
         "vellum completions zsh",
     ] {
         parse(line).unwrap_or_else(|error| panic!("{line}: {error}"));
@@ -92,6 +94,8 @@ fn nonsense_is_refused() {
         "vellum snapshots --threads 0",
         "vellum snapshots -q -v",
         "vellum try",
+        "vellum bench everything",
+        "vellum bench --quick=3",
     ] {
         assert!(parse(line).is_err(), "{line}");
     }

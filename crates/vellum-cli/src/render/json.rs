@@ -4,6 +4,7 @@
 //! with `_bytes` in its name has the whole in hex.
 
 mod backup;
+mod bench;
 mod check;
 mod key;
 mod prune;
@@ -17,6 +18,7 @@ use std::borrow::Cow;
 use vellum::{FileChange, HistoryFinding, Problem, RepairedSnapshot};
 
 pub(crate) use backup::{BackupLine, SnapshotLine, TryLine};
+pub(crate) use bench::{BenchLine, StageLine};
 pub(crate) use check::{CheckLine, FindingLine, RepairLine, StatsLine};
 pub(crate) use key::SlotLine;
 pub(crate) use prune::PruneLine;
@@ -111,6 +113,11 @@ pub(crate) enum Line<'a> {
     RecoveryCheck { opens: bool, id: String },
     /// `stats`
     Stats(StatsLine),
+    /// `bench`
+    #[serde(rename = "summary")]
+    Bench(BenchLine),
+    /// `bench`, one of its stages
+    Stage(StageLine<'a>),
     /// `cat`: the type is what is shown
     #[serde(untagged)]
     Value(&'a serde_json::Value),
