@@ -20,6 +20,20 @@ use vellum_format::{ObjectId, ObjectKind, ObjectName, RepositoryId, limits, padm
 const DIRECTORY_PADDING_BYTES: usize = 4096;
 const TRAILER_LEN_BYTES: usize = PackTrailer::ENCODED_LEN + SEAL_OVERHEAD_BYTES;
 
+/// Chunks that a writer puts into a pack, far fewer than readers take: so many records of a few bytes of data each are
+/// several times in memory while a pack is finished.
+const CHUNKS_MAX: usize = 1 << 17;
+
+/// Whether a pack can take a frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Room {
+    Enough,
+    /// It would be longer than packs are.
+    TooLong,
+    /// It would have too many frames, chunks or keys, whatever their lengths.
+    TooMany,
+}
+
 /// A pack's key together with its stored wrap. Frames sealed for one pack may land in the next: the wrap goes along.
 pub(crate) struct FrameKey {
     pub(crate) key: PackKey,
@@ -107,19 +121,29 @@ impl OpenPack {
         self.frames.is_empty()
     }
 
+    /// Whether a pack of at most `pack_len_bytes` has room for this frame.
+    pub(crate) fn room(&self, sealed_len_bytes: usize, chunks: usize, pack_len_bytes: u32) -> Room {
+        let counts_fit = self.frames.len() < limits::PACK_FRAMES_MAX as usize
+            && self.chunk_count + chunks <= CHUNKS_MAX
+            && self.wraps.len() + 2 < usize::from(limits::PACK_WRAPS_MAX);
+        match counts_fit {
+            _ if self.is_empty() => Room::Enough,
+            false => Room::TooMany,
+            true if self.len_fits(sealed_len_bytes, chunks, pack_len_bytes) => Room::Enough,
+            true => Room::TooLong,
+        }
+    }
+
     /// Whether the finished body would still be at most `pack_len_bytes` with this frame in it.
-    pub(crate) fn fits(&self, sealed_len_bytes: usize, chunks: usize, pack_len_bytes: u32) -> bool {
+    fn len_fits(&self, sealed_len_bytes: usize, chunks: usize, pack_len_bytes: u32) -> bool {
         let wraps: Vec<usize> =
             self.wraps.iter().map(|key| key.wrap.bytes.len()).chain([self.key.wrap.bytes.len(); 2]).collect();
         let directory = Directory::encoded_len(&wraps, self.frames.len() + 1, self.chunk_count + chunks);
         let end = self.bytes.len() + sealed_len_bytes + sealed_directory_len(directory) + TRAILER_LEN_BYTES;
-        let counts_fit = self.frames.len() < limits::PACK_FRAMES_MAX as usize
-            && self.chunk_count + chunks <= limits::PACK_CHUNKS_MAX as usize
-            && self.wraps.len() + 2 < usize::from(limits::PACK_WRAPS_MAX);
-        counts_fit && end <= pack_len_bytes as usize
+        end <= pack_len_bytes as usize
     }
 
-    /// Takes a frame over. The caller has asked [`OpenPack::fits`].
+    /// Takes a frame over. The caller has asked [`OpenPack::room`].
     pub(crate) fn append(&mut self, frame: SealedFrame, sealed: &[u8]) {
         let position = self.wraps.iter().position(|key| Arc::ptr_eq(key, &frame.key));
         let wrap = position.unwrap_or_else(|| {
@@ -130,7 +154,7 @@ impl OpenPack {
         self.frames.push(Frame {
             offset: to_u32(self.bytes.len()),
             stored_len_bytes: to_u32(sealed.len()),
-            wrap: u16::try_from(wrap).expect("fits() keeps the wraps below their limit"),
+            wrap: u16::try_from(wrap).expect("room() keeps the wraps below their limit"),
             kind: frame.kind,
             compression: frame.compression,
             salt: frame.salt,
@@ -249,7 +273,7 @@ mod tests {
             let (own, other) = (key(1, key_len), key(2, key_len));
             let mut pack = OpenPack::new(Arc::clone(&own), Vec::new());
             pack.append(frame(&other, chunks), &[0; 5000]);
-            let fits = |len: usize| pack.fits(3000, 2 * chunks, u32::try_from(len).unwrap());
+            let fits = |len: usize| pack.room(3000, 2 * chunks, u32::try_from(len).unwrap()) == Room::Enough;
             let least = (0..60_000).collect::<Vec<_>>().partition_point(|len| !fits(*len));
             pack.append(frame(&own, 2 * chunks), &[0; 3000]);
             assert!(least >= end(&pack), "{chunks}: {least}");
@@ -258,7 +282,8 @@ mod tests {
     }
 
     #[test]
-    fn a_pack_takes_as_many_frames_chunks_and_keys_as_its_readers() {
+    fn a_pack_takes_no_more_frames_chunks_and_keys_than_its_readers() {
+        assert!(CHUNKS_MAX <= limits::PACK_CHUNKS_MAX as usize);
         let own = key(1, 1);
         let fits = |frames: usize, chunk_count: usize, wraps: usize| {
             let SealedFrame { kind, compression, salt, .. } = frame(&own, 0);
@@ -266,10 +291,10 @@ mod tests {
             let mut pack = OpenPack::new(Arc::clone(&own), Vec::new());
             (pack.frames, pack.chunk_count) = (vec![frame; frames], chunk_count);
             pack.wraps = vec![Arc::clone(&own); wraps];
-            pack.fits(1, 5, u32::MAX)
+            pack.room(1, 5, u32::MAX) == Room::Enough
         };
         let frames = limits::PACK_FRAMES_MAX as usize;
-        let (chunks, wraps) = (limits::PACK_CHUNKS_MAX as usize - 5, usize::from(limits::PACK_WRAPS_MAX) - 2);
+        let (chunks, wraps) = (CHUNKS_MAX - 5, usize::from(limits::PACK_WRAPS_MAX) - 2);
         assert_eq!([fits(frames - 1, 0, 1), fits(frames, 0, 1)], [true, false]);
         assert_eq!([fits(1, chunks, 1), fits(1, chunks + 1, 1)], [true, false]);
         assert_eq!([fits(1, 1, wraps - 1), fits(1, 1, wraps)], [true, false], "its own and one that comes along");

@@ -12,7 +12,7 @@ use crate::history::{HistoryFinding, Position, Records};
 use crate::intent::{OwnIntent, WriterNote};
 use crate::memory_faults::{self, Stage, pass};
 use crate::open::Repository;
-use crate::pack_writer::{CatalogMark, CatalogMarks, FrameKey, OpenPack, PackShape, SealedFrame, random};
+use crate::pack_writer::{CatalogMark, CatalogMarks, FrameKey, OpenPack, PackShape, Room, SealedFrame, random};
 use crate::pending::Pending;
 use crate::put::FrameWriter;
 use crate::upload::{StoredPack, Uploader};
@@ -236,24 +236,25 @@ impl<'repository> Session<'repository> {
         }
     }
 
-    /// Appends a frame to the open pack of its kind; a pack that is full is finished and stored by this thread.
+    /// Appends a frame to the open pack of its kind; a pack that has no room is finished and stored by this thread.
     pub(crate) fn store_frame(&self, frame: SealedFrame, sealed: &[u8]) -> Result<(), RepositoryError> {
         let pack_len_bytes = self.repository.config().pack_len_bytes;
         let full = {
             let mut pack = self.pack(frame.kind);
-            let fits = pack.is_empty() || pack.fits(sealed.len(), frame.chunks.len(), pack_len_bytes);
-            let full = match fits {
-                true => None,
-                false => {
+            let room = pack.room(sealed.len(), frame.chunks.len(), pack_len_bytes);
+            let full = match room {
+                Room::Enough => None,
+                Room::TooLong | Room::TooMany => {
                     let key = FrameKey::generate(self.class(), self.scope())?;
-                    Some(std::mem::replace(&mut *pack, OpenPack::new(key, self.uploader.buffer())))
+                    let full = std::mem::replace(&mut *pack, OpenPack::new(key, self.uploader.buffer()));
+                    Some((full, room == Room::TooLong))
                 }
             };
             pack.append(frame, sealed);
             full
         };
         match full {
-            Some(pack) => self.finish_pack(pack, true, 1),
+            Some((pack, full_len)) => self.finish_pack(pack, full_len, 1),
             None => Ok(()),
         }
     }

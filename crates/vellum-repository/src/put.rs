@@ -11,6 +11,9 @@ use vellum_format::content::{ChunkKind, ChunkRef};
 use vellum_format::pack::{Compression, PackedChunk};
 use vellum_format::{ChunkId, Digest, limits};
 
+/// Chunks of a frame, however few bytes they have: any number of frames makes a pack that can be read.
+const FRAME_CHUNKS_MAX: usize = 1 << 14;
+
 /// What became of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Put {
@@ -80,7 +83,8 @@ impl<'session> FrameWriter<'session> {
         counters.bytes_new.fetch_add(u64::from(chunk.len_bytes), Ordering::Relaxed);
         let frame_len_max = self.session.frame_len_bytes();
         let frame = &mut self.open[slot(kind)];
-        if !frame.plain.is_empty() && frame.plain.len() + plain.len() > frame_len_max {
+        let has_room = frame.plain.len() + plain.len() <= frame_len_max && frame.chunks.len() < FRAME_CHUNKS_MAX;
+        if !frame.plain.is_empty() && !has_room {
             self.close(kind)?;
         }
         let frame = &mut self.open[slot(kind)];
