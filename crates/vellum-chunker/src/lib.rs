@@ -33,7 +33,7 @@ mod window;
 mod x86;
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 pub use blocks::{Block, BlockStream};
 use gear::Gear;
@@ -90,6 +90,8 @@ pub struct Chunker {
 struct Inner {
     sizes: Sizes,
     function: Function,
+    /// Where the function cuts zeros, once it was asked.
+    zeros_cut: OnceLock<usize>,
 }
 
 enum Function {
@@ -109,14 +111,18 @@ impl Chunker {
             Algorithm::Window => Function::Window(Window::new(sizes, key)),
             Algorithm::Gear => Function::Gear(Gear::new(sizes, key)),
         };
-        Chunker { inner: Arc::new(Inner { sizes, function }) }
+        Chunker::of(sizes, function)
+    }
+
+    fn of(sizes: Sizes, function: Function) -> Chunker {
+        Chunker { inner: Arc::new(Inner { sizes, function, zeros_cut: OnceLock::new() }) }
     }
 
     /// The same chunker by each way that this processor has to compute it, by name, the one that [`Chunker::new`] takes
     /// first and the portable one last: for tests and benchmarks.
     #[doc(hidden)]
     pub fn each_way(algorithm: Algorithm, sizes: Sizes, key: &[u8; 32]) -> Vec<(&'static str, Chunker)> {
-        let with = |function| Chunker { inner: Arc::new(Inner { sizes, function }) };
+        let with = |function| Chunker::of(sizes, function);
         match algorithm {
             Algorithm::Phte128 => {
                 Phte128::each_way(sizes, key).map(|(name, phte128)| (name, with(Function::Phte128(phte128)))).collect()
@@ -150,12 +156,25 @@ impl Chunker {
     /// looked at. Given fewer than `max` bytes of a stream that goes on, the answer is not the stream's cut point.
     #[must_use]
     pub fn cut(&self, data: &[u8]) -> usize {
+        match data.get(..self.inner.sizes.max() as usize) {
+            // Sparse files are read at the speed of memory: the answer is the same for all zeros.
+            Some(longest) if is_zero(longest) => *self.inner.zeros_cut.get_or_init(|| self.search(longest)),
+            _ => self.search(data),
+        }
+    }
+
+    fn search(&self, data: &[u8]) -> usize {
         match &self.inner.function {
             Function::Phte128(phte128) => phte128.cut(data),
             Function::Window(window) => window.cut(data),
             Function::Gear(gear) => gear.cut(data),
         }
     }
+}
+
+fn is_zero(data: &[u8]) -> bool {
+    // All bytes equal their neighbours: one comparison of memory, which ends at the first other byte.
+    data.first() == Some(&0) && data[1..] == data[..data.len() - 1]
 }
 
 impl fmt::Debug for Chunker {

@@ -151,10 +151,17 @@ impl Pieces {
 impl Taker {
     /// Stores the chunks of a piece.
     pub(super) fn take(&self, mut piece: Piece, writer: &mut FrameWriter<'_>, context: &Context) -> Result<(), Error> {
-        let mut chunks = Vec::new();
+        let mut chunks: Vec<ChunkRef> = Vec::new();
+        let mut last: &[u8] = &[];
         for chunk in piece.block.iter().flat_map(Block::chunks) {
             context.check_cancelled()?;
-            chunks.push(writer.put(ChunkKind::Data, chunk)?.chunk);
+            let stored = match chunks.last() {
+                // As in a long hole, which costs no hash then.
+                Some(stored) if chunk == last => *stored,
+                _ => writer.put(ChunkKind::Data, chunk)?.chunk,
+            };
+            chunks.push(stored);
+            last = chunk;
             context.progress.add_done(0, chunk.len() as u64);
         }
         lock(&piece.stream.state).stored.insert(piece.number, chunks);
