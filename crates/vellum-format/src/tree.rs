@@ -22,10 +22,18 @@ impl EntryName {
     /// # Errors
     /// [`FormatError::Inconsistent`] for a name that no folder can hold or that would lead out of it.
     pub fn new(name: Vec<u8>) -> Result<Self, FormatError> {
+        Self::check(&name).map(|()| Self(name))
+    }
+
+    /// Whether [`EntryName::new`] takes it.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn check(name: &[u8]) -> Result<(), FormatError> {
         let forbidden = name.is_empty() || name == b"." || name == b".." || name.contains(&b'/') || name.contains(&0);
         match forbidden || name.len() > limits::ENTRY_NAME_LEN_BYTES_MAX {
             true => Err(FormatError::Inconsistent { what: WHAT, rule: "its name is one plain path component" }),
-            false => Ok(Self(name)),
+            false => Ok(()),
         }
     }
 

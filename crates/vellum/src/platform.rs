@@ -12,6 +12,7 @@
 mod folder;
 mod inode;
 mod metadata;
+mod names;
 mod owner_names;
 pub(crate) mod process;
 mod remove;
@@ -22,6 +23,7 @@ mod target_file;
 mod xattr;
 
 pub(crate) use metadata::{MetadataProblem, OwnerPolicy, metadata_of};
+pub(crate) use names::Names;
 pub(crate) use owner_names::OwnerNames;
 pub(crate) use source::{SourceFile, SourceFolder};
 pub(crate) use stat::{FileKind, Identity, Stat};

@@ -354,12 +354,12 @@ impl<'a> Restorer<'a> {
             Ok(names) => names,
             Err(error) => return self.run.problem(path, "list", &error),
         };
-        for name in names.iter().filter(|name| !kept.contains(name)) {
+        for name in names.filter(|name| !kept.contains(name)) {
             let full = [path, b"/", name.as_bytes()].concat();
             if self.run.options.exclude.matches_with_parents(&full) || !self.is_included(&full) {
                 continue;
             }
-            match handle.remove(name) {
+            match handle.remove(&name) {
                 Ok(()) => self.deleted += 1,
                 Err(error) => self.run.problem(&full, "delete", &error),
             }

@@ -1,7 +1,7 @@
 //! What a backup leaves out.
 
 use crate::filter::Filter;
-use crate::platform::{FileKind, SourceFolder, Stat};
+use crate::platform::{FileKind, Names, SourceFolder, Stat};
 use std::io::Read as _;
 use vellum_format::tree::EntryName;
 
@@ -31,14 +31,14 @@ impl Excludes {
     }
 
     /// The only names of a marked folder that are kept, or `None` when it is not marked.
-    pub(crate) fn marker(&self, folder: &SourceFolder, names: &[EntryName]) -> Option<EntryName> {
-        let is_marker = |name: &&EntryName| self.if_present.iter().any(|marker| marker == name.as_bytes());
-        let marker = names.iter().find(is_marker);
-        let cache_tag = || {
-            let tag = names.iter().find(|name| self.caches && name.as_bytes() == b"CACHEDIR.TAG")?;
-            is_cache_tag(folder, tag).then_some(tag)
+    pub(crate) fn marker(&self, folder: &SourceFolder, names: &Names) -> Option<EntryName> {
+        let find = |is_wanted: &dyn Fn(&[u8]) -> bool| {
+            let name = names.iter().find(|name| is_wanted(name))?;
+            Some(EntryName::new(name.to_vec()).expect("it is the name of an entry"))
         };
-        marker.or_else(cache_tag).cloned()
+        let marker = find(&|name| self.if_present.iter().any(|marker| marker == name));
+        let cache_tag = || find(&|name| self.caches && name == b"CACHEDIR.TAG").filter(|tag| is_cache_tag(folder, tag));
+        marker.or_else(cache_tag)
     }
 }
 

@@ -7,7 +7,7 @@ use super::folder::{Finished, FolderBuilder};
 use super::roots::{RootNode, Roots};
 use super::worker::{Batch, FileJob};
 use super::{BackupOptions, Run, SharedFolder};
-use crate::platform::{FileKind, OwnerNames, SourceFolder, Stat, metadata_of};
+use crate::platform::{FileKind, Names, OwnerNames, SourceFolder, Stat, metadata_of};
 use crate::tree_reader::is_too_deep;
 use crate::{Error, Event, FileChange};
 use crossbeam_channel::Sender;
@@ -89,7 +89,7 @@ const HANDLES_MAX: usize = 64;
 struct OpenFolder {
     handle: Option<Arc<SourceFolder>>,
     stat: Stat,
-    names: std::vec::IntoIter<EntryName>,
+    names: Names,
     builder: SharedFolder,
     cached: CachedFolder,
     path_len: usize,
@@ -172,7 +172,7 @@ impl<'a, 's> Walker<'a, 's> {
             Err(error) => {
                 // It was moved away while the walk was below it: what was not visited yet is lost, and told.
                 self.run.problem(path, "go back to", &error);
-                above.names = Vec::new().into_iter();
+                above.names = Names::default();
             }
         }
     }
@@ -272,7 +272,7 @@ impl<'a, 's> Walker<'a, 's> {
             None => {
                 let names = handle.names()?;
                 match self.excludes.marker(&handle, &names) {
-                    Some(marker) => vec![marker],
+                    Some(marker) => Names::from_iter([marker]),
                     None => names,
                 }
             }
@@ -280,7 +280,7 @@ impl<'a, 's> Walker<'a, 's> {
         let cached = self.cache.map(|cache| cache.folder(path)).unwrap_or_default();
         let path_len = path.len();
         let handle = Some(Arc::new(handle));
-        Ok(OpenFolder { handle, stat, names: names.into_iter(), builder, cached, path_len, wanted })
+        Ok(OpenFolder { handle, stat, names, builder, cached, path_len, wanted })
     }
 
     fn visit_file(

@@ -1,5 +1,6 @@
 //! Handles of folders: opening them and reading their names, for both sides.
 
+use super::names::Names;
 use super::stat::{FileKind, Stat};
 use rustix::fs::{AtFlags, Mode, OFlags, openat};
 use rustix::io::{Errno, retry_on_intr};
@@ -106,17 +107,13 @@ pub(super) fn stat_handle(handle: BorrowedFd<'_>) -> rustix::io::Result<Stat> {
 /// The folder's names from the handle's position on, sorted by their bytes.
 ///
 /// A name that the file system lists twice comes once: both are the same entry.
-pub(super) fn read_names(folder: BorrowedFd<'_>) -> io::Result<Vec<EntryName>> {
-    let mut names = Vec::new();
-    visit_names(folder, &mut |name| {
-        if name != b"." && name != b".." {
-            let name = EntryName::new(name.to_vec()).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error));
-            names.push(name?);
-        }
-        Ok(())
+pub(super) fn read_names(folder: BorrowedFd<'_>) -> io::Result<Names> {
+    let mut names = Names::default();
+    visit_names(folder, &mut |name| match name {
+        b"." | b".." => Ok(()),
+        name => names.push(name).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error)),
     })?;
-    names.sort_unstable();
-    names.dedup();
+    names.sort();
     Ok(names)
 }
 

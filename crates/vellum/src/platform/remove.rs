@@ -1,6 +1,7 @@
 //! Removing a folder with everything in it, without ever leaving it.
 
 use super::folder::{self, OPEN_FOLDER};
+use super::names::Names;
 use super::stat::Stat;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
@@ -12,7 +13,7 @@ use vellum_format::tree::EntryName;
 struct Level {
     name: EntryName,
     stat: Stat,
-    remaining: Vec<EntryName>,
+    remaining: Names,
 }
 
 /// Removes an entry, of a folder also everything below; one that is not there is removed already.
@@ -29,7 +30,7 @@ pub(super) fn remove(parent: BorrowedFd<'_>, name: &EntryName) -> io::Result<()>
     let mut current = enter(parent, name)?;
     let mut levels = vec![level(current.as_fd(), name)?];
     while let Some(deepest) = levels.last_mut() {
-        if let Some(name) = deepest.remaining.pop() {
+        if let Some(name) = deepest.remaining.next() {
             if !remove_non_folder(current.as_fd(), &name)? {
                 current = enter(current.as_fd(), &name)?;
                 levels.push(level(current.as_fd(), &name)?);

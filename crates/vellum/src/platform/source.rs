@@ -1,6 +1,7 @@
 //! The reading side: the user's folders and files.
 
 use super::folder::{self, OPEN_FOLDER};
+use super::names::Names;
 use super::stat::{FileKind, Stat};
 use super::xattr::{Place, Xattrs};
 use rustix::fs::OFlags;
@@ -72,7 +73,7 @@ impl SourceFolder {
     }
 
     /// The names of all entries, sorted by their bytes, each once.
-    pub(crate) fn names(&mut self) -> io::Result<Vec<EntryName>> {
+    pub(crate) fn names(&mut self) -> io::Result<Names> {
         rustix::fs::seek(&self.handle, rustix::fs::SeekFrom::Start(0))?;
         folder::read_names(self.handle.as_fd())
     }

@@ -3,6 +3,7 @@
 use super::folder::{self, OPEN_FOLDER};
 use super::inode::Inode;
 use super::metadata::{self, MetadataProblem, OwnerPolicy};
+use super::names::Names;
 use super::stat::{FileKind, Stat};
 use super::target_file::TargetFile;
 use rustix::fs::{AtFlags, Mode};
@@ -80,7 +81,7 @@ impl TargetFolder {
     }
 
     /// The names of all entries, sorted by their bytes.
-    pub(crate) fn names(&self) -> io::Result<Vec<EntryName>> {
+    pub(crate) fn names(&self) -> io::Result<Names> {
         // A handle of its own, because copies of this folder share the position in it.
         let handle = folder::open(self.handle(), b".", OPEN_FOLDER)?;
         folder::read_names(handle.as_fd())

@@ -90,7 +90,7 @@ fn a_root_may_be_reached_through_links_and_be_slash() {
     let through = SourceFolder::open_root(&places.path("link/../link")).unwrap();
     assert_eq!(read(&through, &name("file")), b"x");
     assert_eq!(read(&SourceFolder::pass(&places.path("link/../link")).unwrap(), &name("file")), b"x");
-    assert!(SourceFolder::open_root(Path::new("/")).unwrap().names().unwrap().contains(&name("proc")));
+    assert!(SourceFolder::open_root(Path::new("/")).unwrap().names().unwrap().any(|found| found == name("proc")));
     assert_eq!(TargetFolder::create_root(Path::new("")).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(SourceFolder::open_root(&places.path("none")).unwrap_err().kind(), ErrorKind::NotFound);
     assert_eq!(SourceFolder::open_root(&places.path("source/file")).unwrap_err().kind(), ErrorKind::NotADirectory);
@@ -111,7 +111,9 @@ fn what_vanishes_is_not_found() {
     std::fs::create_dir(places.path("source/folder")).unwrap();
     let mut folder = source.open_child(&name("folder")).unwrap();
     std::fs::remove_dir(places.path("source/folder")).unwrap();
-    assert!(folder.names().map_or_else(|error| error.kind() == ErrorKind::NotFound, |names| names.is_empty()));
+    assert!(
+        folder.names().map_or_else(|error| error.kind() == ErrorKind::NotFound, |mut names| names.next().is_none())
+    );
 }
 
 #[test]
