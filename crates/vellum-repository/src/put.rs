@@ -93,6 +93,18 @@ impl<'session> FrameWriter<'session> {
         Ok(())
     }
 
+    /// Tells that what comes next has nothing to do with what came last: an open frame of data that is half full is
+    /// handed over, because neighbours compress better than strangers.
+    ///
+    /// # Errors
+    /// As [`FrameWriter::put`].
+    pub fn part(&mut self) -> Result<(), RepositoryError> {
+        match 2 * self.open[slot(ChunkKind::Data)].plain.len() >= self.session.frame_len_bytes() {
+            true => self.close(ChunkKind::Data),
+            false => Ok(()),
+        }
+    }
+
     /// Hands every open frame over.
     ///
     /// # Errors
@@ -174,6 +186,34 @@ fn slot(kind: ChunkKind) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SessionOptions;
+    use crate::support::World;
+
+    #[test]
+    fn what_follows_strangers_begins_another_frame_where_the_open_one_is_half_full() {
+        let frames = |len: usize| {
+            let repository = World::new().open();
+            let session = repository.begin(&SessionOptions::default()).unwrap();
+            let half = session.frame_len_bytes() / 2;
+            let mut writer = session.frame_writer().unwrap();
+            writer.put(ChunkKind::Tree, &vec![3; half + 1]).unwrap();
+            writer.put(ChunkKind::Data, &vec![1; half + len - 10]).unwrap();
+            writer.part().unwrap();
+            writer.put(ChunkKind::Data, &[2; 5]).unwrap();
+            writer.put(ChunkKind::Tree, &[2; 5]).unwrap();
+            writer.flush().unwrap();
+            drop(writer);
+            drop(session.seal().unwrap());
+            let (mut data, mut trees) = (0, 0);
+            repository
+                .index()
+                .for_each_frame(|_, frame| *(if frame.kind == ChunkKind::Data { &mut data } else { &mut trees }) += 1)
+                .unwrap();
+            (data, trees)
+        };
+        assert_eq!(frames(9), (1, 1));
+        assert_eq!(frames(10), (2, 1), "trees are not parted: they are read one folder after the other");
+    }
 
     #[test]
     fn what_compression_makes_no_shorter_is_stored_as_it_is() {

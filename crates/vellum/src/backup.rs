@@ -1,16 +1,17 @@
 //! Backing up: walk the source, read what changed, store it, publish one snapshot.
 //!
-//! One thread walks; workers read, cut, name, compress and seal whole files, and what another reads of a long one; an
-//! entry goes into its folder's tree by whichever thread completes those before it. Memory: two pack lengths for open
+//! Walkers share the folders; workers read, cut, name, compress and seal whole files, and what another reads of a long
+//! one; an entry goes into its folder's tree by whichever thread completes those before it. Memory: two pack lengths for open
 //! packs, one for each worker that is finishing one, two for the upload and two kept for the next; per worker three open
-//! frames, one compressed and one sealed, the read buffer of a chunk stream and three pieces of long files; and the
-//! entries that wait for others before them. Every queue is bounded.
+//! frames, one compressed and one sealed, the read buffer of a chunk stream and three pieces of long files; per walker
+//! frames of trees and the names of the folders that it is in; and the entries that wait for others before them. Every queue is bounded.
 
 mod exclude;
 mod file_cache;
 mod folder;
 mod pieces;
 mod roots;
+mod subtrees;
 mod verify;
 mod walk;
 mod worker;
@@ -144,6 +145,11 @@ impl Run<'_> {
         if matches!(*failure, None | Some(Error::Repository(RepositoryError::SessionPoisoned))) {
             *failure = Some(error);
         }
+    }
+
+    /// Has everybody stop for an error that is told elsewhere.
+    pub(crate) fn give_up(&self) {
+        self.fail(RepositoryError::SessionPoisoned.into());
     }
 
     pub(crate) fn has_failed(&self) -> bool {

@@ -1,10 +1,11 @@
-//! Walking the source in the order of names: what is unchanged is taken over at once, what has to be read goes to
-//! the workers.
+//! Walking the source: what is unchanged is taken over at once, what has to be read goes to the workers. Each folder is
+//! walked in the order of its names; several walkers share the folders (`subtrees.rs`).
 
 use super::exclude::Excludes;
 use super::file_cache::{CacheRecord, CachedFolder, FileCache, Kept, Remembered};
 use super::folder::{Finished, FolderBuilder};
 use super::roots::{RootNode, Roots};
+use super::subtrees::Subtrees;
 use super::worker::{Batch, FileJob};
 use super::{BackupOptions, Run, SharedFolder};
 use crate::platform::{FileKind, Names, OwnerNames, SourceFolder, Stat, metadata_of};
@@ -25,6 +26,10 @@ use vellum_repository::{FrameWriter, Session};
 const BATCH_FILES_MAX: usize = 128;
 const BATCH_LEN_BYTES_MAX: u64 = 2 << 20;
 
+/// Walkers beside those that only fill cores: with cold caches they wait for the disk most of the time.
+const WALKERS_MIN: usize = 4;
+const WALKERS_MAX: usize = 8;
+
 /// Walks everything below the roots into `top`; the workers' queue ends with it.
 pub(super) fn walk(
     run: &Run<'_>,
@@ -35,16 +40,32 @@ pub(super) fn walk(
     top: &SharedFolder,
     jobs: Sender<Batch>,
 ) -> Result<(), Error> {
-    let store = Store { writer: session.frame_writer()?, jobs, batch: Vec::new(), batch_len_bytes: 0 };
-    let mut walker = Walker::new(run, options, cache, Some(store))?;
-    let walked = walker.walk(roots, top);
-    let mut store = walker.store.take().expect("the walker keeps what it was given");
-    if walked.is_ok() {
-        store.send_batch();
-    }
-    let flushed = store.writer.flush();
-    walked?;
-    Ok(flushed?)
+    let plan = Plan::new(run, options, cache);
+    let walkers = match run.context.worker_count() {
+        1 => 1,
+        workers => workers.clamp(WALKERS_MIN, WALKERS_MAX),
+    };
+    let begun = plan.subtrees.begin();
+    std::thread::scope(|scope| {
+        let start = |_| {
+            let (plan, jobs) = (&plan, jobs.clone());
+            let help = move || Walker::run(plan, session, jobs, |walker| walker.help());
+            std::thread::Builder::new().spawn_scoped(scope, help).ok()
+        };
+        let helpers: Vec<_> = (1..walkers).map_while(start).collect();
+        let walked = Walker::run(&plan, session, jobs, |walker| {
+            let walked = walker.walk_roots(roots, top);
+            // The others must not wait for what nobody finds any more.
+            drop(begun);
+            walked.inspect_err(|_| run.give_up()).and_then(|()| walker.help())
+        });
+        for helper in helpers {
+            helper.join().map_err(|_| Error::WorkerPanicked)??;
+        }
+        walked
+    })?;
+    run.context.progress.scan_finished.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
 /// Walks without storing anything, for a dry run.
@@ -54,15 +75,44 @@ pub(super) fn survey(
     roots: &Roots,
     cache: Option<&FileCache<'_>>,
 ) -> Result<(), Error> {
-    Walker::new(run, options, cache, None)?.walk(roots, &FolderBuilder::top())
+    let plan = Plan::new(run, options, cache);
+    Walker { plan: &plan, store: None }.walk_roots(roots, &FolderBuilder::top())?;
+    run.context.progress.scan_finished.store(true, Ordering::Relaxed);
+    Ok(())
 }
 
-struct Walker<'a, 's> {
+/// What all walkers of a backup go by.
+struct Plan<'a> {
     run: &'a Run<'a>,
     excludes: &'a Excludes,
     cache: Option<&'a FileCache<'a>>,
     names: Arc<OwnerNames>,
     repository_folder: Option<(u64, u64)>,
+    subtrees: Subtrees<Subtree>,
+}
+
+impl<'a> Plan<'a> {
+    fn new(run: &'a Run<'a>, options: &'a BackupOptions, cache: Option<&'a FileCache<'a>>) -> Self {
+        let repository_folder = match &options.repository_folder {
+            None => None,
+            Some(path) => SourceFolder::pass(path).and_then(|folder| folder.stat_self()).ok(),
+        };
+        let repository_folder = repository_folder.map(|stat| (stat.device, stat.inode));
+        let names = Arc::new(OwnerNames::load());
+        Self { run, excludes: &options.excludes, cache, names, repository_folder, subtrees: Subtrees::new() }
+    }
+}
+
+/// A folder that was opened by one walker for another.
+struct Subtree {
+    folder: OpenFolder,
+    path: Vec<u8>,
+    /// Folders above it.
+    depth: usize,
+}
+
+struct Walker<'a, 's> {
+    plan: &'a Plan<'a>,
     store: Option<Store<'s>>,
 }
 
@@ -98,36 +148,52 @@ struct OpenFolder {
 }
 
 impl<'a, 's> Walker<'a, 's> {
-    fn new(
-        run: &'a Run<'a>,
-        options: &'a BackupOptions,
-        cache: Option<&'a FileCache<'a>>,
-        store: Option<Store<'s>>,
-    ) -> Result<Self, Error> {
-        let repository_folder = match &options.repository_folder {
-            None => None,
-            Some(path) => SourceFolder::pass(path).and_then(|folder| folder.stat_self()).ok(),
-        };
-        let repository_folder = repository_folder.map(|stat| (stat.device, stat.inode));
-        let names = Arc::new(OwnerNames::load());
-        Ok(Self { run, excludes: &options.excludes, cache, names, repository_folder, store })
+    /// Walks with a frame writer and a batch of its own, which reach the session also when the walk fails.
+    fn run(
+        plan: &'a Plan<'a>,
+        session: &'s Session<'_>,
+        jobs: Sender<Batch>,
+        walk: impl FnOnce(&mut Self) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let store = Store { writer: session.frame_writer()?, jobs, batch: Vec::new(), batch_len_bytes: 0 };
+        let mut walker = Self { plan, store: Some(store) };
+        let walked = walk(&mut walker);
+        let mut store = walker.store.take().expect("the walker keeps what it was given");
+        if walked.is_ok() {
+            store.send_batch();
+        }
+        let flushed = store.writer.flush();
+        walked?;
+        Ok(flushed?)
     }
 
-    fn walk(&mut self, roots: &Roots, top: &SharedFolder) -> Result<(), Error> {
+    /// Walks what others leave to it until nobody walks any more.
+    fn help(&mut self) -> Result<(), Error> {
+        while let Some((Subtree { folder, path, depth }, _walking)) = self.plan.subtrees.next() {
+            self.walk(folder, path, depth).inspect_err(|_| self.plan.run.give_up())?;
+        }
+        Ok(())
+    }
+
+    fn walk_roots(&mut self, roots: &Roots, top: &SharedFolder) -> Result<(), Error> {
         let root = Path::new("/");
         let handle = match roots.top.is_root {
             true => SourceFolder::open_root(root),
             false => SourceFolder::pass(root),
         };
-        let handle = handle.map_err(|source| Error::SourceMissing { path: root.into(), source })?;
-        let mut path = Vec::new();
-        let mut open = vec![
-            self.open_folder(handle, Arc::clone(top), &path, Some(&roots.top))
-                .map_err(|source| Error::SourceMissing { path: root.into(), source })?,
-        ];
+        let missing = |source| Error::SourceMissing { path: root.into(), source };
+        let opened = handle
+            .and_then(|handle| self.open_folder(handle, Arc::clone(top), &[], Some(&roots.top)))
+            .map_err(missing)?;
+        self.walk(opened, Vec::new(), 0)
+    }
+
+    /// Walks a folder and all below it, but for what others take.
+    fn walk(&mut self, folder: OpenFolder, mut path: Vec<u8>, depth: usize) -> Result<(), Error> {
+        let mut open = vec![folder];
         while let Some(folder) = open.last_mut() {
-            self.run.context.check_cancelled()?;
-            if self.run.has_failed() {
+            self.plan.run.context.check_cancelled()?;
+            if self.plan.run.has_failed() {
                 return Ok(());
             }
             path.truncate(folder.path_len);
@@ -141,20 +207,30 @@ impl<'a, 's> Walker<'a, 's> {
             };
             path.push(b'/');
             path.extend_from_slice(name.as_bytes());
-            if let Some(below) = self.visit(folder, name, &path)? {
-                if is_too_deep(open.len(), &path) {
-                    self.run.problem(&path, "enter", &"it is too deep in its tree");
-                    self.release(&below.builder)?;
-                    continue;
-                }
+            let Some(below) = self.visit(folder, name, &path)? else { continue };
+            if is_too_deep(depth + open.len(), &path) {
+                self.plan.run.problem(&path, "enter", &"it is too deep in its tree");
+                self.release(&below.builder)?;
+                continue;
+            }
+            if let Some(below) = self.offer(below, &path, depth + open.len()) {
                 open.push(below);
                 if let Some(above) = open.len().checked_sub(HANDLES_MAX) {
                     open[above].handle = None;
                 }
             }
         }
-        self.run.context.progress.scan_finished.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Gives a folder to a walker who has nothing to do, if it may hold others; back if not.
+    fn offer(&self, below: OpenFolder, path: &[u8], depth: usize) -> Option<OpenFolder> {
+        // A folder without folders has two names, its own and `.`; some file systems do not count and say one.
+        if !self.plan.subtrees.is_wanted() || below.stat.links == 2 || below.wanted.is_some() {
+            return Some(below);
+        }
+        let subtree = Subtree { folder: below, path: path.to_vec(), depth };
+        self.plan.subtrees.offer(subtree).map(|subtree| subtree.folder)
     }
 
     /// Opens a folder again whose handle was given up, from the one below it.
@@ -171,7 +247,7 @@ impl<'a, 's> Walker<'a, 's> {
             Ok(handle) => above.handle = Some(Arc::new(handle)),
             Err(error) => {
                 // It was moved away while the walk was below it: what was not visited yet is lost, and told.
-                self.run.problem(path, "go back to", &error);
+                self.plan.run.problem(path, "go back to", &error);
                 above.names = Names::default();
             }
         }
@@ -187,11 +263,11 @@ impl<'a, 's> Walker<'a, 's> {
             Ok(stat) => stat,
             Err(source) if is_named => return Err(missing_root(path, source)),
             Err(error) => {
-                self.run.problem(path, "look at", &error);
+                self.plan.run.problem(path, "look at", &error);
                 return Ok(None);
             }
         };
-        if !is_named && self.excludes.excludes(path, &stat) {
+        if !is_named && self.plan.excludes.excludes(path, &stat) {
             return Ok(None);
         }
         let leads_to_root = node.is_some_and(|node| !node.is_root);
@@ -200,7 +276,7 @@ impl<'a, 's> Walker<'a, 's> {
             FileKind::Folder => self.visit_folder(folder, &handle, &name, path),
             FileKind::File => self.visit_file(folder, &handle, name, path, &stat).map(|()| None),
             FileKind::Socket | FileKind::Unknown => {
-                self.run.context.tell(&Event::Notice { path, text: "sockets are not saved" });
+                self.plan.run.context.tell(&Event::Notice { path, text: "sockets are not saved" });
                 Ok(None)
             }
             _ => self.visit_other(folder, &handle, name, path, &stat, looked_at).map(|()| None),
@@ -224,25 +300,25 @@ impl<'a, 's> Walker<'a, 's> {
         let entered = opened.and_then(|handle| {
             let stat = handle.stat_self()?;
             let xattrs = handle.xattrs_self()?;
-            Ok((handle, stat, metadata_of(&stat, xattrs, &self.names)))
+            Ok((handle, stat, metadata_of(&stat, xattrs, &self.plan.names)))
         });
         let (handle, stat, mut metadata) = match entered {
             Ok(entered) => entered,
             Err(source) if is_named => return Err(missing_root(path, source)),
             Err(error) => {
-                self.run.problem(path, "open", &error);
+                self.plan.run.problem(path, "open", &error);
                 return Ok(None);
             }
         };
         if let Some(RootNode { is_root: false, modified: Some(modified), .. }) = node {
             metadata.modified = *modified;
         }
-        if self.repository_folder == Some((stat.device, stat.inode)) {
+        if self.plan.repository_folder == Some((stat.device, stat.inode)) {
             return Err(Error::RepositoryInsideSource { path: path_buf(path) });
         }
-        self.run.counts.folders.fetch_add(1, Ordering::Relaxed);
+        self.plan.run.counts.folders.fetch_add(1, Ordering::Relaxed);
         let builder = FolderBuilder::child(&folder.builder, path.to_vec(), name.clone(), metadata);
-        let other_file_system = self.excludes.one_file_system && !is_named && stat.device != folder.stat.device;
+        let other_file_system = self.plan.excludes.one_file_system && !is_named && stat.device != folder.stat.device;
         if other_file_system {
             self.release(&builder)?;
             return Ok(None);
@@ -251,7 +327,7 @@ impl<'a, 's> Walker<'a, 's> {
             Ok(open) => Ok(Some(open)),
             Err(source) if is_named => Err(missing_root(path, source)),
             Err(error) => {
-                self.run.problem(path, "list", &error);
+                self.plan.run.problem(path, "list", &error);
                 self.release(&builder)?;
                 Ok(None)
             }
@@ -271,13 +347,13 @@ impl<'a, 's> Walker<'a, 's> {
             Some(wanted) => wanted.keys().cloned().collect(),
             None => {
                 let names = handle.names()?;
-                match self.excludes.marker(&handle, &names) {
+                match self.plan.excludes.marker(&handle, &names) {
                     Some(marker) => Names::from_iter([marker]),
                     None => names,
                 }
             }
         };
-        let cached = self.cache.map(|cache| cache.folder(path)).unwrap_or_default();
+        let cached = self.plan.cache.map(|cache| cache.folder(path)).unwrap_or_default();
         let path_len = path.len();
         let handle = Some(Arc::new(handle));
         Ok(OpenFolder { handle, stat, names, builder, cached, path_len, wanted })
@@ -291,27 +367,31 @@ impl<'a, 's> Walker<'a, 's> {
         path: &[u8],
         stat: &Stat,
     ) -> Result<(), Error> {
-        self.run.context.progress.add_total(1, stat.len_bytes);
+        self.plan.run.context.progress.add_total(1, stat.len_bytes);
         let change = match self.remembered(folder, &name, stat) {
             Remembered::Same(kept) if self.is_stored(&kept) => {
-                let counts = &self.run.counts;
+                let counts = &self.plan.run.counts;
                 counts.files.fetch_add(1, Ordering::Relaxed);
                 counts.files_unchanged.fetch_add(1, Ordering::Relaxed);
                 counts.bytes.fetch_add(stat.len_bytes, Ordering::Relaxed);
-                self.run.context.progress.add_done(1, stat.len_bytes);
-                self.run.context.tell(&Event::File { path, change: FileChange::Unchanged, len_bytes: stat.len_bytes });
+                self.plan.run.context.progress.add_done(1, stat.len_bytes);
+                self.plan.run.context.tell(&Event::File {
+                    path,
+                    change: FileChange::Unchanged,
+                    len_bytes: stat.len_bytes,
+                });
                 return self.append(&folder.builder, Finished::Kept(kept));
             }
             Remembered::Same(_) | Remembered::Changed => FileChange::Changed,
             Remembered::Nothing => FileChange::New,
         };
         let Some(store) = &mut self.store else {
-            let counts = &self.run.counts;
+            let counts = &self.plan.run.counts;
             let kind = if change == FileChange::New { &counts.files_new } else { &counts.files_changed };
             kind.fetch_add(1, Ordering::Relaxed);
             counts.files.fetch_add(1, Ordering::Relaxed);
             counts.bytes.fetch_add(stat.len_bytes, Ordering::Relaxed);
-            self.run.context.tell(&Event::File { path, change, len_bytes: stat.len_bytes });
+            self.plan.run.context.tell(&Event::File { path, change, len_bytes: stat.len_bytes });
             return Ok(());
         };
         store.batch_len_bytes = store.batch_len_bytes.saturating_add(stat.len_bytes);
@@ -323,7 +403,7 @@ impl<'a, 's> Walker<'a, 's> {
             path: path.to_vec(),
             stat: *stat,
             change,
-            names: Arc::clone(&self.names),
+            names: Arc::clone(&self.plan.names),
         });
         if store.batch.len() >= BATCH_FILES_MAX || store.batch_len_bytes >= BATCH_LEN_BYTES_MAX {
             store.send_batch();
@@ -340,7 +420,7 @@ impl<'a, 's> Walker<'a, 's> {
         stat: &Stat,
         looked_at: SystemTime,
     ) -> Result<(), Error> {
-        self.run.counts.others.fetch_add(1, Ordering::Relaxed);
+        self.plan.run.counts.others.fetch_add(1, Ordering::Relaxed);
         if let Remembered::Same(kept) = self.remembered(folder, &name, stat) {
             return self.append(&folder.builder, Finished::Kept(kept));
         }
@@ -350,7 +430,7 @@ impl<'a, 's> Walker<'a, 's> {
                 self.append(&folder.builder, Finished::made(&entry, CacheRecord::settled(stat, looked_at)))
             }
             Err(error) => {
-                self.run.problem(path, "read", &error);
+                self.plan.run.problem(path, "read", &error);
                 Ok(())
             }
         }
@@ -365,23 +445,23 @@ impl<'a, 's> Walker<'a, 's> {
             _ => Node::Fifo,
         };
         let xattrs = handle.xattrs(name, stat.kind)?;
-        Ok((node, metadata_of(stat, xattrs, &self.names)))
+        Ok((node, metadata_of(stat, xattrs, &self.plan.names)))
     }
 
     fn remembered(&self, folder: &mut OpenFolder, name: &EntryName, stat: &Stat) -> Remembered {
-        self.cache.map_or(Remembered::Nothing, |cache| folder.cached.look(cache, name, stat))
+        self.plan.cache.map_or(Remembered::Nothing, |cache| folder.cached.look(cache, name, stat))
     }
 
     fn append(&mut self, builder: &SharedFolder, finished: Finished) -> Result<(), Error> {
         match &mut self.store {
-            Some(store) => Ok(builder.append(finished, self.run, &mut store.writer)?),
+            Some(store) => Ok(builder.append(finished, self.plan.run, &mut store.writer)?),
             None => Ok(()),
         }
     }
 
     fn release(&mut self, builder: &SharedFolder) -> Result<(), Error> {
         match &mut self.store {
-            Some(store) => Ok(builder.release(self.run, &mut store.writer)?),
+            Some(store) => Ok(builder.release(self.plan.run, &mut store.writer)?),
             None => Ok(()),
         }
     }
@@ -389,9 +469,9 @@ impl<'a, 's> Walker<'a, 's> {
     /// I5: what was stored when it was remembered must be stored now.
     fn is_stored(&self, kept: &Kept) -> bool {
         let is_there = |content: &Content| {
-            content.depth == 0 && content.chunks.iter().all(|chunk| self.run.repository.contains(chunk))
+            content.depth == 0 && content.chunks.iter().all(|chunk| self.plan.run.repository.contains(chunk))
         };
-        self.cache.is_some_and(|cache| cache.is_complete)
+        self.plan.cache.is_some_and(|cache| cache.is_complete)
             || matches!(kept.entry(), Some(Entry { node: Node::File { content, .. }, .. }) if is_there(&content))
     }
 }

@@ -91,7 +91,8 @@ impl FileReader<'_, '_> {
             }
             self.take(job)?;
         }
-        Ok(())
+        // The next batch may be from anywhere in the source.
+        Ok(self.writer.part()?)
     }
 
     fn take(&mut self, job: &FileJob) -> Result<(), Error> {
