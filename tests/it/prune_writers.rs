@@ -1,7 +1,7 @@
 //! Whom a prune waits for, whom it gives up, and what it leaves alone or cleans up of them.
 
 use crate::prune::{Interrupted, World, prune};
-use crate::support::{Versions, backup, change, check, create, names, open, prune_at_once, remove};
+use crate::support::{Versions, backup, change, check, create, names, open, prune_at_once, remove, threads};
 use std::collections::BTreeSet;
 use std::io::{self, Read as _};
 use std::ops::Range;
@@ -42,7 +42,8 @@ fn packs_of_a_running_backup_are_left_alone() {
     let stream = most.chain(Interrupted { bytes: last, then: Some(meanwhile) });
     let writer = open(world.storage.clone(), &world.key, &LocalState::None);
     let name = EntryName::new(b"stream".to_vec()).expect("a plain name");
-    let report = vellum::backup_stream(&writer, &name, stream, &BackupOptions::new([]), &Context::default());
+    // One worker stores what it has read before it reads on.
+    let report = vellum::backup_stream(&writer, &name, stream, &BackupOptions::new([]), &threads(1));
     assert!(report.expect("a backup").snapshot.is_some());
     assert_eq!(prune(&world.repository, &prune_at_once()).packs_condemned, 0, "all of it is needed now");
 }

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use vellum_chunker::{Block, BlockStream, Chunker};
+use vellum_faults::inherit;
 use vellum_format::content::{ChunkKind, ChunkRef, Content};
 use vellum_repository::{FrameWriter, RepositoryError, Session};
 
@@ -88,7 +89,14 @@ pub(super) fn write_stream(
         taken.and(Ok(flushed?))
     };
     std::thread::scope(|scope| {
-        let start = |_| std::thread::Builder::new().spawn_scoped(scope, help).ok();
+        let start = |_| {
+            let hook = inherit();
+            let run = move || {
+                hook.install();
+                help()
+            };
+            std::thread::Builder::new().spawn_scoped(scope, run).ok()
+        };
         let helpers: Vec<_> = (1..workers).map_while(start).collect();
         let written = pieces.write(reader, chunker, writer, context);
         drop(pieces);
@@ -105,7 +113,8 @@ pub(super) fn write_stream(
 impl Pieces {
     /// For so many workers, each of which gets a clone.
     pub(super) fn new(workers: usize) -> Self {
-        let (sender, receiver) = bounded(workers);
+        // Whoever is alone would only wait with them.
+        let (sender, receiver) = bounded(if workers == 1 { 0 } else { workers });
         Self { sender, taker: Taker { receiver, spare: Arc::default() } }
     }
 
