@@ -71,7 +71,12 @@ impl Prune<'_, '_> {
         progress: &dyn Fn(u64),
     ) -> Result<Moved<'r>, RepositoryError> {
         let mover = Mover::new(self.repository, &session, live, plan.spare_bytes);
-        match mover.run(&plan.repack, self.settings.threads.max(1), progress) {
+        let moved = mover.run(&plan.repack, self.settings.threads.max(1), progress);
+        // A segment that turned out damaged meanwhile has answered that nobody needs what it knew.
+        if moved.is_ok() && !live.copies.is_current(self.repository.index()) {
+            return Err(RepositoryError::FrameForgotten);
+        }
+        match moved {
             Ok(MovedPacks { packs, staying, damaged }) => match session.seal() {
                 Ok(durable) => {
                     self.report.damaged.extend(damaged);

@@ -89,6 +89,30 @@ fn what_is_needed_is_moved_though_a_copy_lies_in_another_pack_that_goes() {
     assert!(fresh.index().lookup_staying(&fresh.chunk_id(&chunks[0])).is_some(), "it lies in a pack that stays");
 }
 
+/// P13, I2: local state that turns out damaged after the plan says of nothing that nobody needs it.
+#[test]
+fn nothing_is_condemned_by_what_a_damaged_index_forgot() {
+    let world = World::new();
+    let (pack, chunks) = world.store(ChunkKind::Data, &[(1, 300_000), (2, 300_000)]);
+    let state = tempfile::tempdir().unwrap();
+    let repository = world.open_on(world.storage.clone(), &LocalState::At(state.path().to_owned()));
+    let mut prune = repository.begin_prune(settings()).unwrap();
+    let live = mark_in(&repository, pack, &chunks[..1]);
+    let plan = prune.plan(&live).unwrap();
+    assert_eq!(plan.repack, [pack].into());
+    let segments = state.path().join(repository.id().to_string()).join("segments");
+    for segment in std::fs::read_dir(segments).unwrap() {
+        let path = segment.unwrap().path();
+        let mut bytes = std::fs::read(&path).unwrap();
+        bytes.iter_mut().for_each(|byte| *byte ^= 1);
+        let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
+        std::os::unix::fs::FileExt::write_all_at(&file, &bytes, 0).unwrap();
+    }
+    let condemned = prune.condemn(&plan, &live, &|_| {});
+    assert!(matches!(condemned, Err(RepositoryError::FrameForgotten)), "{condemned:?}");
+    assert_eq!(world.open().names(ObjectKind::Condemned).unwrap().len(), 0);
+}
+
 /// Padding adds a sixteenth at most; many small chunks make a long directory.
 #[test]
 fn what_a_plan_foretells_is_about_what_is_written() {
