@@ -135,10 +135,13 @@ fn of_set(page: &mut String, plots: &Path, set: &Set, tools: &[ToolNote]) -> Res
     let rounds = set.runs.iter().map(|run| run.round + 1).max().unwrap_or_default();
     writeln!(page, "## {}\n", set.name)?;
     let [one, two] = set.versions.map(told);
-    writeln!(page, "{one}; the second version {two}. {rounds} rounds.\n")?;
+    let rounds_told = if rounds == 1 { "One round only".to_owned() } else { format!("{rounds} rounds") };
+    writeln!(page, "{one}; the second version {two}. {rounds_told}.\n")?;
     let wall = |run: &Run| run.cost.wall;
     grid.table(page, "seconds", &steps, &wall)?;
-    spread(page, &grid, &steps)?;
+    if rounds > 1 {
+        spread(page, &grid, &steps)?;
+    }
     grid.table(page, "processor seconds", &steps, &|run| run.cost.cpu)?;
     grid.table(page, "memory, MB", &steps, &|run| run.cost.peak_bytes as f64 / 1e6)?;
     let kept: Vec<&str> = ["first", "next", "prune"].into_iter().filter(|step| steps.contains(step)).collect();

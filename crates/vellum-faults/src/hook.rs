@@ -2,7 +2,6 @@
 
 use crate::Point;
 use std::cell::RefCell;
-use std::fmt;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -43,26 +42,12 @@ impl Drop for Restored {
     }
 }
 
-/// The hook of a thread, for one that it starts.
-#[derive(Clone)]
-pub struct Inherited(Option<Hook>);
-
-impl fmt::Debug for Inherited {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Inherited").field(&self.0.is_some()).finish()
-    }
-}
-
-/// The hook of this thread, for one that it starts.
-#[must_use]
-pub fn inherit() -> Inherited {
-    Inherited(HOOK.with_borrow(Clone::clone))
-}
-
-impl Inherited {
-    /// Hangs it into this thread.
-    pub fn install(self) {
-        HOOK.set(self.0);
+/// The same work for another thread, with the hook of this one.
+pub fn inheriting<T, F: FnOnce() -> T>(work: F) -> impl FnOnce() -> T {
+    let hook = HOOK.with_borrow(Clone::clone);
+    move || {
+        HOOK.set(hook);
+        work()
     }
 }
 
@@ -81,15 +66,10 @@ mod tests {
             Err(io::Error::other(point.name()))
         };
         with_hook(hook, || {
-            let reached = |inherited: Option<Inherited>| {
-                std::thread::spawn(move || {
-                    inherited.into_iter().for_each(Inherited::install);
-                    reach(Point::ALL[0]).is_err()
-                })
-            };
-            assert!(reach(Point::ALL[0]).is_err());
-            assert!(!reached(None).join().unwrap());
-            assert!(reached(Some(inherit())).join().unwrap());
+            let is_stopped = || reach(Point::ALL[0]).is_err();
+            assert!(is_stopped());
+            assert!(!std::thread::spawn(is_stopped).join().unwrap());
+            assert!(std::thread::spawn(inheriting(is_stopped)).join().unwrap());
         });
         assert!(reach(Point::ALL[0]).is_ok());
         assert_eq!(count.load(Ordering::Relaxed), 2);

@@ -3,7 +3,7 @@
 //! The code reaches a [`Point`] at every boundary between two steps that a crash or another process may fall between.
 //! Without the feature `fault-points`, [`reach`] is `Ok(())` and nothing of it is left in a binary. With it, a test
 //! hangs a hook into its own thread (`with_hook`): other threads, and so other tests, do not see it, but for those
-//! that the code itself starts and hands the hook to ([`inherit`]).
+//! that the code itself starts with [`inheriting`].
 
 #![forbid(unsafe_code)]
 
@@ -14,7 +14,7 @@ mod point;
 pub use point::Point;
 
 #[cfg(feature = "fault-points")]
-pub use hook::{Inherited, inherit, reach, with_hook};
+pub use hook::{inheriting, reach, with_hook};
 
 /// Tells that a point was reached; the error that a test wants there.
 ///
@@ -26,21 +26,9 @@ pub fn reach(_point: Point) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The hook of a thread, for one that it starts.
-#[cfg(not(feature = "fault-points"))]
-#[derive(Debug, Clone)]
-pub struct Inherited;
-
-/// The hook of this thread, for one that it starts.
+/// The same work for another thread, with the hook of this one.
 #[cfg(not(feature = "fault-points"))]
 #[inline(always)]
-pub fn inherit() -> Inherited {
-    Inherited
-}
-
-#[cfg(not(feature = "fault-points"))]
-impl Inherited {
-    /// Hangs it into this thread.
-    #[inline(always)]
-    pub fn install(self) {}
+pub fn inheriting<T, F: FnOnce() -> T>(work: F) -> F {
+    work
 }

@@ -68,6 +68,7 @@ pub use repair::BrokenCopies;
 pub use slots::SlotSummary;
 pub use snapshots::{Snapshot, Snapshots};
 pub use stages::Stages;
+pub use threads::run_on;
 pub use tombstones::{Removal, Tombstone};
 pub use verification::Verifications;
 pub use verify::{Copies, Damage, PackVerdict};

@@ -227,7 +227,9 @@ fn verify(
             reader.verify_frame(class, scope, wrap, frame, bytes).map_err(|reason| failed(&reason))?;
         }
         Ok(())
-    })?;
+    })
+    .into_iter()
+    .collect::<Result<(), RepositoryError>>()?;
     Ok(CatalogMark::new(name, bytes.len() as u64, &directory))
 }
 

@@ -1,32 +1,18 @@
 //! Work that several threads share for a moment.
 
-use crate::RepositoryError;
-use vellum_faults::inherit;
+use vellum_faults::inheriting;
 
-/// Runs `work` in this thread and in others beside it, `threads` in all, until each has come back; a thread that cannot
-/// be had only makes it slower.
-///
-/// # Errors
-/// That of this thread, or the first of the others.
-pub(crate) fn run_on(
-    threads: usize,
-    work: impl Fn() -> Result<(), RepositoryError> + Sync,
-) -> Result<(), RepositoryError> {
+/// Runs `work` in this thread and in others beside it, `threads` in all, until each has come back, and gives what they
+/// return, this thread's first. A thread that cannot be had only makes it slower; a panic goes on here.
+pub fn run_on<T: Send>(threads: usize, work: impl Fn() -> T + Sync) -> Vec<T> {
     let work = &work;
     std::thread::scope(|scope| {
-        let start = |_| {
-            let hook = inherit();
-            let run = move || {
-                hook.install();
-                work()
-            };
-            std::thread::Builder::new().spawn_scoped(scope, run).ok()
-        };
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, inheriting(work)).ok();
         let others: Vec<_> = (1..threads).map_while(start).collect();
         let own = work();
-        let join = |handle: std::thread::ScopedJoinHandle<'_, _>| {
+        let join = |handle: std::thread::ScopedJoinHandle<'_, T>| {
             handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
         };
-        others.into_iter().map(join).fold(own, Result::and)
+        std::iter::once(own).chain(others.into_iter().map(join)).collect()
     })
 }

@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::thread::JoinHandle;
-use vellum_faults::{Point, inherit};
+use vellum_faults::{Point, inheriting};
 use vellum_format::catalog::CatalogedPack;
 use vellum_storage::{Put, Storage};
 
@@ -60,11 +60,7 @@ impl Uploader {
         });
         let spawn = || {
             let (receiver, shared) = (receiver.clone(), Arc::clone(&shared));
-            let hook = inherit();
-            std::thread::Builder::new().spawn(move || {
-                hook.install();
-                shared.run(&receiver);
-            })
+            std::thread::Builder::new().spawn(inheriting(move || shared.run(&receiver)))
         };
         let first = spawn().map_err(RepositoryError::NoThread)?;
         let threads = std::iter::once(first).chain((1..threads).map_while(|_| spawn().ok())).collect();

@@ -44,7 +44,6 @@ mod scan;
 mod selection;
 mod stats;
 mod tree_reader;
-mod workers;
 
 pub use backup::{BackupOptions, BackupReport, Excludes, backup, backup_stream};
 pub use check::{

@@ -1,14 +1,13 @@
 //! What of a repository cannot be read, as far as somebody has looked, and what that costs.
 
 use crate::content::DistinctChunks;
-use crate::workers::run_on;
 use crate::{Context, Error, lock};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use vellum_format::content::{ChunkKind, ChunkRef, Content};
 use vellum_format::{ObjectId, ObjectName};
-use vellum_repository::{Damage, FrameCache, FrameId, FrameReader, Place, Repository, RepositoryError};
+use vellum_repository::{Damage, FrameCache, FrameId, FrameReader, Place, Repository, RepositoryError, run_on};
 
 /// Damaged packs, and the frames that are lost with them.
 pub(crate) struct Losses<'a> {

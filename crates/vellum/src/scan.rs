@@ -1,12 +1,11 @@
 //! Looking into folders on several threads: whoever finds a folder looks into it, or leaves it to who is free.
 
 use crate::tree_reader::{TreeWalk, WalkedEntry};
-use crate::workers::run_on;
 use crate::{Context, Error, lock};
 use std::sync::{Condvar, Mutex, PoisonError};
 use vellum_format::content::Content;
 use vellum_format::tree::Node;
-use vellum_repository::{FrameCache, Repository, RepositoryError};
+use vellum_repository::{FrameCache, Repository, RepositoryError, run_on};
 
 /// Folders that wait for a thread; beyond them whoever finds one looks into it himself.
 const WAITING_MAX: usize = 256;

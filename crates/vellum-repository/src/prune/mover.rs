@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::ScopedJoinHandle;
-use vellum_faults::inherit;
+use vellum_faults::inheriting;
 use vellum_format::pack::{Directory, Frame, PackedChunk};
 use vellum_format::{ChunkId, ObjectId, ObjectKind, ObjectName, limits};
 
@@ -85,11 +85,8 @@ impl<'a> Mover<'a> {
         let (sender, queue) = bounded(2 * workers);
         std::thread::scope(|scope| {
             let start = || {
-                let (mover, queue, hook) = (&self, queue.clone(), inherit());
-                std::thread::Builder::new().spawn_scoped(scope, move || {
-                    hook.install();
-                    mover.work(&queue)
-                })
+                let (mover, queue) = (&self, queue.clone());
+                std::thread::Builder::new().spawn_scoped(scope, inheriting(move || mover.work(&queue)))
             };
             let first = start().map_err(RepositoryError::NoThread)?;
             let handles: Vec<_> = std::iter::once(first).chain((1..workers).map_while(|_| start().ok())).collect();

@@ -155,4 +155,6 @@ fn read_back(repository: &Repository, durable: &Durable<'_>, threads: usize) -> 
         }
         Ok(())
     })
+    .into_iter()
+    .collect()
 }

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use vellum_chunker::{Block, BlockStream, Chunker};
-use vellum_faults::inherit;
+use vellum_faults::inheriting;
 use vellum_format::content::{ChunkKind, ChunkRef, Content};
 use vellum_repository::{FrameWriter, RepositoryError, Session};
 
@@ -89,14 +89,7 @@ pub(super) fn write_stream(
         taken.and(Ok(flushed?))
     };
     std::thread::scope(|scope| {
-        let start = |_| {
-            let hook = inherit();
-            let run = move || {
-                hook.install();
-                help()
-            };
-            std::thread::Builder::new().spawn_scoped(scope, run).ok()
-        };
+        let start = |_| std::thread::Builder::new().spawn_scoped(scope, inheriting(help)).ok();
         let helpers: Vec<_> = (1..workers).map_while(start).collect();
         let written = pieces.write(reader, chunker, writer, context);
         drop(pieces);

@@ -1,13 +1,14 @@
 //! A whole backup in memory: everything but the file systems of source and storage.
 
 use super::{Figure, Meter, Sample, Stage};
-use crate::workers::run_on;
-use crate::{Context, Error, lock, write_stream};
+use crate::{Context, Error, write_stream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use vellum_repository::storage::MemoryStorage;
-use vellum_repository::{CreateOptions, Credential, KeyFile, LocalState, NewSlot, Repository, Session, SessionOptions};
+use vellum_repository::{
+    CreateOptions, Credential, KeyFile, LocalState, NewSlot, Repository, Session, SessionOptions, run_on,
+};
 
 /// Length of what is cut as one stream.
 const FILE_LEN_BYTES: usize = 1 << 20;
@@ -37,15 +38,9 @@ fn back_up(data: &[u8], threads: usize, defaults: &CreateOptions, context: &Cont
     let repository = Repository::create(storage, defaults, &[slot], &LocalState::None)?.repository;
     let session = repository.begin(&SessionOptions::default())?;
     let begun = Instant::now();
-    let (next, failure) = (AtomicUsize::new(0), Mutex::new(None));
-    run_on(threads, || {
-        if let Err(error) = work(&repository, &session, data, &next, context) {
-            lock(&failure).get_or_insert(error);
-        }
-    });
-    if let Some(error) = lock(&failure).take() {
-        return Err(error);
-    }
+    let next = AtomicUsize::new(0);
+    let worked = run_on(threads, || work(&repository, &session, data, &next, context));
+    worked.into_iter().collect::<Result<(), Error>>()?;
     let stored = session.seal()?.stored();
     Ok((begun.elapsed(), stored.bytes_stored))
 }
