@@ -37,6 +37,7 @@ test-slow:
     cargo test --release -p vellum-testkit --features slow
     cargo test --release -p vellum-repository --features slow
     cargo test --manifest-path fuzz/Cargo.toml
+    cargo test -p vellum-benches --features measure
 
 # All of the torture suites with full counts, as root: three quarters of an hour on two cores. Goes on after a failure
 torture *OPTIONS:
@@ -170,11 +171,11 @@ mutants *OPTIONS:
 
 # One benchmark of benches/
 bench NAME:
-    cargo bench -p vellum-benches --bench {{ NAME }}
+    cargo bench -p vellum-benches --features measure --bench {{ NAME }}
 
 # Vellum beside other backup programs, or on more and more data; without options it tells which there are
 compare *OPTIONS:
-    cargo run --release --quiet -p vellum-benches --bin compare -- {{ OPTIONS }}
+    cargo run --release --quiet -p vellum-benches --features measure --bin compare -- {{ OPTIONS }}
 
 # Writes golden fixtures that are not there yet, as root, and tells what changed; see fixtures/README.md
 golden:
