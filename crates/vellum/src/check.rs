@@ -4,10 +4,10 @@
 mod drill;
 mod parity;
 mod sample;
-mod whole;
 
 use crate::losses::{Losses, folder_hash, look_at_packs};
 use crate::tree_reader::{TreeWalk, root_content};
+use crate::whole::folders_of;
 use crate::{Context, Error};
 use drill::{Drill, Tried, Wrong};
 use sample::choose;
@@ -402,7 +402,7 @@ impl<'a> Checker<'a> {
         let needs_packs = missing.iter().any(is_catalog);
         if !needs_packs
             && !self.losses.has_hopeless_packs()
-            && let Some(folders) = whole::folders_of(self.repository, snapshots, self.context)?
+            && let Some(folders) = folders_of(self.repository, snapshots, self.context)?
         {
             self.report.snapshots += snapshots.len() as u64;
             self.report.folders += folders;

@@ -44,6 +44,7 @@ mod scan;
 mod selection;
 mod stats;
 mod tree_reader;
+mod whole;
 
 pub use backup::{BackupOptions, BackupReport, Excludes, backup, backup_stream};
 pub use check::{

@@ -2,6 +2,7 @@
 
 use crate::content::DistinctChunks;
 use crate::scan::{Visit, scan};
+use crate::whole::is_whole;
 use crate::{Context, Error};
 use vellum_format::content::{ChunkKind, ChunkRef, Content};
 use vellum_repository::{Durable, FrameCache, Repository, RepositoryError};
@@ -26,6 +27,10 @@ pub(super) fn verify(
     if !durable.wrote(root) {
         return Ok(());
     }
+    if is_whole(repository, vec![root.clone()], |folder| durable.wrote(folder), context)? {
+        return Ok(());
+    }
+    // Something may be wrong, with the index at least: one after the other, to say what and where.
     let cache = FrameCache::strict(FRAMES_MAX * context.worker_count());
     let look = Look { repository, durable, cache: &cache, seen: repository.mend_count() };
     scan(repository, &cache, vec![root.clone()], context, &look).map_err(|error| match error {

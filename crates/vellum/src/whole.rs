@@ -1,4 +1,4 @@
-//! The fast look at healthy snapshots: it tells whether all is whole, not what is wrong.
+//! The fast look at healthy folders: it tells whether all is whole, not what is wrong.
 
 use crate::content::DistinctChunks;
 use crate::losses::{expect_len, folder_hash};
@@ -6,21 +6,21 @@ use crate::scan::{Visit, scan};
 use crate::tree_reader::root_content;
 use crate::{Context, Error, lock};
 use std::collections::{HashMap, HashSet};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use vellum_format::content::{ChunkKind, Content};
 use vellum_repository::{FrameCache, References, Repository, RepositoryError, Snapshot};
 
 /// Frames of trees that are kept open for each thread.
-const CACHED_FRAMES: usize = 8;
+const CACHED_FRAMES: usize = 4;
 
-/// How many different folders lie below the roots of these snapshots, when every one of them can be read and every
-/// chunk of every file is listed in a pack that is there; nothing when anything may be wrong.
+/// How many different folders lie below the roots of these snapshots, when all of them are whole; nothing when anything
+/// may be wrong.
 ///
-/// Memory: 16 bytes for each different folder, about 100 for each different file with lists, 4 MiB a thread.
+/// Memory: 16 bytes for each different folder beside that of [`is_whole`].
 ///
 /// # Errors
 /// [`Error::Cancelled`].
-pub(super) fn folders_of(
+pub(crate) fn folders_of(
     repository: &Repository,
     snapshots: &[Snapshot],
     context: &Context,
@@ -28,29 +28,47 @@ pub(super) fn folders_of(
     let Ok(mut roots) = snapshots.iter().map(root_content).collect::<Result<Vec<_>, _>>() else { return Ok(None) };
     let mut seen = HashSet::new();
     roots.retain(|root| seen.insert(folder_hash(root)));
+    let folders = Mutex::new(HashSet::new());
+    let is_new = |folder: &Content| lock(&folders).insert(folder_hash(folder));
+    let is_whole = is_whole(repository, roots, is_new, context)?;
+    Ok(is_whole.then(|| lock(&folders).len() as u64))
+}
+
+/// Whether these folders and all below them that `enter` wants can be read, and every chunk of every file in them is
+/// listed in a pack that is there. False when the index turns out damaged, too.
+///
+/// Memory: about 100 bytes for each different file with lists, 4 MiB and a few frames of trees a thread.
+///
+/// # Errors
+/// [`Error::Cancelled`].
+pub(crate) fn is_whole(
+    repository: &Repository,
+    roots: Vec<Content>,
+    enter: impl Fn(&Content) -> bool + Sync,
+    context: &Context,
+) -> Result<bool, Error> {
     let cache = FrameCache::strict(CACHED_FRAMES * context.worker_count());
-    let look = Look { repository, cache: &cache, folders: Mutex::default(), long_files: Mutex::default() };
+    let look = Look { repository, cache: &cache, enter, long_files: Mutex::default() };
     match scan(repository, &cache, roots, context, &look) {
-        Ok(()) => Ok(Some(look.folders.into_inner().unwrap_or_else(PoisonError::into_inner).len() as u64)),
+        Ok(()) => Ok(true),
         Err(Error::Cancelled) => Err(Error::Cancelled),
-        Err(_) => Ok(None),
+        Err(_) => Ok(false),
     }
 }
 
-struct Look<'a> {
+struct Look<'a, E> {
     repository: &'a Repository,
     cache: &'a FrameCache,
-    /// Folders that were found, by the hash of their content.
-    folders: Mutex<HashSet<[u8; 16]>>,
-    /// Contents with lists whose chunks are looked up, likewise, with their lengths.
+    enter: E,
+    /// Contents with lists whose chunks are looked up, by their hashes, with their lengths.
     long_files: Mutex<HashMap<[u8; 16], u64>>,
 }
 
-impl Visit for Look<'_> {
+impl<E: Fn(&Content) -> bool + Sync> Visit for Look<'_, E> {
     type Own = References;
 
     fn enter(&self, _: &mut References, folder: &Content) -> Result<bool, RepositoryError> {
-        Ok(lock(&self.folders).insert(folder_hash(folder)))
+        Ok((self.enter)(folder))
     }
 
     fn file(&self, own: &mut References, content: &Content, len_bytes: u64) -> Result<(), RepositoryError> {
@@ -74,7 +92,7 @@ impl Visit for Look<'_> {
     }
 }
 
-impl Look<'_> {
+impl<E> Look<'_, E> {
     fn look_up(&self, references: &mut References) -> Result<(), RepositoryError> {
         match self.repository.are_stored(references) {
             true => Ok(()),
