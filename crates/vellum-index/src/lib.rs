@@ -28,6 +28,7 @@ mod error;
 mod folder;
 mod key;
 mod lookup;
+mod merge;
 mod segment;
 mod state;
 

@@ -1,16 +1,19 @@
 //! Reading a segment: nothing is believed that was not verified after it was read.
 
-use super::{
-    CHUNKS_PER_FENCE, ChunkRecord, FrameRecord, HEADER_LEN, Header, PackRecord, SEALED_LEN, Section, field, prefix,
-};
+use super::filter::Filter;
+use super::tables::{PackRecord, Tables};
+use super::{CHUNKS_PER_FENCE, ChunkRecord, FrameRecord, HEADER_LEN, Header, SEALED_LEN, Section, prefix};
 use crate::IndexError;
 use crate::key::{LocalKey, RECORD_LEN, SegmentId, SegmentKey, TAG_LEN};
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use vellum_format::ChunkId;
 use vellum_format::pack::KeyWrap;
-use vellum_format::{ChunkId, ObjectId};
+
+/// Records that are read at once by who reads all of them.
+const PIECE_RECORDS: usize = 4096;
 
 /// Where a segment's bytes are.
 pub(crate) enum Source {
@@ -20,7 +23,7 @@ pub(crate) enum Source {
 
 impl Source {
     /// Fills the buffer, or nothing when the source ends before or cannot be read.
-    fn read(&self, at: u64, buffer: &mut [u8]) -> Option<()> {
+    pub(super) fn read(&self, at: u64, buffer: &mut [u8]) -> Option<()> {
         match self {
             Self::File(file) => file.read_exact_at(buffer, at).ok(),
             Self::Memory(bytes) => {
@@ -46,28 +49,25 @@ impl Near {
     }
 }
 
-/// An open segment. Once any of it turned out damaged it is not asked again.
-pub(crate) struct Segment {
-    /// Unique among all segments that one [`crate::Index`] ever had.
-    pub(crate) serial: u64,
+/// What an open segment holds. Once any of it turned out damaged it is not asked again.
+pub(crate) struct Content {
     pub(crate) id: SegmentId,
-    pub(crate) catalogs: Vec<ObjectId>,
-    pub(crate) packs: Vec<PackRecord>,
-    wraps: Vec<Arc<KeyWrap>>,
+    pub(crate) tables: Tables,
     fences: Vec<u64>,
-    header: Header,
+    filter: Filter,
+    pub(super) header: Header,
     key: SegmentKey,
     source: Source,
     damaged: AtomicBool,
 }
 
-impl Segment {
-    /// Opens a segment that must be `id`. It verifies the header and the meta part.
-    pub(crate) fn open(source: Source, id: SegmentId, serial: u64, key: &LocalKey) -> Result<Self, IndexError> {
-        Self::open_verified(source, id, serial, key).ok_or_else(|| IndexError::Damaged { segment: id.to_string() })
+impl Content {
+    /// Opens a segment that must be `id`. It verifies the header, the meta part and the filter.
+    pub(crate) fn open(source: Source, id: SegmentId, key: &LocalKey) -> Result<Self, IndexError> {
+        Self::open_verified(source, id, key).ok_or_else(|| IndexError::Damaged { segment: id.to_string() })
     }
 
-    fn open_verified(source: Source, id: SegmentId, serial: u64, key: &LocalKey) -> Option<Self> {
+    fn open_verified(source: Source, id: SegmentId, key: &LocalKey) -> Option<Self> {
         let key = key.segment_key(id);
         let mut bytes = vec![0; HEADER_LEN];
         source.read(0, &mut bytes)?;
@@ -77,13 +77,9 @@ impl Segment {
         }
         bytes.resize(usize::try_from(header.meta_len_bytes).ok()?.checked_add(TAG_LEN)?, 0);
         source.read(header.meta_at(), &mut bytes)?;
-        let mut meta = Meta(verified(&bytes, Section::Meta, &key)?);
-        let catalogs = (0..header.catalogs).map(|_| meta.name()).collect::<Option<_>>()?;
-        let packs = (0..header.packs).map(|_| meta.pack()).collect::<Option<_>>()?;
-        let fences = (0..header.fences()).map(|_| meta.number()).collect::<Option<_>>()?;
-        let wraps = (0..header.wraps).map(|_| meta.wrap()).collect::<Option<_>>()?;
-        let damaged = AtomicBool::new(false);
-        Some(Self { serial, id, catalogs, packs, wraps, fences, header, key, source, damaged })
+        let (tables, fences) = Tables::decode(&header, verified(&bytes, Section::Meta, &key)?)?;
+        let filter = Filter::read(&source, header.filter_at(), header.chunks, &key)?;
+        Some(Self { id, tables, fences, filter, header, key, source, damaged: AtomicBool::new(false) })
     }
 
     /// Whether this segment may still be asked.
@@ -94,6 +90,16 @@ impl Segment {
     /// Whether this segment is lost when the process ends.
     pub(crate) const fn is_in_memory(&self) -> bool {
         matches!(self.source, Source::Memory(_))
+    }
+
+    /// Chunk records, those of forgotten catalogs included.
+    pub(crate) const fn chunk_count(&self) -> u64 {
+        self.header.chunks
+    }
+
+    /// Whether a chunk may be here; if not, it certainly is not.
+    pub(crate) fn may_hold(&self, id: &ChunkId) -> bool {
+        self.filter.may_hold(id)
     }
 
     /// The first copy of a chunk that `accept` takes, the newest tried first. `near` is of this segment.
@@ -151,38 +157,22 @@ impl Segment {
 
     /// A pack by the number that this segment's records have for it.
     pub(crate) fn pack(&self, number: u32) -> Result<&PackRecord, IndexError> {
-        self.packs.get(number as usize).ok_or_else(|| self.damage())
+        self.tables.packs.get(number as usize).ok_or_else(|| self.damage())
     }
 
     /// A wrap by the number that this segment's records have for it.
     pub(crate) fn wrap(&self, number: u32) -> Result<&Arc<KeyWrap>, IndexError> {
-        self.wraps.get(number as usize).ok_or_else(|| self.damage())
+        self.tables.wraps.get(number as usize).ok_or_else(|| self.damage())
     }
 
-    /// Visits all chunk records with their numbers, by id.
-    pub(crate) fn each_chunk(
-        &self,
-        mut visit: impl FnMut(u64, &ChunkRecord) -> Result<(), IndexError>,
-    ) -> Result<(), IndexError> {
-        let mut near = Near::new();
-        for group in 0..self.fences.len() {
-            let (first_number, records) = self.read_group(group, &mut near)?;
-            for (number, sealed) in (first_number..).zip(records) {
-                visit(number, &ChunkRecord::decode(self.verified(Section::Chunks, number, sealed)?))?;
-            }
-        }
-        Ok(())
+    /// All chunk records, by id.
+    pub(crate) fn chunks(&self) -> Records<'_> {
+        Records::new(self, Section::Chunks, self.header.chunks)
     }
 
-    /// Visits all frame records with their numbers, in the order of the packs.
-    pub(crate) fn each_frame(
-        &self,
-        mut visit: impl FnMut(u32, &FrameRecord) -> Result<(), IndexError>,
-    ) -> Result<(), IndexError> {
-        (0..self.header.frames).try_for_each(|number| {
-            let record = self.record(Section::Frames, u64::from(number))?;
-            visit(number, &FrameRecord::decode(&record))
-        })
+    /// All frame records, in the order of the packs.
+    pub(crate) fn frames(&self) -> Records<'_> {
+        Records::new(self, Section::Frames, u64::from(self.header.frames))
     }
 
     /// Marks the segment as damaged: it is not asked again, and [`crate::Index::drop_damaged`] removes it.
@@ -235,34 +225,41 @@ fn verified<'a>(sealed: &'a [u8], section: Section, key: &SegmentKey) -> Option<
     (key.tag(section.place(0), bytes) == *tag).then_some(bytes)
 }
 
-/// What is left of a verified meta stream.
-struct Meta<'a>(&'a [u8]);
+/// The records of one section from the first to the last, read in large pieces.
+pub(crate) struct Records<'a> {
+    content: &'a Content,
+    section: Section,
+    /// The number of the next record, and how many there are.
+    next: u64,
+    count: u64,
+    buffer: Vec<u8>,
+    at: usize,
+}
 
-impl Meta<'_> {
-    fn take<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (taken, rest) = self.0.split_first_chunk::<N>()?;
-        self.0 = rest;
-        Some(*taken)
+impl<'a> Records<'a> {
+    const fn new(content: &'a Content, section: Section, count: u64) -> Self {
+        Self { content, section, next: 0, count, buffer: Vec::new(), at: 0 }
     }
 
-    fn name(&mut self) -> Option<ObjectId> {
-        self.take().map(ObjectId::from_bytes)
+    /// The next record with its number, verified; nothing after the last. // N1
+    pub(crate) fn next(&mut self) -> Result<Option<(u64, [u8; RECORD_LEN])>, IndexError> {
+        if self.next == self.count {
+            return Ok(None);
+        }
+        if self.at == self.buffer.len() {
+            self.fill()?;
+        }
+        let sealed = self.buffer[self.at..].first_chunk().ok_or_else(|| self.content.damage())?;
+        let record = *self.content.verified(self.section, self.next, sealed)?;
+        self.at += SEALED_LEN;
+        self.next += 1;
+        Ok(Some((self.next - 1, record)))
     }
 
-    fn number(&mut self) -> Option<u64> {
-        self.take().map(u64::from_le_bytes)
-    }
-
-    fn pack(&mut self) -> Option<PackRecord> {
-        let (name, len_bytes) = (self.name()?, self.number()?);
-        Some(PackRecord { name, len_bytes, chunk_count: u32::from_le_bytes(self.take()?) })
-    }
-
-    fn wrap(&mut self) -> Option<Arc<KeyWrap>> {
-        let start: [u8; 8] = self.take()?;
-        let (bytes, rest) = self.0.split_at_checked(usize::from(u16::from_le_bytes(field(&start, 2))))?;
-        self.0 = rest;
-        let epoch = u32::from_le_bytes(field(&start, 4));
-        Some(Arc::new(KeyWrap { epoch, kind: start[0], bytes: bytes.to_vec() }))
+    fn fill(&mut self) -> Result<(), IndexError> {
+        let records = usize::try_from(self.count - self.next).unwrap_or(PIECE_RECORDS).min(PIECE_RECORDS);
+        self.buffer.resize(records * SEALED_LEN, 0);
+        self.at = 0;
+        self.content.read(self.content.header.record_at(self.section, self.next), &mut self.buffer)
     }
 }

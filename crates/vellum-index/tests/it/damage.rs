@@ -20,7 +20,7 @@ fn filled() -> (tempfile::TempDir, Model) {
     let folder = quick_folder();
     let model = Model {
         batches: vec![vec![catalog(1, SHAPE), catalog(2, SHAPE)], vec![catalog(3, SHAPE)]],
-        absent: BTreeSet::new(),
+        ..Model::default()
     };
     let index = open(folder.path());
     for batch in &model.batches {
@@ -126,7 +126,7 @@ fn a_flip_or_cut_while_in_use_is_noticed_by_who_asks() {
 #[test]
 fn a_damaged_frame_record_leaves_the_place_true_and_asks_for_a_reload() {
     let folder = quick_folder();
-    let model = Model { batches: vec![vec![catalog(1, SHAPE), catalog(2, SHAPE)]], absent: BTreeSet::new() };
+    let model = Model { batches: vec![vec![catalog(1, SHAPE), catalog(2, SHAPE)]], ..Model::default() };
     let index = open(folder.path());
     index.add(model.batches[0].clone()).expect("good catalogs");
     let file = OpenOptions::new().write(true).open(&segment_files(folder.path())[0]).expect("a writable file");
