@@ -13,17 +13,17 @@
 //! frame    64 bytes: pack u32, wrap u32, offset u32, stored length u32, plain length u32, chunks u32, kind u8,
 //!          compression u8, zero u16, salt 16, zero u32; tag 16
 //! meta     catalog names (32 each), packs (name 32, length u64, chunks u32, frames u32, wraps u32), listings (pack
-//!          u32, catalog u32), fences (u64 each, the first 8 bytes of the id of every 64th chunk), wraps (kind u8,
+//!          u32, catalog u32), fences (u64 each, the first 8 bytes of the id of every 32nd chunk), wraps (kind u8,
 //!          zero u8, length u16, epoch u32, bytes)
 //! filter   64 bytes for each 32 chunks and 64 more; see `filter.rs`
 //! tag      keyed BLAKE3 of place (section u8, number u64) and bytes, cut to 16, under the segment's own key
 //! ```
 //!
 //! Meta part and filter are held in memory while the segment is open, about 2.8 bytes a chunk. A lookup asks the filter,
-//! finds the 64 chunk records between two fences and reads them with one positioned read.
+//! finds the 32 chunk records between two fences and reads them with one positioned read.
 //!
 //! A tag per record rather than per block, because what is believed must be verified each time it is read, and
-//! hashing 4 KiB takes ten times as long as reading it, but a record is one compression of BLAKE3. It costs 15
+//! hashing 2 KiB takes ten times as long as reading it, but a record is one compression of BLAKE3. It costs 15
 //! bytes a chunk of disk. Memory maps would make lookups 1.7 times as fast, but need `unsafe`, count as resident
 //! memory, and turn a truncated file or a failing disk into SIGBUS where a read gives an error.
 
@@ -48,7 +48,7 @@ const VERSION: u16 = 2;
 
 const HEADER_LEN: usize = 4096;
 const SEALED_LEN: usize = RECORD_LEN + TAG_LEN;
-const CHUNKS_PER_FENCE: usize = 64;
+const CHUNKS_PER_FENCE: usize = 32;
 
 /// The parts of a segment that carry tags.
 #[derive(Debug, Clone, Copy)]
@@ -325,7 +325,7 @@ mod tests {
     #[test]
     fn the_layout_is_as_described() {
         let (name, bytes) = written();
-        let meta_len: u32 = 32 + 2 * 52 + 2 * 8 + 2 * 8 + 2 * 120;
+        let meta_len: u32 = 32 + 2 * 52 + 2 * 8 + 4 * 8 + 2 * 120;
         let filter_at = 4096 + 100 * 64 + 2 * 64 + meta_len + 16;
         assert_eq!(bytes.len(), filter_at as usize + 4 * 64 + 16);
         assert_eq!((&bytes[..8], &bytes[12..28]), (&b"VELLUMIX"[..], &name.0[..]));

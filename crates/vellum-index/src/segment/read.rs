@@ -15,6 +15,10 @@ use vellum_format::pack::KeyWrap;
 /// Records that are read at once by who reads all of them.
 const PIECE_RECORDS: usize = 4096;
 
+/// How far from a guess a fence is looked for before all are searched. Chance moves the fence behind 465 others, three
+/// times what is usual at a hundred million chunks, by four.
+const FENCES_NEAR: usize = 12;
+
 /// Where a segment's bytes are.
 pub(crate) enum Source {
     File(File),
@@ -112,7 +116,7 @@ impl Content {
         id: &ChunkId,
         mut accept: impl FnMut(u64, &ChunkRecord) -> bool,
     ) -> Result<Option<ChunkRecord>, IndexError> {
-        let end = self.fences.partition_point(|fence| *fence <= prefix(id));
+        let end = self.fences_up_to(prefix(id));
         for group in self.first_group_with(id, end)?..end {
             let (first_number, records) = self.read_group(group, near)?;
             let first = records.partition_point(|record| record[..ChunkId::LEN] < id.as_bytes()[..]);
@@ -130,10 +134,30 @@ impl Content {
         Ok(None)
     }
 
+    /// How many fences are not after a prefix.
+    ///
+    /// Ids are spread evenly: a fence is about where a ruler would put it, and what it is off tells the distance to the
+    /// right one. So this touches three lines of memory, where a binary search touches twenty.
+    fn fences_up_to(&self, prefix: u64) -> usize {
+        let fences = &self.fences;
+        let ruled = (u128::from(prefix) * fences.len() as u128) >> u64::BITS;
+        let ruled = usize::try_from(ruled).expect("it is less than the number of fences");
+        let Some(fence) = fences.get(ruled) else { return 0 };
+        let distance = prefix.abs_diff(*fence) / (u64::MAX / fences.len() as u64);
+        let distance = usize::try_from(distance).unwrap_or(usize::MAX);
+        let guess = if *fence <= prefix { ruled.saturating_add(distance) } else { ruled.saturating_sub(distance) };
+        let low = guess.min(fences.len()).saturating_sub(FENCES_NEAR);
+        let high = fences.len().min(low + 2 * FENCES_NEAR);
+        let is_near = (low == 0 || fences[low - 1] <= prefix) && fences.get(high).is_none_or(|fence| *fence > prefix);
+        let (low, range) = if is_near { (low, &fences[low..high]) } else { (0, &fences[..]) };
+        low + range.partition_point(|fence| *fence <= prefix)
+    }
+
     /// The first group of chunk records before `end` that may hold a chunk: the last one that starts with a smaller
     /// id, or the first of all. It reads only where several start with the same 8 bytes, as only made-up ids do.
     fn first_group_with(&self, id: &ChunkId, end: usize) -> Result<usize, IndexError> {
-        let mut low = self.fences.partition_point(|fence| *fence < prefix(id));
+        let is_alone = end > 0 && self.fences[end - 1] < prefix(id);
+        let mut low = if is_alone { end } else { self.fences.partition_point(|fence| *fence < prefix(id)) };
         let mut high = end;
         while low < high {
             let middle = low.midpoint(high);
