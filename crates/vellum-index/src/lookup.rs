@@ -3,10 +3,14 @@
 use crate::segment::{ChunkRecord, Content, FrameRecord, Near, Segment};
 use crate::{CopySet, Index, IndexError, Known};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hint::black_box;
 use std::sync::Arc;
 use vellum_format::content::ChunkKind;
 use vellum_format::pack::{Compression, KeyWrap};
 use vellum_format::{ChunkId, ObjectId};
+
+/// Lookups whose memory is fetched at once: what they need stays in the nearest caches until it is used.
+const FETCHED_AT_ONCE: usize = 32;
 
 /// One frame known to an [`Index`]: valid for that value of `Index` only, until its segment is forgotten, in part or
 /// whole, or merged ([`Index::merge`]).
@@ -223,7 +227,7 @@ impl Index {
     ) -> Vec<Option<Location>> {
         let known = self.known();
         let mut near: Vec<Option<Box<Near>>> = known.segments.iter().map(|_| None).collect();
-        let newest = |id| {
+        let mut newest = |id| {
             let mut newest = None;
             known.segments.iter().zip(&mut near).filter(|(segment, _)| segment.is_usable()).any(|(segment, near)| {
                 visit_in(&known, segment, near, id, &counts, |_, location| {
@@ -233,7 +237,13 @@ impl Index {
             });
             newest
         };
-        ids.into_iter().map(newest).collect()
+        let ids: Vec<&ChunkId> = ids.into_iter().collect();
+        let mut copies = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(FETCHED_AT_ONCE) {
+            fetch(&known, ids);
+            copies.extend(ids.iter().map(|id| newest(id)));
+        }
+        copies
     }
 
     /// The serial numbers of the segments that may be asked.
@@ -275,6 +285,17 @@ impl Known {
             let frame = segment.content.frame(copy.frame.number).ok().flatten();
             frame.is_none_or(|frame| offsets.contains(&frame.offset))
         })
+    }
+}
+
+/// Has the processor fetch what lookups of these chunks will read of memory. The answers are thrown away, but none of them
+/// waits for another, while a lookup waits for each line that it needs.
+fn fetch(known: &Known, ids: &[&ChunkId]) {
+    for segment in &known.segments {
+        let words = ids.iter().map(|id| segment.content.filter_word(id));
+        black_box(words.fold(0, |all, word| all ^ word));
+        let fences = ids.iter().filter(|id| segment.content.may_hold(id)).map(|id| segment.content.fence_near(id));
+        black_box(fences.fold(0, |all, fence| all ^ fence));
     }
 }
 

@@ -53,10 +53,19 @@ impl Filter {
     /// Whether the segment may hold a chunk; if not, it certainly does not.
     pub(super) fn may_hold(&self, id: &ChunkId) -> bool {
         let (block, bits) = place(id, self.0.len() as u64);
-        let Some(Block(words)) = usize::try_from(block).ok().and_then(|block| self.0.get(block)) else { return true };
+        let Some(Block(words)) = self.block(block) else { return true };
         // Without a branch for each word, so that the processor is already at the next segment's filter.
         let has = |all, (number, word): (usize, &u64)| all & (word >> bit(bits, number));
         words.iter().enumerate().fold(1, has) == 1
+    }
+
+    /// A word of the block that a chunk belongs to.
+    pub(super) fn word(&self, id: &ChunkId) -> u64 {
+        self.block(place(id, self.0.len() as u64).0).map_or(0, |block| block.0[0])
+    }
+
+    fn block(&self, number: u64) -> Option<&Block> {
+        usize::try_from(number).ok().and_then(|number| self.0.get(number))
     }
 }
 

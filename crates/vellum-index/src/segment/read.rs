@@ -106,6 +106,16 @@ impl Content {
         self.filter.may_hold(id)
     }
 
+    /// Something of what [`Content::may_hold`] will read.
+    pub(crate) fn filter_word(&self, id: &ChunkId) -> u64 {
+        self.filter.word(id)
+    }
+
+    /// Something of what [`Content::find`] will read of memory.
+    pub(crate) fn fence_near(&self, id: &ChunkId) -> u64 {
+        self.fences.get(self.ruled(prefix(id))).copied().unwrap_or_default()
+    }
+
     /// The first copy of a chunk that `accept` takes, the newest tried first. `near` is of this segment.
     ///
     /// An absence is verified as a place is: by the records on both sides of where the chunk would stand, or by
@@ -140,8 +150,7 @@ impl Content {
     /// right one. So this touches three lines of memory, where a binary search touches twenty.
     fn fences_up_to(&self, prefix: u64) -> usize {
         let fences = &self.fences;
-        let ruled = (u128::from(prefix) * fences.len() as u128) >> u64::BITS;
-        let ruled = usize::try_from(ruled).expect("it is less than the number of fences");
+        let ruled = self.ruled(prefix);
         let Some(fence) = fences.get(ruled) else { return 0 };
         let distance = prefix.abs_diff(*fence) / (u64::MAX / fences.len() as u64);
         let distance = usize::try_from(distance).unwrap_or(usize::MAX);
@@ -151,6 +160,12 @@ impl Content {
         let is_near = (low == 0 || fences[low - 1] <= prefix) && fences.get(high).is_none_or(|fence| *fence > prefix);
         let (low, range) = if is_near { (low, &fences[low..high]) } else { (0, &fences[..]) };
         low + range.partition_point(|fence| *fence <= prefix)
+    }
+
+    /// Where a ruler would put a prefix among the fences.
+    fn ruled(&self, prefix: u64) -> usize {
+        let ruled = (u128::from(prefix) * self.fences.len() as u128) >> u64::BITS;
+        usize::try_from(ruled).expect("it is less than the number of fences")
     }
 
     /// The first group of chunk records before `end` that may hold a chunk: the last one that starts with a smaller
