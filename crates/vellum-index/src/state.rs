@@ -242,6 +242,11 @@ mod tests {
         State::new(path, KEY).update(|rows| Ok((rows.segments()?, rows.values()?))).expect("a usable folder")
     }
 
+    fn forgotten(path: PathBuf, number: u8) -> Vec<u32> {
+        let read = State::new(path, KEY).update(|rows| rows.forgotten(SegmentId([number; 16])));
+        read.expect("a usable folder").into_iter().collect()
+    }
+
     /// A database in memory where there is such a folder, with three segments and two values.
     fn filled() -> (tempfile::TempDir, PathBuf) {
         let memory = std::path::Path::new("/dev/shm");
@@ -251,6 +256,7 @@ mod tests {
         for number in 1..4 {
             state.update(|rows| rows.push_segment(SegmentId([number; 16]))).unwrap();
         }
+        state.update(|rows| rows.forget_catalogs(SegmentId([2; 16]), &[7, 70_000])).unwrap();
         state.update(|rows| rows.put_value("device", &[9; 40])).unwrap();
         state.update(|rows| rows.put_value("settings", b"all of them")).unwrap();
         (folder, path)
@@ -276,6 +282,8 @@ mod tests {
             bad[at] ^= 1 << (at % 8);
             std::fs::write(&path, bad).unwrap();
             assert!(is_true(&content(path.clone()), &right), "a flip at {at}");
+            let known = forgotten(path.clone(), 2);
+            assert!(known.is_empty() || known == [7, 70_000], "a flip at {at}");
         }
         for len in (0..good.len()).filter(|len| len % 509 == 0 || len % 4096 < 2) {
             std::fs::write(&path, &good[..len]).unwrap();
@@ -297,17 +305,38 @@ mod tests {
             let row = values.get("device").unwrap().unwrap().value().to_vec();
             values.insert("settings", row.as_slice()).unwrap();
             values.insert("short", &b"no tag"[..]).unwrap();
+            let mut forgotten = transaction.open_table(FORGOTTEN).unwrap();
+            let row = forgotten.get(&[2; 16][..]).unwrap().unwrap().value().to_vec();
+            forgotten.insert(&[1; 16][..], row.as_slice()).unwrap();
         }
         transaction.commit().unwrap();
         drop(database);
         let (segments, values) = content(path.clone());
         assert_eq!(segments, [(0, SegmentId([1; 16])), (2, SegmentId([3; 16]))]);
         assert_eq!(values.into_keys().collect::<Vec<_>>(), ["device"]);
+        assert_eq!([1, 2].map(|number| forgotten(path.clone(), number)), [vec![], vec![7, 70_000]]);
         // No row can follow the last number: the database starts again.
         let state = State::new(path.clone(), KEY);
         state.update(|rows| rows.push_segment(SegmentId([4; 16]))).unwrap();
         assert!(state.was_emptied());
         assert_eq!(content(path).0, [(0, SegmentId([4; 16]))]);
+    }
+
+    #[test]
+    fn a_merge_is_recorded_in_place_of_neighbours_only() {
+        let (_folder, path) = filled();
+        let state = State::new(path.clone(), KEY);
+        let id = |number: u8| SegmentId([number; 16]);
+        let replace = |sources: &[SegmentId]| state.update(|rows| rows.replace_segments(sources, id(9))).unwrap();
+        for sources in [&[id(3), id(1)][..], &[id(1), id(2)], &[id(4), id(3)], &[id(4)]] {
+            assert!(!replace(sources), "{sources:?}");
+        }
+        assert!(replace(&[id(2), id(1)]));
+        assert_eq!(content(path.clone()).0, [(1, id(9)), (2, id(3))]);
+        assert_eq!(forgotten(path.clone(), 2), [], "what was forgotten of a source is left out");
+        state.update(|rows| rows.forget_catalogs(id(9), &[1])).unwrap();
+        state.update(|rows| rows.forget_catalogs(id(9), &[3, 1])).unwrap();
+        assert_eq!(forgotten(path, 9), [1, 3]);
     }
 
     #[test]

@@ -138,6 +138,26 @@ proptest! {
     }
 }
 
+/// Segments that were merged again and again, with catalogs lost in between, on disk and in memory.
+#[test]
+fn merges_of_merges_agree_with_the_model() {
+    for in_memory in [false, true] {
+        let mut pair = Pair::new(in_memory);
+        for number in 0..40 {
+            pair.take(&Step::Add(vec![number, number / 2]));
+            if number % 5 == 4 {
+                pair.take(&Step::Forget(number - 3));
+            }
+            pair.take(&Step::Merge);
+            assert!(pair.index.segment_count() <= 8, "{}", pair.index.segment_count());
+            if number % 8 == 0 {
+                pair.compare();
+            }
+        }
+        pair.compare();
+    }
+}
+
 #[test]
 fn a_hundred_thousand_entries_agree() {
     let shape = Shape { packs: 40, frames: 40, chunks: 40, ids: 60_000 };
