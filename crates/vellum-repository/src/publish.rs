@@ -94,6 +94,8 @@ pub struct Session<'repository> {
     /// Packs that this session wrote and that a catalog lists.
     written: Mutex<Vec<ObjectId>>,
     poisoned: AtomicBool,
+    /// Whether nobody holds marks about the index while this is open, so that its segments may be merged.
+    merges: bool,
     pub(crate) counters: Counters,
 }
 
@@ -150,6 +152,7 @@ impl<'repository> Session<'repository> {
             checkpoint: Mutex::default(),
             written: Mutex::default(),
             poisoned: AtomicBool::new(false),
+            merges: false,
             counters: Counters::default(),
         })
     }
@@ -302,6 +305,10 @@ impl<'repository> Session<'repository> {
         let ids: Vec<ChunkId> = frames.flat_map(|frame| &frame.chunks).map(|chunk| chunk.id).collect();
         self.repository.index().add(catalogs)?;
         self.pending.release(ids.iter());
+        if self.merges {
+            // A long session adds a segment for each GiB.
+            self.repository.index().merge();
+        }
         Ok(())
     }
 
@@ -477,7 +484,7 @@ impl Repository {
         reach(Point::WriterCondemnationsHeeded)?;
         self.refresh()?;
         reach(Point::WriterIndexLoaded)?;
-        Session::begin(self, options, intent)
+        Ok(Session { merges: true, ..Session::begin(self, options, intent)? })
     }
 
     /// Seals a catalog, opens it again, compares it with the marks of its packs, and stores it. Gives what is stored.
