@@ -2,8 +2,9 @@
 //!
 //! A segment file is written under a temporary name, renamed, and never changed. What is made from catalogs is not
 //! synced: a file that a power loss tore does not verify and is made again. What is made by merging is, because its
-//! sources go; they go only after it is recorded in their place, so a crash leaves either. Renaming, recording and deleting happen while the database
-//! is open, that is by one process at a time; a process that has a deleted segment open keeps reading it.
+//! sources go; they go only after it is recorded in their place, so a crash leaves either. Renaming, recording and
+//! deleting happen while the database is open, that is by one process at a time; a process that has a deleted segment
+//! open keeps reading it.
 
 use crate::IndexError;
 use crate::key::{LocalKey, SegmentId};

@@ -28,9 +28,11 @@ impl Index {
     /// Merges segments until lookups have few to ask.
     ///
     /// Places, frames and sets of copies that are about a merged segment mean nothing afterwards, as after it was
-    /// forgotten: call it when nobody holds marks, and look up again afterwards. A merge reads and writes what it merges,
-    /// half a microsecond a chunk or, when the disk is slow, one; most calls merge nothing. It is given up quietly when another process was faster, when there
-    /// is no space, or when a source turns out damaged, which then counts as damaged; nothing else is lost.
+    /// forgotten: call it when nobody holds marks, and look up again afterwards.
+    ///
+    /// A merge reads and writes what it merges, half a microsecond a chunk or, when the disk is slow, one; most calls
+    /// merge nothing. It is given up quietly when another process was faster, when there is no space, or when a source
+    /// turns out damaged, which then counts as damaged; nothing else is lost.
     pub fn merge(&self) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         loop {

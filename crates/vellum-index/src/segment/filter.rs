@@ -10,7 +10,7 @@
 //! read. Ids that somebody made up can do worse, and then cost a read each, as all did without a filter.
 
 use super::write::{Output, Stream};
-use super::{Section, Source, prefix};
+use super::{Section, Source, field, prefix};
 use crate::key::{SegmentKey, TAG_LEN, Tagger};
 use std::io;
 use vellum_format::ChunkId;
@@ -143,9 +143,9 @@ pub(super) const fn len_bytes(chunks: u64) -> u64 {
 
 /// The number of an id's block, and what chooses its bits.
 fn place(id: &ChunkId, blocks: u64) -> (u64, u64) {
-    let [_, bits, ..] = id.as_bytes().as_chunks::<8>().0 else { unreachable!("an id has 32 bytes") };
+    let bits = u64::from_le_bytes(field(id.as_bytes(), 8));
     let block = (u128::from(prefix(id)) * u128::from(blocks)) >> u64::BITS;
-    (u64::try_from(block).expect("it is less than the number of blocks"), u64::from_le_bytes(*bits))
+    (u64::try_from(block).expect("it is less than the number of blocks"), bits)
 }
 
 /// Which bit of a word.
