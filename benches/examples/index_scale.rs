@@ -63,13 +63,6 @@ fn private_bytes() -> u64 {
     1024 * line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok()).expect("a number")
 }
 
-/// How long this thread was on a processor: on a machine that others use, lookups a second say less.
-fn on_processor() -> Duration {
-    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    let nanoseconds = statistics.split_whitespace().next().and_then(|number| number.parse().ok());
-    Duration::from_nanos(nanoseconds.expect("a number"))
-}
-
 /// The time that `work` takes.
 fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
     let started = Instant::now();
@@ -99,19 +92,16 @@ fn load(index: &Index, catalogs: std::ops::Range<u64>) {
 /// Lookups a second of the best of three rounds, one by one and many at once, in random order.
 fn lookups(index: &Index, name: &str, ids: &[ChunkId], are_there: bool) {
     let rate = |count: &dyn Fn() -> usize| {
-        let round = |_| {
-            let before = on_processor();
+        let round = || {
             let (took, found) = timed(count);
             assert_eq!(found, if are_there { ids.len() } else { 0 });
-            let rate = |took: Duration| ids.len() as f64 / took.as_secs_f64() / 1e6;
-            (rate(took), rate(on_processor().saturating_sub(before)))
+            ids.len() as f64 / took.as_secs_f64() / 1e6
         };
-        let best = (0..3).map(round).fold((0.0, 0.0), |(a, b): (f64, f64), (c, d)| (a.max(c), b.max(d)));
-        format!("{:.2} million a second ({:.2} of the processor)", best.0, best.1)
+        (0..3).map(|_| round()).fold(0.0, f64::max)
     };
     let alone = rate(&|| ids.iter().filter(|id| index.lookup(id).is_some()).count());
     let each = rate(&|| ids.chunks(1000).map(|ids| index.lookup_each(ids).iter().flatten().count()).sum());
-    println!("{name}: alone {alone}, with others {each}");
+    println!("{name}: {alone:.2} million a second alone, {each:.2} with others");
 }
 
 /// `FOLDER MILLIONS` loads; another process, of which nothing else is in memory, measures the rest.
