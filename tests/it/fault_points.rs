@@ -32,7 +32,9 @@ enum Scene {
     Init,
     /// Of a new version, with local state.
     Backup,
-    /// The same after one that was killed before its catalog.
+    /// The same beside another that has just stored it, with local state of one segment a catalog.
+    BackupMerging,
+    /// Of a new version, after a backup that was killed before its catalog.
     BackupAfterKill,
     /// The same while prunes give its writer up.
     BackupGivenUp,
@@ -49,9 +51,10 @@ enum Scene {
 }
 
 impl Scene {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Init,
         Self::Backup,
+        Self::BackupMerging,
         Self::BackupAfterKill,
         Self::BackupGivenUp,
         Self::Forget,
@@ -66,7 +69,7 @@ impl Scene {
     /// The version that others back up meanwhile: the same data as the operation's, or what it deletes.
     const fn data(self) -> usize {
         match self {
-            Self::Backup | Self::BackupAfterKill | Self::BackupGivenUp => NEXT,
+            Self::Backup | Self::BackupMerging | Self::BackupAfterKill | Self::BackupGivenUp => NEXT,
             _ => 0,
         }
     }
@@ -114,6 +117,8 @@ struct World {
     /// The snapshots of the first three versions.
     ids: Vec<ObjectId>,
     prepared: BTreeMap<Scene, Prepared>,
+    /// Local state that has learnt of each of these snapshots alone.
+    state: Arc<tempfile::TempDir>,
 }
 
 /// What an operation was told.
@@ -144,12 +149,17 @@ impl World {
             &[("kept", 9_000, 1), ("folder/own", 7_000, 5), ("more", 300, 6)],
         ]);
         let empty = Prepared { disk: SimDisk::new(), promises: Arc::default() };
-        let mut world = Self { key, versions, ids: Vec::new(), prepared: BTreeMap::new() };
+        let state = Arc::new(support::memory_folder());
+        let mut world = Self { key, versions, ids: Vec::new(), prepared: BTreeMap::new(), state };
         let base = empty.copy();
         drop(world.create(&base).expect("a new repository"));
         for version in 0..NEXT {
             let id = world.backup(&base, version).expect("a backup");
             world.ids.push(id);
+            let learning = LocalState::At(world.state.path().to_owned());
+            let storage = Arc::new(base.storage().expect("a repository"));
+            let learnt = world.open_on(storage, &learning).and_then(|repository| repository.refresh());
+            assert_eq!(learnt.expect("a healthy storage").catalogs_read, 1);
         }
         let world = Arc::new(world);
         let prepared = Scene::ALL.map(|scene| (scene, world.prepare(scene, &empty, &base))).into();
@@ -162,6 +172,7 @@ impl World {
         match scene {
             Scene::Init => return empty.copy(),
             Scene::Backup | Scene::Forget | Scene::KeyChange => {}
+            Scene::BackupMerging => drop(self.backup(&at, NEXT).expect("a backup")),
             Scene::BackupAfterKill => self.killed_backup(&at, Point::CatalogBeforePut),
             Scene::Prune | Scene::BackupGivenUp => self.forget(&at, 0).expect("a forget"),
             Scene::PruneGivingUp => {
@@ -247,6 +258,11 @@ impl World {
         let folder = support::memory_folder();
         let state = match scene {
             Scene::Backup => LocalState::At(folder.path().to_owned()),
+            Scene::BackupMerging => {
+                let copied = folder.path().join("state");
+                support::copy(self.state.path(), &copied);
+                LocalState::At(copied)
+            }
             _ => LocalState::None,
         };
         if scene == Scene::Init {
@@ -256,7 +272,7 @@ impl World {
         let one = threads(1);
         match scene {
             Scene::Init => {}
-            Scene::Backup | Scene::BackupAfterKill | Scene::BackupGivenUp => {
+            Scene::Backup | Scene::BackupMerging | Scene::BackupAfterKill | Scene::BackupGivenUp => {
                 at.acknowledge(try_backup(&repository, self.versions.path(NEXT), &one)?, NEXT);
             }
             Scene::Forget => {
@@ -426,14 +442,16 @@ impl World {
 /// P7: an error is told or does not matter; and nobody has to stop because others work.
 fn assert_told(scene: Scene, point: Point, event: Event, told: &Told) {
     use Point::{
-        FileCacheBeforeRename, FileCachePublished, IndexBeforeRename, IndexRecorded, IntentAfterRemoval,
-        IntentBeforeRemoval,
+        FileCacheBeforeRename, FileCachePublished, IndexBeforeRename, IndexMergeRecorded, IndexMergeWritten,
+        IndexRecorded, IntentAfterRemoval, IntentBeforeRemoval,
     };
     // What only costs time, or comes after all is done.
     let is_harmless = matches!(
         point,
         IndexBeforeRename
             | IndexRecorded
+            | IndexMergeWritten
+            | IndexMergeRecorded
             | FileCacheBeforeRename
             | FileCachePublished
             | IntentBeforeRemoval

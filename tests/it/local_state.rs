@@ -12,6 +12,7 @@ use std::time::Duration;
 use vellum::format::{ObjectId, ObjectKind};
 use vellum::storage::{MemoryStorage, Storage};
 use vellum::{BackupOptions, Context, KeyFile, LocalState, MaxUnused, Repository, SnapshotRef};
+use vellum_faults::Point;
 use vellum_testkit::Random;
 use vellum_testkit::trees::{self, Manifest, TreeOptions, assert_same_tree, manifest};
 
@@ -505,4 +506,41 @@ fn memory_of_other_roots_is_not_taken() {
     assert_eq!(report.summary.files_unchanged, 0, "a forced backup reads everything");
     world.history.push((report.snapshot.expect("a snapshot"), manifest(&world.source())));
     world.assert_right("after other roots and a forced backup");
+}
+
+/// N4, P13: whoever is killed before or after a merge of the index is recorded has lost none of it, and no space.
+#[test]
+fn a_kill_around_a_merge_of_the_index_costs_nothing() {
+    let world = World::new(11);
+    let scratch = support::memory_folder();
+    let state = scratch.path().join("state");
+    let points = [Point::IndexMergeWritten, Point::IndexMergeRecorded];
+    let at_each = points.map(|point| (point, scratch.path().join(point.name())));
+    let open = |state: &Path| world.open(&LocalState::At(state.to_owned()));
+    for number in 0..4u64 {
+        fs::write(world.source().join("new"), Random::new(number).bytes(5_000)).expect("a writable source");
+        try_backup(&world.open(&LocalState::None), &world.source(), &threads(1)).expect("a backup");
+        let (copied, from) = (at_each.clone(), state.clone());
+        let hook = move |point| {
+            let due = copied.iter().filter(|(when, _)| *when == point);
+            due.for_each(|(_, to)| copy(&from, to));
+            Ok(())
+        };
+        let refreshed = vellum_faults::with_hook(hook, || open(&state).refresh()).expect("a healthy storage");
+        assert_eq!(refreshed.catalogs_read, 1);
+    }
+    let segments =
+        |state: &Path| files_below(state).iter().filter(|path| path.to_string_lossy().contains(".seg")).count();
+    assert_eq!(segments(&state), 1);
+    let counts = |repository: &Repository| (repository.chunk_count(), repository.catalogued_packs().len());
+    let whole = counts(&open(&state));
+    for (point, left) in at_each {
+        assert!(segments(&left) >= 4, "{point:?} is reached with the sources still there");
+        let repository = open(&left);
+        assert_eq!(repository.refresh().expect("a healthy storage").catalogs_read, 0, "{point:?}");
+        assert_eq!(counts(&repository), whole, "{point:?}");
+        assert_eq!(segments(&left), 1, "{point:?}: the merge is made again, or its sources go");
+        let found = try_check(&repository, &threads(1)).expect("a check");
+        assert_eq!(found.findings, [], "{point:?}");
+    }
 }

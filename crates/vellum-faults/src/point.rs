@@ -65,6 +65,8 @@ points! {
 
     IndexBeforeRename = "index.before-rename", "a segment is written, under a temporary name";
     IndexRecorded = "index.recorded", "it has its name and is recorded";
+    IndexMergeWritten = "index.merge-written", "a merged segment is written, under a temporary name";
+    IndexMergeRecorded = "index.merge-recorded", "it is recorded in place of its sources, which are still there";
     FileCacheBeforeRename = "file-cache.before-rename", "the file cache is written, under a temporary name";
     FileCachePublished = "file-cache.published", "it has its name";
 

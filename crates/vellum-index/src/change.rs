@@ -15,7 +15,7 @@ impl Index {
     pub fn loaded_catalogs(&self) -> Vec<ObjectId> {
         let known = self.known();
         let usable = known.segments.iter().filter(|segment| segment.is_usable());
-        let names: BTreeSet<ObjectId> = usable.flat_map(|segment| &segment.catalogs).copied().collect();
+        let names: BTreeSet<ObjectId> = usable.flat_map(|segment| segment.catalog_names()).collect();
         names.into_iter().collect()
     }
 
@@ -28,7 +28,8 @@ impl Index {
     /// Adds catalogs, the newest last, as one segment. Those that are loaded already are skipped.
     ///
     /// It takes 48 bytes of memory per chunk beside the catalogs, so a large repository is added in several calls;
-    /// but every segment makes later lookups slower, so small catalogs are best added together. If the folder
+    /// but every segment makes later lookups slower, so small catalogs are best added together, and
+    /// [`Index::merge`] is called afterwards. If the folder
     /// cannot be written, the segment stays in memory and [`Index::persistence`] says so.
     ///
     /// # Errors
@@ -46,13 +47,28 @@ impl Index {
         Ok(())
     }
 
-    /// Forgets every segment that covers a catalog not `present` in the repository.
+    /// Forgets every catalog not `present` in the repository, and the packs that no other catalog lists.
     ///
-    /// Returns the present catalogs that are no longer loaded because of that: the caller adds them again.
-    #[must_use = "these catalogs have to be added again"]
-    pub fn retain_catalogs(&self, present: &BTreeSet<ObjectId>) -> Vec<ObjectId> {
-        let covers_only_present = |segment: &Segment| segment.catalogs.iter().all(|name| present.contains(name));
-        self.retain_segments(covers_only_present).into_iter().filter(|name| present.contains(name)).collect()
+    /// A folder that was rolled back, or lost what it noted, knows forgotten catalogs again: so this is called each time
+    /// before places are trusted.
+    pub fn retain_catalogs(&self, present: &BTreeSet<ObjectId>) {
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut dropped, mut fewer, mut kept) = (Vec::new(), Vec::new(), Vec::new());
+        for segment in &self.known().segments {
+            let gone = segment.catalogs().filter(|(_, name)| !present.contains(name));
+            let gone: Vec<u32> = gone.map(|(number, _)| number).collect();
+            if gone.len() == segment.catalogs().count() {
+                dropped.push(Arc::clone(segment));
+            } else if gone.is_empty() {
+                kept.push(Arc::clone(segment));
+            } else {
+                let serial = self.next_serial.fetch_add(1, Ordering::Relaxed);
+                kept.push(Arc::new(segment.without(gone.iter().copied(), serial)));
+                fewer.extend((!segment.is_in_memory()).then(|| (segment.id(), gone)));
+            }
+        }
+        self.known_mut().segments = kept;
+        self.forget(&dropped, &fewer);
     }
 
     /// Forgets every segment in which damage was found since it was opened.
@@ -61,7 +77,19 @@ impl Index {
     /// chunks count as not stored.
     #[must_use = "these catalogs have to be added again"]
     pub fn drop_damaged(&self) -> Vec<ObjectId> {
-        self.retain_segments(Segment::is_usable)
+        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut dropped = Vec::new();
+        self.known_mut().segments.retain(|segment| {
+            let keep = segment.is_usable();
+            if !keep {
+                dropped.push(Arc::clone(segment));
+            }
+            keep
+        });
+        self.forget(&dropped, &[]);
+        let loaded: BTreeSet<ObjectId> = self.loaded_catalogs().into_iter().collect();
+        let names: BTreeSet<ObjectId> = dropped.iter().flat_map(|segment| segment.catalog_names()).collect();
+        names.difference(&loaded).copied().collect()
     }
 
     /// States which packs the caller found missing, or of another size, in the storage; it replaces what was stated
@@ -82,41 +110,24 @@ impl Index {
         self.known_mut().damaged_frames = frames;
     }
 
-    /// Catalogs among which are all loaded ones that list any of these packs.
+    /// The loaded catalogs that list any of these packs.
     #[must_use]
     pub fn catalogs_that_may_list(&self, packs: &BTreeSet<ObjectId>) -> BTreeSet<ObjectId> {
         let known = self.known();
-        let listing =
-            known.segments.iter().filter(|segment| segment.packs.iter().any(|pack| packs.contains(&pack.name)));
-        listing.flat_map(|segment| &segment.catalogs).copied().collect()
+        let listings = known.segments.iter().flat_map(|segment| segment.listings());
+        listings.filter(|(pack, _)| packs.contains(&pack.name)).map(|(_, catalog)| catalog).collect()
     }
 
-    /// Forgets the segments that `keep` refuses, and returns the catalogs that no other segment covers.
-    fn retain_segments(&self, keep: impl Fn(&Segment) -> bool) -> Vec<ObjectId> {
-        let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut dropped = Vec::new();
-        self.known_mut().segments.retain(|segment| {
-            let keep = keep(segment);
-            if !keep {
-                dropped.push(Arc::clone(segment));
-            }
-            keep
-        });
-        self.forget(&dropped);
+    /// Removes segments from the folder, and notes catalogs of others as forgotten. If that fails, the next run finds
+    /// and forgets them again.
+    fn forget(&self, dropped: &[Arc<Segment>], catalogs: &[(SegmentId, Vec<u32>)]) {
         if dropped.iter().any(|segment| !segment.is_usable()) {
             self.damage_removed.store(true, Ordering::Relaxed);
         }
-        let loaded: BTreeSet<ObjectId> = self.loaded_catalogs().into_iter().collect();
-        let names: BTreeSet<ObjectId> = dropped.iter().flat_map(|segment| &segment.catalogs).copied().collect();
-        names.difference(&loaded).copied().collect()
-    }
-
-    /// Removes segments from the folder. If that fails, the next run finds and forgets them again.
-    fn forget(&self, dropped: &[Arc<Segment>]) {
         let ids: Vec<SegmentId> =
-            dropped.iter().filter(|segment| !segment.is_in_memory()).map(|segment| segment.id).collect();
-        if let Some(folder) = self.folder.as_ref().filter(|_| !ids.is_empty()) {
-            folder.forget(&ids).unwrap_or_else(|failure| self.note(failure));
+            dropped.iter().filter(|segment| !segment.is_in_memory()).map(|segment| segment.id()).collect();
+        if let Some(folder) = self.folder.as_ref().filter(|_| !ids.is_empty() || !catalogs.is_empty()) {
+            folder.forget(&ids, catalogs).unwrap_or_else(|failure| self.note(failure));
         }
     }
 

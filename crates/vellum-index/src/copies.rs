@@ -3,8 +3,9 @@
 use crate::{Index, Location};
 use std::collections::BTreeMap;
 
-/// A set of places of one [`Index`]. It means something only as long as that value has not forgotten a segment:
-/// ask [`CopySet::is_current`] before anything is concluded from it.
+/// A set of places of one [`Index`]. It means something only as long as that value has neither forgotten nor merged a
+/// segment that it is about, nor forgotten a catalog of one: ask [`CopySet::is_current`] before anything is concluded
+/// from it.
 ///
 /// Memory: one bit for each chunk of every segment in which a place was inserted.
 #[derive(Debug, Default)]

@@ -1,8 +1,10 @@
 //! The local state folder: `state.redb`, and `segments/` with one file per segment.
 //!
-//! A segment file is written under a temporary name, renamed, and never changed. Nothing is synced: a file that a
-//! power loss tore does not verify and is made again. Renaming, recording and deleting happen while the database
-//! is open, that is by one process at a time; a process that has a deleted segment open keeps reading it.
+//! A segment file is written under a temporary name, renamed, and never changed. What is made from catalogs is not
+//! synced: a file that a power loss tore does not verify and is made again. What is made by merging is, because its
+//! sources go; they go only after it is recorded in their place, so a crash leaves either. Renaming, recording and
+//! deleting happen while the database is open, that is by one process at a time; a process that has a deleted segment
+//! open keeps reading it.
 
 use crate::IndexError;
 use crate::key::{LocalKey, SegmentId};
@@ -10,7 +12,7 @@ use crate::segment::{Draft, Segment, Source};
 use crate::state::{Failure, State};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use vellum_faults::{Point, reach};
@@ -18,7 +20,6 @@ use vellum_format::ObjectId;
 
 const SEGMENT_SUFFIX: &str = ".segment";
 const TEMPORARY_SUFFIX: &str = ".temporary";
-const WRITE_BUFFER_LEN_BYTES: usize = 256 << 10;
 
 pub(crate) struct Folder {
     segments: PathBuf,
@@ -49,7 +50,7 @@ impl Folder {
             let mut segments = BTreeMap::new();
             let mut lost = BTreeSet::new();
             for (number, id) in rows.segments()? {
-                match self.open(id, next_serial) {
+                match self.open(id, &rows.forgotten(id)?, next_serial) {
                     Opened::Segment(segment) => drop(segments.insert(number, *segment)),
                     Opened::Lost => drop(lost.insert(number)),
                     Opened::OutOfReach => {}
@@ -66,24 +67,56 @@ impl Folder {
 
     /// Writes and records a segment, and opens what was written.
     pub(crate) fn store(&self, draft: &Draft, id: SegmentId, serial: u64) -> Result<Segment, Failure> {
-        let written = self.write_temporary(draft, id).map_err(|_| Failure::Unwritable)?;
+        let written = self.write_temporary(id, |out| draft.write(id, &self.key, out));
+        let written = written.map_err(|_| Failure::Unwritable)?;
         reach(Point::IndexBeforeRename).map_err(|_| Failure::Unwritable)?;
-        let source = self.state.update(|rows| {
+        let segment = self.read_back(&written, id, serial)?;
+        self.state.update(|rows| {
             rows.push_segment(id)?;
-            // A second attempt, after a damaged database was deleted, finds the file already renamed.
-            if written.path.exists() {
-                fs::rename(&written.path, self.segment_path(id))?;
-            }
-            Ok(Source::File(File::open(self.segment_path(id))?))
+            self.rename(&written, id)
         })?;
         reach(Point::IndexRecorded).map_err(|_| Failure::Unwritable)?;
-        Segment::open(source, id, serial, &self.key).map_err(|_| Failure::Unwritable)
+        Ok(segment)
     }
 
-    /// Removes segments. Another process that uses one keeps it until it ends.
-    pub(crate) fn forget(&self, forgotten: &[SegmentId]) -> Result<(), Failure> {
+    /// Writes a segment, records it in place of its sources, the newest first, and removes these; nothing when other
+    /// processes have changed what is recorded.
+    pub(crate) fn replace(
+        &self,
+        sources: &[SegmentId],
+        id: SegmentId,
+        serial: u64,
+        write: impl FnOnce(&mut &File) -> io::Result<()>,
+    ) -> Result<Option<Segment>, Failure> {
+        let written = self.write_temporary(id, write).map_err(|_| Failure::Unwritable)?;
+        written.file.sync_data().map_err(|_| Failure::Unwritable)?;
+        reach(Point::IndexMergeWritten).map_err(|_| Failure::Unwritable)?;
+        let segment = self.read_back(&written, id, serial)?;
+        let is_recorded = self.state.update(|rows| {
+            let is_recorded = rows.replace_segments(sources, id)?;
+            if is_recorded {
+                self.rename(&written, id)?;
+            }
+            Ok(is_recorded)
+        })?;
+        if !is_recorded {
+            return Ok(None);
+        }
+        // From here on it counts; sources that stay are removed when the folder is opened or changed again.
+        if reach(Point::IndexMergeRecorded).is_ok() {
+            self.forget(sources, &[]).ok();
+        }
+        Ok(Some(segment))
+    }
+
+    /// Removes segments, and records catalogs of others as forgotten, by their numbers. Another process that uses a
+    /// removed segment keeps it until it ends.
+    pub(crate) fn forget(&self, segments: &[SegmentId], catalogs: &[(SegmentId, Vec<u32>)]) -> Result<(), Failure> {
         self.state.update(|rows| {
-            let kept = rows.keep_segments(|_, id| !forgotten.contains(&id))?;
+            let kept = rows.keep_segments(|_, id| !segments.contains(&id))?;
+            for (id, numbers) in catalogs.iter().filter(|(id, _)| kept.contains(id)) {
+                rows.forget_catalogs(*id, numbers)?;
+            }
             self.sweep(&kept);
             Ok(())
         })
@@ -93,7 +126,7 @@ impl Folder {
         self.state.update(|rows| rows.put_value(name, value))
     }
 
-    fn open(&self, id: SegmentId, next_serial: &AtomicU64) -> Opened {
+    fn open(&self, id: SegmentId, forgotten: &BTreeSet<u32>, next_serial: &AtomicU64) -> Opened {
         let file = match File::open(self.segment_path(id)) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Opened::Lost,
@@ -101,12 +134,17 @@ impl Folder {
         };
         let serial = next_serial.fetch_add(1, Ordering::Relaxed);
         match Segment::open(Source::File(file), id, serial, &self.key) {
-            Ok(segment) => Opened::Segment(Box::new(segment)),
+            Ok(segment) if forgotten.is_empty() => Opened::Segment(Box::new(segment)),
+            Ok(segment) => Opened::Segment(Box::new(segment.without(forgotten.iter().copied(), serial))),
             Err(_) => Opened::Lost,
         }
     }
 
-    fn write_temporary(&self, draft: &Draft, id: SegmentId) -> io::Result<Temporary> {
+    fn write_temporary(
+        &self,
+        id: SegmentId,
+        write: impl FnOnce(&mut &File) -> io::Result<()>,
+    ) -> io::Result<Temporary> {
         static NEXT: AtomicU64 = AtomicU64::new(0);
         fs::create_dir_all(&self.segments)?;
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -114,8 +152,22 @@ impl Folder {
         let file = OpenOptions::new().write(true).create_new(true).open(&path)?;
         let temporary = Temporary { path, file };
         temporary.file.lock()?;
-        draft.write(id, &self.key, &mut BufWriter::with_capacity(WRITE_BUFFER_LEN_BYTES, &temporary.file))?;
+        write(&mut &temporary.file)?;
         Ok(temporary)
+    }
+
+    /// Opens a segment before anything relies on it.
+    fn read_back(&self, written: &Temporary, id: SegmentId, serial: u64) -> Result<Segment, Failure> {
+        let source = File::open(&written.path).map(Source::File).map_err(|_| Failure::Unwritable)?;
+        Segment::open(source, id, serial, &self.key).map_err(|_| Failure::Unwritable)
+    }
+
+    /// Gives a segment its name, unless an attempt before a damaged database was deleted has done so.
+    fn rename(&self, written: &Temporary, id: SegmentId) -> Result<(), redb::Error> {
+        if written.path.exists() {
+            fs::rename(&written.path, self.segment_path(id))?;
+        }
+        Ok(())
     }
 
     /// Deletes the files of segments that are not recorded, and what killed processes left behind.
@@ -167,10 +219,10 @@ fn needless(segments: &BTreeMap<u64, Segment>) -> BTreeSet<u64> {
     let mut covered: HashSet<ObjectId> = HashSet::new();
     let mut needless = BTreeSet::new();
     for (number, segment) in segments.iter().rev() {
-        if segment.catalogs.iter().all(|catalog| covered.contains(catalog)) {
+        if segment.catalog_names().all(|catalog| covered.contains(&catalog)) {
             needless.insert(*number);
         }
-        covered.extend(&segment.catalogs);
+        covered.extend(segment.catalog_names());
     }
     needless
 }

@@ -14,6 +14,9 @@ pub(crate) struct SegmentId(pub(crate) [u8; 16]);
 #[derive(Clone)]
 pub(crate) struct SegmentKey([u8; 32]);
 
+/// Makes the tag of bytes that come in pieces.
+pub(crate) struct Tagger(blake3::Hasher);
+
 /// A tag: proof that bytes are as this machine wrote them.
 pub(crate) type Tag = [u8; TAG_LEN];
 
@@ -40,6 +43,23 @@ impl LocalKey {
 
     pub(crate) fn segment_key(&self, id: SegmentId) -> SegmentKey {
         SegmentKey(self.derive(&[b"segment blocks", &id.0]))
+    }
+
+    /// Names the segment that comes of merging these sources, each with the catalogs of it that are left out: nothing
+    /// else decides what it holds. // N2
+    pub(crate) fn merge_id<'a>(
+        &self,
+        version: u16,
+        sources: impl Iterator<Item = (SegmentId, &'a [u32])>,
+    ) -> SegmentId {
+        let mut hasher = blake3::Hasher::new_keyed(&self.derive(&[b"merged segment id", &version.to_le_bytes()]));
+        for (id, forgotten) in sources {
+            hasher.update(&id.0).update(&(forgotten.len() as u64).to_le_bytes());
+            for catalog in forgotten {
+                hasher.update(&catalog.to_le_bytes());
+            }
+        }
+        SegmentId::from_hash(&hasher.finalize())
     }
 
     /// The tag of one row of the state database, bound to its table and key.
@@ -73,9 +93,16 @@ impl fmt::Display for SegmentId {
 impl SegmentKey {
     /// The tag of bytes at a place of the segment.
     pub(crate) fn tag(&self, place: [u8; PLACE_LEN], bytes: &[u8]) -> Tag {
+        let mut tagger = self.tagger(place);
+        tagger.update(bytes);
+        tagger.finish()
+    }
+
+    /// The same for bytes that come in pieces.
+    pub(crate) fn tagger(&self, place: [u8; PLACE_LEN]) -> Tagger {
         let mut hasher = blake3::Hasher::new_keyed(&self.0);
-        hasher.update(&place).update(bytes);
-        first_bytes(hasher.finalize().as_bytes())
+        hasher.update(&place);
+        Tagger(hasher)
     }
 
     /// The same for a record, in a single compression.
@@ -84,6 +111,16 @@ impl SegmentKey {
         bytes[..PLACE_LEN].copy_from_slice(&place);
         bytes[PLACE_LEN..].copy_from_slice(record);
         first_bytes(blake3::keyed_hash(&self.0, &bytes).as_bytes())
+    }
+}
+
+impl Tagger {
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(&self) -> Tag {
+        first_bytes(self.0.finalize().as_bytes())
     }
 }
 

@@ -1,14 +1,19 @@
 //! The questions that an index answers.
 
-use crate::segment::{ChunkRecord, FrameRecord, Near, Segment};
+use crate::segment::{ChunkRecord, Content, FrameRecord, Near, Segment};
 use crate::{CopySet, Index, IndexError, Known};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::hint::black_box;
 use std::sync::Arc;
 use vellum_format::content::ChunkKind;
 use vellum_format::pack::{Compression, KeyWrap};
 use vellum_format::{ChunkId, ObjectId};
 
-/// One frame known to an [`Index`]: valid for that value of `Index` only, until its segment is forgotten.
+/// Lookups whose memory is fetched at once: what they need stays in the nearest caches until it is used.
+const FETCHED_AT_ONCE: usize = 32;
+
+/// One frame known to an [`Index`]: valid for that value of `Index` only, until its segment is forgotten, in part or
+/// whole, or merged ([`Index::merge`]).
 ///
 /// Two references may mean the same frame if the same pack was added by different catalogs. The order is that of
 /// segments, packs and offsets, so sorting places by it groups them for reading.
@@ -135,20 +140,20 @@ impl Index {
         locations
     }
 
-    /// How to read a frame; nothing when its segment was forgotten or turned out damaged: look up again then.
+    /// How to read a frame; nothing when its segment was forgotten or merged, or turned out damaged: look up again then.
     #[must_use]
     pub fn frame(&self, frame: FrameRef) -> Option<FrameInfo> {
         let known = self.known();
         let segment = known.segments.iter().find(|segment| segment.serial == frame.segment && segment.is_usable())?;
-        let record = segment.frame(frame.number).ok()??;
-        frame_info(segment, &record).ok()
+        let record = segment.content.frame(frame.number).ok()??;
+        frame_info(&segment.content, &record).ok()
     }
 
     /// Every known pack with its length in bytes, sorted by name.
     #[must_use]
     pub fn packs(&self) -> Vec<(ObjectId, u64)> {
         let mut packs = BTreeMap::new();
-        for pack in self.segments().iter().flat_map(|segment| &segment.packs) {
+        for (_, pack) in self.segments().iter().flat_map(|segment| segment.packs()) {
             packs.entry(pack.name).or_insert(pack.len_bytes);
         }
         packs.into_iter().collect()
@@ -159,8 +164,8 @@ impl Index {
     pub fn chunk_count(&self) -> u64 {
         let mut seen = HashSet::new();
         let segments = self.segments();
-        let packs = segments.iter().flat_map(|segment| &segment.packs).filter(|pack| seen.insert(pack.name));
-        packs.map(|pack| u64::from(pack.chunk_count)).sum()
+        let packs = segments.iter().flat_map(|segment| segment.packs()).filter(|(_, pack)| seen.insert(pack.name));
+        packs.map(|(_, pack)| u64::from(pack.chunk_count)).sum()
     }
 
     /// Visits every copy of every chunk, each pack's once, absent packs included; by id within a segment.
@@ -172,13 +177,15 @@ impl Index {
     pub fn for_each_chunk(&self, mut visit: impl FnMut(&ChunkId, &Location)) -> Result<(), IndexError> {
         let segments = self.all_segments()?;
         segments.iter().zip(own_packs(&segments)).try_for_each(|(segment, own)| {
-            segment.each_chunk(|number, record| {
-                let location = location(segment, number, record)?;
+            let mut records = segment.content.chunks();
+            while let Some((number, record)) = records.next()? {
+                let record = ChunkRecord::decode(&record);
+                let location = location(segment, number, &record)?;
                 if own[record.pack as usize] {
                     visit(&record.id, &location);
                 }
-                Ok(())
-            })
+            }
+            Ok(())
         })
     }
 
@@ -191,13 +198,16 @@ impl Index {
     pub fn for_each_frame(&self, mut visit: impl FnMut(FrameRef, &FrameInfo)) -> Result<(), IndexError> {
         let segments = self.all_segments()?;
         segments.iter().zip(own_packs(&segments)).try_for_each(|(segment, own)| {
-            segment.each_frame(|number, record| {
-                let info = frame_info(segment, record)?;
+            let mut records = segment.content.frames();
+            for number in 0.. {
+                let Some((_, record)) = records.next()? else { break };
+                let record = FrameRecord::decode(&record);
+                let info = frame_info(&segment.content, &record)?;
                 if own[record.pack as usize] {
                     visit(FrameRef { segment: segment.serial, number }, &info);
                 }
-                Ok(())
-            })
+            }
+            Ok(())
         })
     }
 
@@ -216,8 +226,8 @@ impl Index {
         counts: impl Fn(&Known, &Segment, &Location) -> bool,
     ) -> Vec<Option<Location>> {
         let known = self.known();
-        let mut near: Vec<Near> = known.segments.iter().map(|_| Near::new()).collect();
-        let newest = |id| {
+        let mut near: Vec<Option<Box<Near>>> = known.segments.iter().map(|_| None).collect();
+        let mut newest = |id| {
             let mut newest = None;
             known.segments.iter().zip(&mut near).filter(|(segment, _)| segment.is_usable()).any(|(segment, near)| {
                 visit_in(&known, segment, near, id, &counts, |_, location| {
@@ -227,7 +237,13 @@ impl Index {
             });
             newest
         };
-        ids.into_iter().map(newest).collect()
+        let ids: Vec<&ChunkId> = ids.into_iter().collect();
+        let mut copies = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(FETCHED_AT_ONCE) {
+            fetch(&known, ids);
+            copies.extend(ids.iter().map(|id| newest(id)));
+        }
+        copies
     }
 
     /// The serial numbers of the segments that may be asked.
@@ -239,7 +255,7 @@ impl Index {
     fn all_segments(&self) -> Result<Vec<Arc<Segment>>, IndexError> {
         let segments = self.known().segments.clone();
         match segments.iter().find(|segment| !segment.is_usable()) {
-            Some(segment) => Err(segment.damage()),
+            Some(segment) => Err(segment.content.damage()),
             None => Ok(segments),
         }
     }
@@ -266,9 +282,20 @@ impl Known {
     /// What cannot be told counts as damaged.
     fn is_damaged(&self, segment: &Segment, copy: &Location) -> bool {
         self.damaged_frames.get(&copy.pack).is_some_and(|offsets| {
-            let frame = segment.frame(copy.frame.number).ok().flatten();
+            let frame = segment.content.frame(copy.frame.number).ok().flatten();
             frame.is_none_or(|frame| offsets.contains(&frame.offset))
         })
+    }
+}
+
+/// Has the processor fetch what lookups of these chunks will read of memory. The answers are thrown away, but none of them
+/// waits for another, while a lookup waits for each line that it needs.
+fn fetch(known: &Known, ids: &[&ChunkId]) {
+    for segment in &known.segments {
+        let words = ids.iter().map(|id| segment.content.filter_word(id));
+        black_box(words.fold(0, |all, word| all ^ word));
+        let fences = ids.iter().filter(|id| segment.content.may_hold(id)).map(|id| segment.content.fence_near(id));
+        black_box(fences.fold(0, |all, fence| all ^ fence));
     }
 }
 
@@ -280,36 +307,43 @@ fn visit_copies(
     mut visit: impl FnMut(&Segment, Location) -> bool,
 ) {
     let mut usable = known.segments.iter().filter(|segment| segment.is_usable());
-    usable.any(|segment| visit_in(known, segment, &mut Near::new(), id, &counts, &mut visit));
+    usable.any(|segment| visit_in(known, segment, &mut None, id, &counts, &mut visit));
 }
 
 /// The same in one segment; true when `visit` wants no more.
 fn visit_in(
     known: &Known,
     segment: &Segment,
-    near: &mut Near,
+    near: &mut Option<Box<Near>>,
     id: &ChunkId,
     counts: impl Fn(&Known, &Segment, &Location) -> bool,
     mut visit: impl FnMut(&Segment, Location) -> bool,
 ) -> bool {
-    let found = segment.find(near, id, |number, record| match location(segment, number, record) {
-        Ok(location) => counts(known, segment, &location) && !visit(segment, location),
+    if !segment.content.may_hold(id) {
+        return false;
+    }
+    let near = near.get_or_insert_with(|| Box::new(Near::new()));
+    let found = segment.content.find(near, id, |number, record| match location(segment, number, record) {
+        Ok(location) => segment.lists(record.pack) && counts(known, segment, &location) && !visit(segment, location),
         Err(_) => false,
     });
     // A damaged segment has marked itself; what it would have known counts as not stored. // N3
     matches!(found, Ok(Some(_)))
 }
 
-/// For each segment, the newest first, which of its packs no newer segment has.
+/// For each segment, the newest first, which of its packs count and are in no newer segment.
 fn own_packs(segments: &[Arc<Segment>]) -> Vec<Vec<bool>> {
     let mut seen = HashSet::new();
-    let own = |segment: &Arc<Segment>| segment.packs.iter().map(|pack| seen.insert(pack.name)).collect();
+    let own = |segment: &Arc<Segment>| {
+        let packs = (0..).zip(&segment.content.tables.packs);
+        packs.map(|(number, pack)| segment.lists(number) && seen.insert(pack.name)).collect()
+    };
     segments.iter().map(own).collect()
 }
 
 fn location(segment: &Segment, number: u64, record: &ChunkRecord) -> Result<Location, IndexError> {
     Ok(Location {
-        pack: segment.pack(record.pack)?.name,
+        pack: segment.content.pack(record.pack)?.name,
         frame: FrameRef { segment: segment.serial, number: record.frame },
         offset_in_frame: record.offset_in_frame,
         len_bytes: record.len_bytes,
@@ -317,7 +351,7 @@ fn location(segment: &Segment, number: u64, record: &ChunkRecord) -> Result<Loca
     })
 }
 
-fn frame_info(segment: &Segment, record: &FrameRecord) -> Result<FrameInfo, IndexError> {
+fn frame_info(segment: &Content, record: &FrameRecord) -> Result<FrameInfo, IndexError> {
     let pack = segment.pack(record.pack)?;
     let known = [Compression::None, Compression::Zstd];
     let compression = known.into_iter().find(|compression| compression.code() == record.compression);

@@ -1,45 +1,54 @@
-//! Segments: immutable sorted files that say where chunks lie, made from one or more catalogs.
+//! Segments: immutable sorted files that say where chunks lie, made from one or more catalogs or by merging others.
 //!
 //! A segment is local and versioned; it is no part of the repository format, and a version that is not known is
 //! simply rebuilt. All numbers are little-endian.
 //!
 //! ```text
-//! header | chunk records … | frame records … | meta | tag of meta
+//! header | chunk records … | frame records … | meta | tag of meta | filter | tag of filter
 //!
 //! header   4096 bytes: magic 8, version u16, zero u16, segment id 16, catalogs u32, packs u32, wraps u32,
-//!          frames u32, chunks u64, meta bytes u64, filter offset u64 (0), filter bytes u64 (0), zeros; tag 16
+//!          frames u32, chunks u64, meta bytes u64, filter offset u64, filter bytes u64, listings u32, zeros; tag 16
 //! chunk    64 bytes: id 32, pack u32, frame u32, offset in frame u32, length u32; tag 16.
 //!          Sorted by id, then the newest frame first
 //! frame    64 bytes: pack u32, wrap u32, offset u32, stored length u32, plain length u32, chunks u32, kind u8,
 //!          compression u8, zero u16, salt 16, zero u32; tag 16
-//! meta     catalog names (32 each), packs (name 32, length u64, chunks u32), fences (u64 each, the first 8 bytes
-//!          of the id of every 64th chunk), wraps (kind u8, zero u8, length u16, epoch u32, bytes)
+//! meta     catalog names (32 each), packs (name 32, length u64, chunks u32, frames u32, wraps u32), listings (pack
+//!          u32, catalog u32), fences (u64 each, the first 8 bytes of the id of every 32nd chunk), wraps (kind u8,
+//!          zero u8, length u16, epoch u32, bytes)
+//! filter   64 bytes for each 32 chunks and 64 more; see `filter.rs`
 //! tag      keyed BLAKE3 of place (section u8, number u64) and bytes, cut to 16, under the segment's own key
 //! ```
 //!
-//! The meta part is held in memory while the segment is open, about 2 bytes a chunk. A lookup finds the 64 chunk
-//! records between two fences and reads them with one positioned read.
+//! Meta part and filter are held in memory while the segment is open, about 2.8 bytes a chunk. A lookup asks the filter,
+//! finds the 32 chunk records between two fences and reads them with one positioned read.
 //!
 //! A tag per record rather than per block, because what is believed must be verified each time it is read, and
-//! hashing 4 KiB takes ten times as long as reading it, but a record is one compression of BLAKE3. It costs 15
+//! hashing 2 KiB takes ten times as long as reading it, but a record is one compression of BLAKE3. It costs 15
 //! bytes a chunk of disk. Memory maps would make lookups 1.7 times as fast, but need `unsafe`, count as resident
 //! memory, and turn a truncated file or a failing disk into SIGBUS where a read gives an error.
 
+mod draft;
+mod filter;
+mod merge;
 mod read;
+mod tables;
+mod view;
 mod write;
 
-pub(crate) use read::{Near, Segment, Source};
-pub(crate) use write::Draft;
+pub(crate) use draft::Draft;
+pub(crate) use merge::Merge;
+pub(crate) use read::{Content, Near, Source};
+pub(crate) use view::Segment;
 
 use crate::key::{PLACE_LEN, RECORD_LEN, SegmentId, TAG_LEN};
-use vellum_format::{ChunkId, ObjectId};
+use vellum_format::ChunkId;
 
 const MAGIC: [u8; 8] = *b"VELLUMIX";
-const VERSION: u16 = 1;
+const VERSION: u16 = 2;
 
 const HEADER_LEN: usize = 4096;
 const SEALED_LEN: usize = RECORD_LEN + TAG_LEN;
-const CHUNKS_PER_FENCE: usize = 64;
+const CHUNKS_PER_FENCE: usize = 32;
 
 /// The parts of a segment that carry tags.
 #[derive(Debug, Clone, Copy)]
@@ -48,6 +57,7 @@ enum Section {
     Chunks = 2,
     Frames = 3,
     Meta = 4,
+    Filter = 5,
 }
 
 impl Section {
@@ -65,6 +75,7 @@ struct Header {
     catalogs: u32,
     packs: u32,
     wraps: u32,
+    listings: u32,
     frames: u32,
     chunks: u64,
     meta_len_bytes: u64,
@@ -74,6 +85,7 @@ impl Header {
     const ID_AT: usize = 12;
     const COUNTS_AT: usize = Self::ID_AT + 16;
     const LENGTHS_AT: usize = Self::COUNTS_AT + 4 * 4;
+    const LISTINGS_AT: usize = Self::LENGTHS_AT + 4 * 8;
 
     /// The header without its tag.
     fn encode(&self) -> [u8; HEADER_LEN - TAG_LEN] {
@@ -82,8 +94,11 @@ impl Header {
         out[8..10].copy_from_slice(&VERSION.to_le_bytes());
         out[Self::ID_AT..Self::COUNTS_AT].copy_from_slice(&self.id.0);
         put_numbers(&mut out[Self::COUNTS_AT..], [self.catalogs, self.packs, self.wraps, self.frames]);
-        out[Self::LENGTHS_AT..][..8].copy_from_slice(&self.chunks.to_le_bytes());
-        out[Self::LENGTHS_AT + 8..][..8].copy_from_slice(&self.meta_len_bytes.to_le_bytes());
+        let lengths = [self.chunks, self.meta_len_bytes, self.filter_at(), filter::len_bytes(self.chunks)];
+        for (place, length) in out[Self::LENGTHS_AT..].as_chunks_mut().0.iter_mut().zip(lengths) {
+            *place = length.to_le_bytes();
+        }
+        put_numbers(&mut out[Self::LISTINGS_AT..], [self.listings]);
         out
     }
 
@@ -96,6 +111,7 @@ impl Header {
             packs: u32_at(bytes, Self::COUNTS_AT + 4),
             wraps: u32_at(bytes, Self::COUNTS_AT + 8),
             frames: u32_at(bytes, Self::COUNTS_AT + 12),
+            listings: u32_at(bytes, Self::LISTINGS_AT),
             chunks: u64::from_le_bytes(field(bytes, Self::LENGTHS_AT)),
             meta_len_bytes: u64::from_le_bytes(field(bytes, Self::LENGTHS_AT + 8)),
         })
@@ -112,6 +128,10 @@ impl Header {
 
     fn meta_at(&self) -> u64 {
         self.record_at(Section::Frames, u64::from(self.frames))
+    }
+
+    fn filter_at(&self) -> u64 {
+        self.meta_at() + self.meta_len_bytes + TAG_LEN as u64
     }
 
     const fn fences(&self) -> u64 {
@@ -137,7 +157,7 @@ impl ChunkRecord {
         out
     }
 
-    fn decode(record: &[u8; RECORD_LEN]) -> Self {
+    pub(crate) fn decode(record: &[u8; RECORD_LEN]) -> Self {
         Self {
             id: ChunkId::from_bytes(field(record, 0)),
             pack: u32_at(record, 32),
@@ -174,7 +194,7 @@ impl FrameRecord {
         out
     }
 
-    fn decode(record: &[u8; RECORD_LEN]) -> Self {
+    pub(crate) fn decode(record: &[u8; RECORD_LEN]) -> Self {
         Self {
             pack: u32_at(record, 0),
             wrap: u32_at(record, 4),
@@ -187,14 +207,6 @@ impl FrameRecord {
             salt: field(record, 28),
         }
     }
-}
-
-/// One pack of a segment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct PackRecord {
-    pub(crate) name: ObjectId,
-    pub(crate) len_bytes: u64,
-    pub(crate) chunk_count: u32,
 }
 
 /// The first bytes of an id as a number that sorts as the id does.
@@ -255,9 +267,12 @@ mod tests {
 
     /// What a segment of these bytes answers for each `step`th chunk, or nothing for one that does not open.
     fn answers(bytes: Vec<u8>, name: SegmentId, step: usize) -> Vec<Option<(ChunkRecord, Option<FrameRecord>)>> {
-        let Ok(segment) = Segment::open(Source::Memory(bytes), name, 0, &KEY) else { return Vec::new() };
+        let Ok(segment) = Content::open(Source::Memory(bytes), name, &KEY) else { return Vec::new() };
         let find = |number| {
+            // What the filter denies looks absent: it must not deny what is there, whatever was done to it.
+            let may_hold = segment.may_hold(&id(number));
             let chunk = segment.find(&mut Near::new(), &id(number), |_, _| true).ok()??;
+            assert!(may_hold);
             Some((chunk, segment.frame(chunk.frame).ok().flatten()))
         };
         (0..100).step_by(step).map(find).collect()
@@ -288,7 +303,7 @@ mod tests {
     fn a_damaged_segment_says_so() {
         let (name, mut bytes) = written();
         bytes[HEADER_LEN] ^= 1;
-        let segment = Segment::open(Source::Memory(bytes), name, 0, &KEY).unwrap();
+        let segment = Content::open(Source::Memory(bytes), name, &KEY).unwrap();
         assert!(segment.is_usable());
         let failed =
             (0..100).filter(|number| segment.find(&mut Near::new(), &id(*number), |_, _| true).is_err()).count();
@@ -303,17 +318,19 @@ mod tests {
         other.move_last_chunk();
         assert_ne!(other.id(&KEY), name);
         assert_ne!(draft().id(&LocalKey::new([4; 32])), name);
-        assert!(Segment::open(Source::Memory(bytes.clone()), other.id(&KEY), 0, &KEY).is_err());
-        assert!(Segment::open(Source::Memory(bytes), name, 0, &LocalKey::new([4; 32])).is_err());
+        assert!(Content::open(Source::Memory(bytes.clone()), other.id(&KEY), &KEY).is_err());
+        assert!(Content::open(Source::Memory(bytes), name, &LocalKey::new([4; 32])).is_err());
     }
 
     #[test]
     fn the_layout_is_as_described() {
         let (name, bytes) = written();
-        let meta_len: u32 = 32 + 2 * 44 + 2 * 8 + 2 * 120;
-        assert_eq!(bytes.len(), 4096 + 100 * 64 + 2 * 64 + meta_len as usize + 16);
+        let meta_len: u32 = 32 + 2 * 52 + 2 * 8 + 4 * 8 + 2 * 120;
+        let filter_at = 4096 + 100 * 64 + 2 * 64 + meta_len + 16;
+        assert_eq!(bytes.len(), filter_at as usize + 4 * 64 + 16);
         assert_eq!((&bytes[..8], &bytes[12..28]), (&b"VELLUMIX"[..], &name.0[..]));
-        assert_eq!([28, 32, 36, 40, 44, 52].map(|at| u32_at(&bytes, at)), [1, 2, 2, 2, 100, meta_len]);
+        let numbers = [28, 32, 36, 40, 44, 52, 60, 68, 76].map(|at| u32_at(&bytes, at));
+        assert_eq!(numbers, [1, 2, 2, 2, 100, meta_len, filter_at, 4 * 64, 2]);
         assert_eq!(Header::decode(&bytes).unwrap().encode(), bytes[..4080]);
     }
 
@@ -325,7 +342,7 @@ mod tests {
         for record in 0..100 {
             let mut bad = good.clone();
             bad[HEADER_LEN + record * SEALED_LEN..][..32].fill(if record < 50 { 0xFF } else { 0 });
-            let segment = Segment::open(Source::Memory(bad), name, 0, &KEY).unwrap();
+            let segment = Content::open(Source::Memory(bad), name, &KEY).unwrap();
             let chunk = (0..100).map(id).filter(|id| segment.find(&mut Near::new(), id, |_, _| true).is_err()).count();
             assert!(chunk > 0, "the chunk of record {record} cannot be called absent");
             assert!(

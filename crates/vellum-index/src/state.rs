@@ -1,11 +1,12 @@
-//! The small redb database of what changes: which segments count, and a few values of the caller.
+//! The small redb database of what changes: which segments count and which of their catalogs do not,
+//! and a few values of the caller.
 //!
 //! redb lets one process at a time in, so the database is open only for the length of one transaction. Every row
 //! carries a tag: redb's checksums find accidents, the tag also finds rows of another key or place. // N2
 
 use crate::key::{LocalKey, SegmentId, TAG_LEN};
 use redb::{Database, ReadableTable, TableDefinition};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 const SEGMENTS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("segments");
+const FORGOTTEN: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("forgotten");
 const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("values");
 
 const CACHE_LEN_BYTES: usize = 16 << 20;
@@ -76,8 +78,9 @@ impl State {
         let transaction = database.begin_write().map_err(failure)?;
         let (result, changed) = {
             let segments = transaction.open_table(SEGMENTS).map_err(failure)?;
+            let forgotten = transaction.open_table(FORGOTTEN).map_err(failure)?;
             let values = transaction.open_table(VALUES).map_err(failure)?;
-            let mut rows = Rows { segments, values, key: &self.key, changed: false };
+            let mut rows = Rows { segments, forgotten, values, key: &self.key, changed: false };
             (work(&mut rows).map_err(failure)?, rows.changed)
         };
         if changed {
@@ -92,6 +95,7 @@ impl State {
 /// The rows of the database inside one transaction.
 pub(crate) struct Rows<'t> {
     segments: redb::Table<'t, u64, &'static [u8]>,
+    forgotten: redb::Table<'t, &'static [u8], &'static [u8]>,
     values: redb::Table<'t, &'static str, &'static [u8]>,
     key: &'t LocalKey,
     changed: bool,
@@ -117,13 +121,46 @@ impl Rows<'_> {
             None => 0,
             Some(last) => last.checked_add(1).ok_or_else(|| redb::Error::Corrupted("row number".into()))?,
         };
+        self.put_segment(number, id)
+    }
+
+    /// Records a segment in place of these, the newest first; false when they are not recorded one after the other.
+    pub(crate) fn replace_segments(&mut self, sources: &[SegmentId], id: SegmentId) -> Result<bool, redb::Error> {
+        let rows = self.segments()?;
+        let are_sources = |rows: &[(u64, SegmentId)]| rows.iter().rev().map(|(_, id)| id).eq(sources);
+        let Some(replaced) = rows.windows(sources.len()).rfind(|rows| are_sources(rows)) else { return Ok(false) };
+        let newest = replaced.iter().map(|(number, _)| *number).max().unwrap_or_default();
+        self.keep_segments(|number, _| replaced.iter().all(|(gone, _)| *gone != number))?;
+        self.put_segment(newest, id)?;
+        Ok(true)
+    }
+
+    fn put_segment(&mut self, number: u64, id: SegmentId) -> Result<(), redb::Error> {
         let row = self.tagged(&segment_row(number), &id.0);
         self.segments.insert(number, row.as_slice())?;
         self.changed = true;
         Ok(())
     }
 
-    /// Keeps only the segment rows that `keep` names, and returns their ids.
+    /// The numbers of catalogs of a segment that were forgotten. A row that does not verify says nothing.
+    pub(crate) fn forgotten(&self, id: SegmentId) -> Result<BTreeSet<u32>, redb::Error> {
+        let row = self.forgotten.get(&id.0[..])?;
+        let numbers = row.as_ref().and_then(|row| self.verified(&forgotten_row(id), row.value()));
+        Ok(numbers.into_iter().flat_map(|row| row.as_chunks().0).map(|number| u32::from_le_bytes(*number)).collect())
+    }
+
+    /// Records that these catalogs of a segment are forgotten, beside those that were before.
+    pub(crate) fn forget_catalogs(&mut self, id: SegmentId, numbers: &[u32]) -> Result<(), redb::Error> {
+        let mut all = self.forgotten(id)?;
+        all.extend(numbers);
+        let all: Vec<u8> = all.into_iter().flat_map(u32::to_le_bytes).collect();
+        let row = self.tagged(&forgotten_row(id), &all);
+        self.forgotten.insert(&id.0[..], row.as_slice())?;
+        self.changed = true;
+        Ok(())
+    }
+
+    /// Keeps only the segment rows that `keep` names, and what was forgotten of these, and returns their ids.
     pub(crate) fn keep_segments(
         &mut self,
         keep: impl Fn(u64, SegmentId) -> bool,
@@ -133,6 +170,7 @@ impl Rows<'_> {
         let before = self.segments.iter()?.count();
         if kept.len() != before {
             self.segments.retain(|number, _| kept.iter().any(|(kept, _)| *kept == number))?;
+            self.forgotten.retain(|id, _| kept.iter().any(|(_, kept)| kept.0 == *id))?;
             self.changed = true;
         }
         Ok(kept.into_iter().map(|(_, id)| id).collect())
@@ -171,6 +209,10 @@ fn segment_row(number: u64) -> (&'static str, Vec<u8>) {
     ("segments", number.to_le_bytes().to_vec())
 }
 
+fn forgotten_row(id: SegmentId) -> (&'static str, Vec<u8>) {
+    ("forgotten", id.0.to_vec())
+}
+
 fn value_row(name: &str) -> (&'static str, Vec<u8>) {
     ("values", name.as_bytes().to_vec())
 }
@@ -200,6 +242,11 @@ mod tests {
         State::new(path, KEY).update(|rows| Ok((rows.segments()?, rows.values()?))).expect("a usable folder")
     }
 
+    fn forgotten(path: PathBuf, number: u8) -> Vec<u32> {
+        let read = State::new(path, KEY).update(|rows| rows.forgotten(SegmentId([number; 16])));
+        read.expect("a usable folder").into_iter().collect()
+    }
+
     /// A database in memory where there is such a folder, with three segments and two values.
     fn filled() -> (tempfile::TempDir, PathBuf) {
         let memory = std::path::Path::new("/dev/shm");
@@ -209,6 +256,7 @@ mod tests {
         for number in 1..4 {
             state.update(|rows| rows.push_segment(SegmentId([number; 16]))).unwrap();
         }
+        state.update(|rows| rows.forget_catalogs(SegmentId([2; 16]), &[7, 70_000])).unwrap();
         state.update(|rows| rows.put_value("device", &[9; 40])).unwrap();
         state.update(|rows| rows.put_value("settings", b"all of them")).unwrap();
         (folder, path)
@@ -234,6 +282,8 @@ mod tests {
             bad[at] ^= 1 << (at % 8);
             std::fs::write(&path, bad).unwrap();
             assert!(is_true(&content(path.clone()), &right), "a flip at {at}");
+            let known = forgotten(path.clone(), 2);
+            assert!(known.is_empty() || known == [7, 70_000], "a flip at {at}");
         }
         for len in (0..good.len()).filter(|len| len % 509 == 0 || len % 4096 < 2) {
             std::fs::write(&path, &good[..len]).unwrap();
@@ -255,17 +305,38 @@ mod tests {
             let row = values.get("device").unwrap().unwrap().value().to_vec();
             values.insert("settings", row.as_slice()).unwrap();
             values.insert("short", &b"no tag"[..]).unwrap();
+            let mut forgotten = transaction.open_table(FORGOTTEN).unwrap();
+            let row = forgotten.get(&[2; 16][..]).unwrap().unwrap().value().to_vec();
+            forgotten.insert(&[1; 16][..], row.as_slice()).unwrap();
         }
         transaction.commit().unwrap();
         drop(database);
         let (segments, values) = content(path.clone());
         assert_eq!(segments, [(0, SegmentId([1; 16])), (2, SegmentId([3; 16]))]);
         assert_eq!(values.into_keys().collect::<Vec<_>>(), ["device"]);
+        assert_eq!([1, 2].map(|number| forgotten(path.clone(), number)), [vec![], vec![7, 70_000]]);
         // No row can follow the last number: the database starts again.
         let state = State::new(path.clone(), KEY);
         state.update(|rows| rows.push_segment(SegmentId([4; 16]))).unwrap();
         assert!(state.was_emptied());
         assert_eq!(content(path).0, [(0, SegmentId([4; 16]))]);
+    }
+
+    #[test]
+    fn a_merge_is_recorded_in_place_of_neighbours_only() {
+        let (_folder, path) = filled();
+        let state = State::new(path.clone(), KEY);
+        let id = |number: u8| SegmentId([number; 16]);
+        let replace = |sources: &[SegmentId]| state.update(|rows| rows.replace_segments(sources, id(9))).unwrap();
+        for sources in [&[id(3), id(1)][..], &[id(1), id(2)], &[id(4), id(3)], &[id(4)]] {
+            assert!(!replace(sources), "{sources:?}");
+        }
+        assert!(replace(&[id(2), id(1)]));
+        assert_eq!(content(path.clone()).0, [(1, id(9)), (2, id(3))]);
+        assert_eq!(forgotten(path.clone(), 2), [], "what was forgotten of a source is left out");
+        state.update(|rows| rows.forget_catalogs(id(9), &[1])).unwrap();
+        state.update(|rows| rows.forget_catalogs(id(9), &[3, 1])).unwrap();
+        assert_eq!(forgotten(path, 9), [1, 3]);
     }
 
     #[test]

@@ -94,6 +94,8 @@ pub struct Session<'repository> {
     /// Packs that this session wrote and that a catalog lists.
     written: Mutex<Vec<ObjectId>>,
     poisoned: AtomicBool,
+    /// Whether nobody holds marks about the index while this is open, so that its segments may be merged.
+    merges: bool,
     pub(crate) counters: Counters,
 }
 
@@ -150,6 +152,7 @@ impl<'repository> Session<'repository> {
             checkpoint: Mutex::default(),
             written: Mutex::default(),
             poisoned: AtomicBool::new(false),
+            merges: false,
             counters: Counters::default(),
         })
     }
@@ -302,6 +305,10 @@ impl<'repository> Session<'repository> {
         let ids: Vec<ChunkId> = frames.flat_map(|frame| &frame.chunks).map(|chunk| chunk.id).collect();
         self.repository.index().add(catalogs)?;
         self.pending.release(ids.iter());
+        if self.merges {
+            // A long session adds a segment for each GiB.
+            self.repository.index().merge();
+        }
         Ok(())
     }
 
@@ -477,7 +484,7 @@ impl Repository {
         reach(Point::WriterCondemnationsHeeded)?;
         self.refresh()?;
         reach(Point::WriterIndexLoaded)?;
-        Session::begin(self, options, intent)
+        Ok(Session { merges: true, ..Session::begin(self, options, intent)? })
     }
 
     /// Seals a catalog, opens it again, compares it with the marks of its packs, and stores it. Gives what is stored.
@@ -549,6 +556,42 @@ mod tests {
         };
         assert_eq!([is_due(0, 1), is_due(CHECKPOINT_PACKS - 1, 1), is_due(CHECKPOINT_PACKS, 1)], [false, false, true]);
         assert_eq!([is_due(2, CHECKPOINT_CHUNKS / 2 - 1), is_due(2, CHECKPOINT_CHUNKS / 2)], [false, true]);
+    }
+
+    /// What each checkpoint adds to the index is merged, but not beside a prune, whose marks are about what is there.
+    #[test]
+    fn a_long_backup_keeps_the_segments_of_the_index_few() {
+        let world = World::new();
+        let (_, chunks) = world.store(ChunkKind::Data, &[(1, 5000)]);
+        let repository = world.open();
+        let session = repository.begin(&SessionOptions::default()).unwrap();
+        let directory = {
+            let place = repository.locate(&chunks[0]).unwrap();
+            let info = repository.index().frame(place.frame).unwrap();
+            let id = repository.chunk_id(&chunks[0]);
+            let chunks = vec![PackedChunk { id, len_bytes: info.plain_len_bytes }];
+            let frame = Frame {
+                offset: info.offset,
+                stored_len_bytes: info.stored_len_bytes,
+                wrap: 0,
+                kind: info.kind,
+                compression: info.compression,
+                salt: info.salt,
+                chunks,
+            };
+            Directory { wraps: vec![(*info.wrap).clone()], frames: vec![frame] }
+        };
+        let checkpoints = |session: &Session<'_>, numbers: std::ops::Range<u64>| {
+            for number in numbers {
+                let pack = CatalogedPack { len_bytes: 8192, directory: directory.clone(), ..pack(number, 0) };
+                session.uploader.stored().push(StoredPack::recovered(pack));
+                session.write_catalog().unwrap();
+            }
+            repository.index().segment_count()
+        };
+        assert!(checkpoints(&session, 0..12) < 6);
+        let before = repository.index().segment_count();
+        assert_eq!(checkpoints(&Session { merges: false, ..session }, 12..18), before + 6);
     }
 
     fn lens(packs: Vec<CatalogedPack>) -> Vec<usize> {

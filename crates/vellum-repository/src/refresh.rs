@@ -13,9 +13,6 @@ use vellum_format::{ObjectId, ObjectKind, ObjectName, SealedHeader, limits};
 /// Catalogs that are opened before they become one segment.
 const BATCH: usize = 64;
 
-/// Segments of the index beyond which they are made anew: each costs every lookup a read.
-const SEGMENTS_MAX: usize = 24;
-
 /// What a refresh found.
 #[derive(Debug, Default)]
 pub struct Refreshed {
@@ -32,10 +29,17 @@ pub struct Refreshed {
 impl Repository {
     /// Loads new catalogs, forgets vanished ones, and stops counting packs that are not there in full length.
     ///
+    /// Places that were looked up before are to be looked up again: segments of the index are merged when there are many.
+    ///
     /// # Errors
     /// [`RepositoryError::Storage`] when the storage cannot be listed: then nothing may be concluded from it.
     pub fn refresh(&self) -> Result<Refreshed, RepositoryError> {
-        let mut refreshed = self.load_catalogs()?;
+        let refreshed = self.load_catalogs()?;
+        self.index().merge();
+        self.compare_with_packs(refreshed)
+    }
+
+    fn compare_with_packs(&self, mut refreshed: Refreshed) -> Result<Refreshed, RepositoryError> {
         let is_cheap = self.storage().capabilities().cheap_listing;
         if is_cheap || !refreshed.damaged.is_empty() {
             let stored = self.names(ObjectKind::Pack)?;
@@ -66,6 +70,7 @@ impl Repository {
     /// As [`Repository::refresh`].
     pub fn refresh_for_check(&self) -> Result<Refreshed, RepositoryError> {
         let mut refreshed = self.load_catalogs()?;
+        self.index().merge();
         refreshed.packs_absent = self.mark_absent_packs(&self.names(ObjectKind::Pack)?);
         Ok(refreshed)
     }
@@ -74,12 +79,8 @@ impl Repository {
         let present: BTreeSet<ObjectId> = self.names_of_either(ObjectKind::Catalog)?.into_keys().collect();
         // I4: a snapshot that relies on a catalog must not outlive it; also on one that was loaded long ago.
         present.iter().for_each(|id| adopt_both(&**self.storage(), &ObjectName::new(ObjectKind::Catalog, *id)));
-        if self.index().segment_count() > SEGMENTS_MAX {
-            // Every backup adds a segment; reading all catalogs again makes few of many.
-            drop(self.index().retain_catalogs(&BTreeSet::new()));
-        }
-        // What became unloaded with a vanished catalog is read again below, with everything else that is missing.
-        drop(self.index().retain_catalogs(&present));
+        self.index().retain_catalogs(&present);
+        // What became unloaded with it is read again below, with everything else that is missing.
         drop(self.index().drop_damaged());
         let loaded: BTreeSet<ObjectId> = self.index().loaded_catalogs().into_iter().collect();
         let mut refreshed = Refreshed::default();
@@ -148,7 +149,9 @@ impl Repository {
     pub(crate) fn refresh_after_missing(&self, pack: ObjectId, seen: u64) -> Result<bool, RepositoryError> {
         let mut mending = self.mending();
         if mending.count == seen && mending.missing.insert(pack) {
-            self.refresh()?;
+            // Without a merge: others are reading by places that they have looked up.
+            let refreshed = self.load_catalogs()?;
+            self.compare_with_packs(refreshed)?;
             mending.count += 1;
         }
         Ok(mending.count != seen)

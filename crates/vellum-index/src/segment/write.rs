@@ -1,172 +1,119 @@
-//! From catalogs to the bytes of a segment.
+//! The bytes of a segment, from its records in their order.
 
-use super::{CHUNKS_PER_FENCE, ChunkRecord, FrameRecord, Header, PackRecord, RECORD_LEN, SEALED_LEN, Section};
-use crate::IndexError;
-use crate::key::{LocalKey, SegmentId, SegmentKey};
-use std::collections::HashSet;
-use std::io::{self, Write};
-use vellum_format::ObjectId;
-use vellum_format::catalog::{Catalog, CatalogedPack};
-use vellum_format::pack::{Frame, KeyWrap};
+use super::filter::FilterWriter;
+use super::tables::Tables;
+use super::{CHUNKS_PER_FENCE, ChunkRecord, FrameRecord, HEADER_LEN, Header, SEALED_LEN, Section, prefix};
+use crate::key::{RECORD_LEN, SegmentKey, TAG_LEN};
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
 
-/// Everything that a segment will hold, sorted. It takes 48 bytes of memory a chunk until it is dropped.
-#[derive(Default)]
-pub(crate) struct Draft {
-    catalogs: Vec<ObjectId>,
-    packs: Vec<PackRecord>,
-    wraps: Vec<KeyWrap>,
-    frames: Vec<FrameRecord>,
-    chunks: Vec<ChunkRecord>,
+const BUFFER_LEN_BYTES: usize = 256 << 10;
+
+/// Where a segment is written to, in several streams.
+pub(crate) trait Output {
+    /// Puts bytes so many bytes from the start.
+    fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()>;
 }
 
-impl Draft {
-    /// Collects catalogs, the newest last. A pack that several of them list is taken once.
-    pub(crate) fn from_catalogs(catalogs: Vec<(ObjectId, Catalog)>) -> Result<Self, IndexError> {
-        let mut draft = Self::default();
-        let mut known = HashSet::new();
-        for (name, catalog) in catalogs {
-            for pack in catalog.packs {
-                if known.insert(pack.pack) {
-                    draft.take_pack(pack).map_err(|rule| IndexError::Inconsistent { catalog: name, rule })?;
-                }
-            }
-            draft.catalogs.push(name);
+impl Output for &File {
+    fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        self.write_all_at(bytes, at)
+    }
+}
+
+impl Output for Vec<u8> {
+    fn write_at(&mut self, bytes: &[u8], at: u64) -> io::Result<()> {
+        let at = usize::try_from(at).map_err(|_| io::ErrorKind::OutOfMemory)?;
+        let end = at.checked_add(bytes.len()).ok_or(io::ErrorKind::OutOfMemory)?;
+        if self.len() < end {
+            self.resize(end, 0);
         }
-        // Newest first among copies of one id, so that the first usable one found is the right one. // N4
-        draft.chunks.sort_unstable_by(|a, b| {
-            let by_id = super::prefix(&a.id).cmp(&super::prefix(&b.id)).then_with(|| a.id.cmp(&b.id));
-            by_id.then_with(|| b.frame.cmp(&a.frame)).then_with(|| b.offset_in_frame.cmp(&a.offset_in_frame))
-        });
-        Ok(draft)
+        self[at..end].copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// Bytes that follow each other, written in large pieces.
+pub(super) struct Stream {
+    at: u64,
+    buffer: Vec<u8>,
+}
+
+impl Stream {
+    pub(super) const fn new(at: u64) -> Self {
+        Self { at, buffer: Vec::new() }
     }
 
-    fn take_pack(&mut self, pack: CatalogedPack) -> Result<(), &'static str> {
-        let number = count(self.packs.len())?;
-        let first_wrap = count(self.wraps.len())?;
-        let wraps = pack.directory.wraps.len();
-        if pack.directory.wraps.iter().any(|wrap| u16::try_from(wrap.bytes.len()).is_err()) {
-            return Err("a key wrap is short");
+    pub(super) fn push(&mut self, bytes: &[u8], out: &mut impl Output) -> io::Result<()> {
+        self.buffer.extend_from_slice(bytes);
+        if self.buffer.len() < BUFFER_LEN_BYTES { Ok(()) } else { self.flush(out) }
+    }
+
+    pub(super) fn flush(&mut self, out: &mut impl Output) -> io::Result<()> {
+        out.write_at(&self.buffer, self.at)?;
+        self.at += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+}
+
+/// Writes one segment: all its chunks, sorted, then all its frames, then the tables. Beside buffers it takes 8 bytes of
+/// memory for 64 chunks.
+pub(super) struct Writer<'o, O> {
+    out: &'o mut O,
+    header: Header,
+    key: SegmentKey,
+    records: Stream,
+    filter: FilterWriter,
+    fences: Vec<u64>,
+    chunks: u64,
+    frames: u32,
+}
+
+impl<'o, O: Output> Writer<'o, O> {
+    pub(super) fn new(header: Header, key: SegmentKey, out: &'o mut O) -> Self {
+        let records = Stream::new(HEADER_LEN as u64);
+        let filter = FilterWriter::new(header.filter_at(), header.chunks, &key);
+        Self { out, header, key, records, filter, fences: Vec::new(), chunks: 0, frames: 0 }
+    }
+
+    pub(super) fn chunk(&mut self, chunk: &ChunkRecord) -> io::Result<()> {
+        if self.chunks.is_multiple_of(CHUNKS_PER_FENCE as u64) {
+            self.fences.push(prefix(&chunk.id));
         }
-        self.wraps.extend(pack.directory.wraps);
-        count(self.wraps.len())?;
-        let chunks_before = self.chunks.len();
-        for frame in &pack.directory.frames {
-            if usize::from(frame.wrap) >= wraps {
-                return Err("a frame's wrap exists");
-            }
-            self.take_frame(frame, number, first_wrap + u32::from(frame.wrap))?;
-        }
-        let chunk_count = count(self.chunks.len() - chunks_before)?;
-        self.packs.push(PackRecord { name: pack.pack, len_bytes: pack.len_bytes, chunk_count });
+        self.filter.insert(&chunk.id, self.out)?;
+        self.record(Section::Chunks, self.chunks, &chunk.encode())?;
+        self.chunks += 1;
         Ok(())
     }
 
-    fn take_frame(&mut self, frame: &Frame, pack: u32, wrap: u32) -> Result<(), &'static str> {
-        let number = count(self.frames.len())?;
-        let mut offset_in_frame = 0u32;
-        for chunk in &frame.chunks {
-            let len_bytes = chunk.len_bytes;
-            self.chunks.push(ChunkRecord { id: chunk.id, pack, frame: number, offset_in_frame, len_bytes });
-            offset_in_frame = offset_in_frame.checked_add(len_bytes).ok_or("a frame's length fits 32 bits")?;
-        }
-        self.frames.push(FrameRecord {
-            pack,
-            wrap,
-            offset: frame.offset,
-            stored_len_bytes: frame.stored_len_bytes,
-            plain_len_bytes: offset_in_frame,
-            chunk_count: count(frame.chunks.len())?,
-            kind: frame.kind.code(),
-            compression: frame.compression.code(),
-            salt: frame.salt,
-        });
+    pub(super) fn frame(&mut self, frame: &FrameRecord) -> io::Result<()> {
+        self.record(Section::Frames, u64::from(self.frames), &frame.encode())?;
+        self.frames += 1;
         Ok(())
     }
 
-    /// The segment's name, a function of all that it holds. // N2
-    pub(crate) fn id(&self, key: &LocalKey) -> SegmentId {
-        let mut hasher = key.segment_id_hasher();
-        let meta = self.meta();
-        hasher.update(&self.header(SegmentId([0; 16]), &meta).encode()).update(&meta);
-        let mut buffer = Vec::with_capacity(CHUNKS_PER_FENCE * RECORD_LEN);
-        for chunks in self.chunks.chunks(CHUNKS_PER_FENCE) {
-            buffer.clear();
-            chunks.iter().for_each(|chunk| buffer.extend_from_slice(&chunk.encode()));
-            hasher.update(&buffer);
+    /// Writes what is not yet written; an error if there were more or fewer records than announced.
+    pub(super) fn finish(mut self, tables: &Tables) -> io::Result<()> {
+        let meta = tables.encode(&self.fences);
+        let written = (self.chunks, self.frames, meta.len() as u64);
+        if written != (self.header.chunks, self.header.frames, self.header.meta_len_bytes) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, "a segment of other records than announced"));
         }
-        for frame in &self.frames {
-            hasher.update(&frame.encode());
-        }
-        SegmentId::from_hash(&hasher.finalize())
+        self.records.push(&meta, self.out)?;
+        self.records.push(&self.key.tag(Section::Meta.place(0), &meta), self.out)?;
+        self.records.flush(self.out)?;
+        self.filter.finish(self.out)?;
+        let header: [u8; HEADER_LEN - TAG_LEN] = self.header.encode();
+        let tag = self.key.tag(Section::Header.place(0), &header);
+        self.out.write_at(&[&header[..], &tag].concat(), 0)
     }
 
-    /// Writes the whole segment.
-    pub(crate) fn write(&self, id: SegmentId, key: &LocalKey, out: &mut impl Write) -> io::Result<()> {
-        let key = key.segment_key(id);
-        let meta = self.meta();
-        let header = self.header(id, &meta).encode();
-        out.write_all(&header)?;
-        out.write_all(&key.tag(Section::Header.place(0), &header))?;
-        for (number, chunk) in (0..).zip(&self.chunks) {
-            out.write_all(&seal(Section::Chunks, number, &chunk.encode(), &key))?;
-        }
-        for (number, frame) in (0..).zip(&self.frames) {
-            out.write_all(&seal(Section::Frames, number, &frame.encode(), &key))?;
-        }
-        out.write_all(&meta)?;
-        out.write_all(&key.tag(Section::Meta.place(0), &meta))?;
-        out.flush()
+    fn record(&mut self, section: Section, number: u64, record: &[u8; RECORD_LEN]) -> io::Result<()> {
+        let mut sealed = [0; SEALED_LEN];
+        sealed[..RECORD_LEN].copy_from_slice(record);
+        sealed[RECORD_LEN..].copy_from_slice(&self.key.record_tag(section.place(number), record));
+        self.records.push(&sealed, self.out)
     }
-
-    #[cfg(test)]
-    pub(super) fn move_last_chunk(&mut self) {
-        self.chunks.last_mut().expect("a chunk").offset_in_frame += 1;
-    }
-
-    fn header(&self, id: SegmentId, meta: &[u8]) -> Header {
-        let count = |len| count(len).expect("counts were checked when the packs were taken");
-        Header {
-            id,
-            catalogs: count(self.catalogs.len()),
-            packs: count(self.packs.len()),
-            wraps: count(self.wraps.len()),
-            frames: count(self.frames.len()),
-            chunks: self.chunks.len() as u64,
-            meta_len_bytes: meta.len() as u64,
-        }
-    }
-
-    fn meta(&self) -> Vec<u8> {
-        let mut meta = Vec::new();
-        for name in &self.catalogs {
-            meta.extend_from_slice(name.as_bytes());
-        }
-        for pack in &self.packs {
-            meta.extend_from_slice(pack.name.as_bytes());
-            meta.extend_from_slice(&pack.len_bytes.to_le_bytes());
-            meta.extend_from_slice(&pack.chunk_count.to_le_bytes());
-        }
-        for chunk in self.chunks.iter().step_by(CHUNKS_PER_FENCE) {
-            meta.extend_from_slice(&super::prefix(&chunk.id).to_le_bytes());
-        }
-        for wrap in &self.wraps {
-            let len = u16::try_from(wrap.bytes.len()).expect("wraps were checked when the packs were taken");
-            meta.extend_from_slice(&[wrap.kind, 0]);
-            meta.extend_from_slice(&len.to_le_bytes());
-            meta.extend_from_slice(&wrap.epoch.to_le_bytes());
-            meta.extend_from_slice(&wrap.bytes);
-        }
-        meta
-    }
-}
-
-fn seal(section: Section, number: u64, record: &[u8; RECORD_LEN], key: &SegmentKey) -> [u8; SEALED_LEN] {
-    let mut sealed = [0; SEALED_LEN];
-    sealed[..RECORD_LEN].copy_from_slice(record);
-    sealed[RECORD_LEN..].copy_from_slice(&key.record_tag(section.place(number), record));
-    sealed
-}
-
-fn count(len: usize) -> Result<u32, &'static str> {
-    u32::try_from(len).map_err(|_| "one segment holds fewer than 2^32 packs, wraps and frames")
 }

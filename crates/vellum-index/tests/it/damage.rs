@@ -17,11 +17,21 @@ const PIECE_LEN: usize = 512;
 
 /// A folder with two segments and a value, and what it holds.
 fn filled() -> (tempfile::TempDir, Model) {
+    filled_with(&[&[1, 2], &[3]])
+}
+
+/// The same with one segment, merged from four.
+fn merged() -> (tempfile::TempDir, Model) {
+    let (folder, model) = filled_with(&[&[1], &[2], &[3], &[4]]);
+    open(folder.path()).merge();
+    assert_eq!(segment_files(folder.path()).len(), 1);
+    (folder, model)
+}
+
+fn filled_with(batches: &[&[u64]]) -> (tempfile::TempDir, Model) {
     let folder = quick_folder();
-    let model = Model {
-        batches: vec![vec![catalog(1, SHAPE), catalog(2, SHAPE)], vec![catalog(3, SHAPE)]],
-        absent: BTreeSet::new(),
-    };
+    let batches = batches.iter().map(|batch| batch.iter().map(|number| catalog(*number, SHAPE)).collect());
+    let model = Model { batches: batches.collect(), ..Model::default() };
     let index = open(folder.path());
     for batch in &model.batches {
         index.add(batch.clone()).expect("good catalogs");
@@ -51,21 +61,26 @@ fn assert_heals(folder: &Path, model: &Model) {
 
 #[test]
 fn a_flip_in_any_part_of_a_closed_segment_costs_a_reload() {
-    let (folder, model) = filled();
+    for (folder, model) in [filled(), merged()] {
+        flip_and_cut_each_file(folder.path(), &model);
+    }
+}
+
+fn flip_and_cut_each_file(folder: &Path, model: &Model) {
     let mut random = Random(1);
-    for file in segment_files(folder.path()) {
+    for file in segment_files(folder) {
         let good = std::fs::read(&file).expect("a segment");
         for (number, piece) in good.chunks(PIECE_LEN).enumerate() {
             let mut bad = good.clone();
             bad[number * PIECE_LEN + random.place(piece.len())] ^= 1 << random.below(8);
             std::fs::write(&file, &bad).expect("a writable file");
-            assert_heals(folder.path(), &model);
+            assert_heals(folder, model);
         }
         for len in [0, 1, HEADER_LEN, good.len() / 2, good.len() - 1, good.len() + 1] {
             let mut bad = good.clone();
             bad.resize(len, 0);
             std::fs::write(&file, &bad).expect("a writable file");
-            assert_heals(folder.path(), &model);
+            assert_heals(folder, model);
         }
     }
 }
@@ -96,8 +111,7 @@ fn swapped_segments_and_records_do_not_verify() {
 
 #[test]
 fn a_flip_or_cut_while_in_use_is_noticed_by_who_asks() {
-    for cut in [false, true] {
-        let (folder, model) = filled();
+    for (cut, (folder, model)) in [(false, filled()), (true, filled()), (false, merged()), (true, merged())] {
         let copies = model.copies();
         let index = open(folder.path());
         assert_agrees(&index, &model, SHAPE.ids);
@@ -123,10 +137,36 @@ fn a_flip_or_cut_while_in_use_is_noticed_by_who_asks() {
     }
 }
 
+/// Whatever record of whatever source is damaged, the merge is given up, and what the source knew is lost alone.
+#[test]
+fn a_merge_of_a_damaged_segment_is_given_up() {
+    let mut random = Random(4);
+    for _ in 0..12 {
+        let (folder, model) = filled_with(&[&[1], &[2], &[3], &[4]]);
+        let index = open(folder.path());
+        let path = &segment_files(folder.path())[random.place(4)];
+        let file = OpenOptions::new().write(true).open(path).expect("a writable file");
+        let records = u64::from_le_bytes(std::fs::read(path).expect("a segment")[44..52].try_into().expect("8 bytes"));
+        let damaged = HEADER_LEN as u64 + random.next() % records * RECORD_LEN as u64;
+        file.write_all_at(&[0xA5; RECORD_LEN], damaged).expect("a writable file");
+        index.merge();
+        assert_eq!((index.segment_count(), segment_files(folder.path()).len()), (4, 4), "nothing is left of the merge");
+        assert!(index.damage_seen() && index.persistent());
+        let lost = index.drop_damaged();
+        assert_eq!(lost.len(), 1);
+        let missing = model.batches.iter().filter(|batch| lost.contains(&batch[0].0));
+        missing.for_each(|batch| index.add(batch.clone()).expect("good catalogs"));
+        index.merge();
+        assert_eq!((index.segment_count(), segment_files(folder.path()).len()), (1, 1));
+        assert_eq!(index.loaded_catalogs(), names(&model).into_iter().collect::<Vec<_>>());
+        assert!(assert_never_wrong(&index, &model.copies(), SHAPE.ids) > 0);
+    }
+}
+
 #[test]
 fn a_damaged_frame_record_leaves_the_place_true_and_asks_for_a_reload() {
     let folder = quick_folder();
-    let model = Model { batches: vec![vec![catalog(1, SHAPE), catalog(2, SHAPE)]], absent: BTreeSet::new() };
+    let model = Model { batches: vec![vec![catalog(1, SHAPE), catalog(2, SHAPE)]], ..Model::default() };
     let index = open(folder.path());
     index.add(model.batches[0].clone()).expect("good catalogs");
     let file = OpenOptions::new().write(true).open(&segment_files(folder.path())[0]).expect("a writable file");

@@ -14,6 +14,7 @@ enum Step {
     Reopen,
     Forget(u64),
     Absent(Vec<prop::sample::Index>),
+    Merge,
     DeleteFolder,
 }
 
@@ -21,7 +22,8 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         5 => proptest::collection::vec(0..30u64, 0..4).prop_map(Step::Add),
         2 => Just(Step::Reopen),
-        1 => (0..30u64).prop_map(Step::Forget),
+        3 => (0..30u64).prop_map(Step::Forget),
+        2 => Just(Step::Merge),
         2 => proptest::collection::vec(any::<prop::sample::Index>(), 0..3).prop_map(Step::Absent),
         1 => Just(Step::DeleteFolder),
     ]
@@ -49,6 +51,7 @@ impl Pair {
             Step::Reopen => self.reopen(),
             Step::Forget(number) => self.forget(*number),
             Step::Absent(packs) => self.absent(packs),
+            Step::Merge => self.index.merge(),
             Step::DeleteFolder if self.at != StateFolder::None => {
                 std::fs::remove_dir_all(self.folder.path().join("state")).expect("the folder is there");
                 self.model = Model::default();
@@ -78,14 +81,12 @@ impl Pair {
         let (gone, _) = catalog(number, SHAPE);
         let present: BTreeSet<ObjectId> =
             self.index.loaded_catalogs().into_iter().filter(|name| *name != gone).collect();
-        let again = self.index.retain_catalogs(&present);
-        let mut expected = BTreeSet::new();
-        self.model.batches.retain(|batch| {
-            let dropped = batch.iter().any(|(name, _)| *name == gone);
-            expected.extend(batch.iter().map(|(name, _)| *name).filter(|name| dropped && *name != gone));
-            !dropped
-        });
-        assert_eq!(again, expected.into_iter().collect::<Vec<_>>());
+        self.index.retain_catalogs(&present);
+        for batch in &mut self.model.batches {
+            let lost = batch.extract_if(.., |(name, _)| *name == gone);
+            self.model.moving.extend(lost.flat_map(|(_, catalog)| catalog.packs).map(|pack| pack.pack));
+        }
+        self.model.batches.retain(|batch| !batch.is_empty());
     }
 
     fn absent(&mut self, packs: &[prop::sample::Index]) {
@@ -104,7 +105,7 @@ impl Pair {
 
     /// Compares what iterates over everything, where absent packs count.
     fn compare_all(&self) {
-        let model = Model { batches: self.model.batches.clone(), absent: BTreeSet::new() };
+        let model = Model { absent: BTreeSet::new(), ..self.model.clone() };
         let copies = model.copies();
         let mut expected: Vec<ChunkId> = copies.iter().flat_map(|(id, copies)| vec![*id; copies.len()]).collect();
         let mut visited = Vec::new();
@@ -125,13 +126,33 @@ impl Pair {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 96, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_history_agrees_with_the_model(in_memory in any::<bool>(), steps in proptest::collection::vec(step(), 1..12)) {
+    fn any_history_agrees_with_the_model(in_memory in any::<bool>(), steps in proptest::collection::vec(step(), 1..24)) {
         let mut pair = Pair::new(in_memory);
         for step in &steps {
             pair.take(step);
+        }
+        pair.compare();
+    }
+}
+
+/// Segments that were merged again and again, with catalogs lost in between, on disk and in memory.
+#[test]
+fn merges_of_merges_agree_with_the_model() {
+    for in_memory in [false, true] {
+        let mut pair = Pair::new(in_memory);
+        for number in 0..40 {
+            pair.take(&Step::Add(vec![number, number / 2]));
+            if number % 5 == 4 {
+                pair.take(&Step::Forget(number - 3));
+            }
+            pair.take(&Step::Merge);
+            assert!(pair.index.segment_count() <= 8, "{}", pair.index.segment_count());
+            if number % 8 == 0 {
+                pair.compare();
+            }
         }
         pair.compare();
     }
@@ -187,7 +208,7 @@ fn a_chunk_stored_a_thousand_times_is_found_in_its_last_usable_pack() {
     let shape = Shape { packs: 60, frames: 4, chunks: 40, ids: 1 };
     let (name, catalog) = catalog(5, shape);
     let index = Index::open(&StateFolder::None, &[1; 32]).expect("nothing to make");
-    let mut model = Model { batches: vec![vec![(name, catalog.clone())]], absent: BTreeSet::new() };
+    let mut model = Model { batches: vec![vec![(name, catalog.clone())]], ..Model::default() };
     index.add(model.batches[0].clone()).expect("a good catalog");
     assert!(index.chunk_count() > 1000);
     let mut packs: Vec<ObjectId> = catalog.packs.iter().map(|pack| pack.pack).collect();

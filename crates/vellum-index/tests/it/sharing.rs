@@ -11,7 +11,12 @@ const SHAPE: Shape = Shape { packs: 3, frames: 3, chunks: 20, ids: 100 };
 
 fn model(batches: &[&[u64]]) -> Model {
     let batches = batches.iter().map(|batch| batch.iter().map(|number| catalog(*number, SHAPE)).collect());
-    Model { batches: batches.collect(), absent: BTreeSet::new() }
+    Model { batches: batches.collect(), ..Model::default() }
+}
+
+fn model_names(numbers: &[u64]) -> Vec<vellum_format::ObjectId> {
+    let names: BTreeSet<_> = numbers.iter().map(|number| object_id(*number)).collect();
+    names.into_iter().collect()
 }
 
 #[test]
@@ -127,8 +132,7 @@ fn two_on_one_folder_do_not_disturb_each_other() {
     let third = open(folder.path());
     assert_eq!(segment_files(folder.path()).len(), 2);
     assert_eq!(third.state_get("of one").zip(third.state_get("of two")), Some((b"1".to_vec(), b"2".to_vec())));
-    let again = two.retain_catalogs(&BTreeSet::new());
-    assert_eq!(again, []);
+    two.retain_catalogs(&BTreeSet::new());
     assert_eq!(segment_files(folder.path()).len(), 0);
     for index in [&one, &third] {
         assert_agrees(index, &model, SHAPE.ids);
@@ -172,6 +176,141 @@ fn threads_on_one_folder_lose_nothing() {
     assert_eq!(open(folder.path()).loaded_catalogs().len(), 20);
 }
 
+/// A folder of four segments of a catalog each.
+fn four_segments() -> (tempfile::TempDir, Model) {
+    let folder = quick_folder();
+    let model = model(&[&[1], &[2], &[3], &[4]]);
+    let index = open(folder.path());
+    for batch in &model.batches {
+        index.add(batch.clone()).expect("good catalogs");
+    }
+    (folder, model)
+}
+
+#[test]
+fn who_finds_sources_gone_gives_a_merge_up() {
+    let (folder, model) = four_segments();
+    let (one, two, three) = (open(folder.path()), open(folder.path()), open(folder.path()));
+    three.retain_catalogs(&BTreeSet::from([1, 2, 3].map(object_id)));
+    one.merge();
+    assert_eq!((one.segment_count(), two.segment_count()), (4, 4), "one source is gone");
+    assert_eq!(segment_files(folder.path()).len(), 3);
+    two.add(vec![catalog(5, SHAPE)]).expect("good catalogs");
+    for index in [&one, &two, &three] {
+        assert!(index.persistent() && !index.damage_seen());
+    }
+    open(folder.path()).merge();
+    assert_eq!(segment_files(folder.path()).len(), 1);
+    two.merge();
+    assert_agrees(&one, &model, SHAPE.ids);
+    assert_eq!(open(folder.path()).loaded_catalogs(), model_names(&[1, 2, 3, 5]));
+}
+
+#[test]
+fn a_merge_by_two_is_made_once() {
+    let (folder, model) = four_segments();
+    let (one, two) = (open(folder.path()), open(folder.path()));
+    one.merge();
+    let left = segment_files(folder.path());
+    two.merge();
+    assert_eq!((one.segment_count(), two.segment_count()), (1, 4));
+    assert_eq!((left.len(), segment_files(folder.path())), (1, left));
+    for index in [&one, &two, &open(folder.path())] {
+        assert!(index.persistent() && !index.damage_seen());
+        assert_agrees(index, &model, SHAPE.ids);
+    }
+}
+
+#[test]
+fn threads_that_merge_one_folder_lose_nothing() {
+    let folder = quick_folder();
+    std::thread::scope(|scope| {
+        for thread in 0..4u64 {
+            let path = folder.path();
+            scope.spawn(move || {
+                for number in 0..6 {
+                    let add = || {
+                        let index = open(path);
+                        index.add(vec![catalog(thread * 10 + number, SHAPE)]).expect("good catalogs");
+                        index.merge();
+                        index.persistent()
+                    };
+                    assert!((0..1_000).any(|_| add()), "in the end it is its turn");
+                }
+            });
+        }
+    });
+    let index = open(folder.path());
+    index.merge();
+    assert_eq!(index.loaded_catalogs().len(), 24);
+    assert!(!index.damage_seen() && index.segment_count() <= 8, "{}", index.segment_count());
+}
+
+/// A catalog that was forgotten stays so in the next run; if that is lost, it is forgotten again.
+#[test]
+fn forgotten_catalogs_stay_forgotten_unless_the_database_is_older() {
+    let (folder, old) = (quick_folder(), quick_folder());
+    let index = open(folder.path());
+    index.add(model(&[&[1, 5, 9]]).batches[0].clone()).expect("good catalogs");
+    copy_folder(folder.path(), old.path());
+    let present = BTreeSet::from([1, 9].map(object_id));
+    index.retain_catalogs(&present);
+    for index in [&index, &open(folder.path())] {
+        assert_eq!(index.loaded_catalogs(), model_names(&[1, 9]));
+        assert_agrees(index, &model(&[&[1, 9]]), SHAPE.ids);
+        assert!(!index.damage_seen());
+    }
+    // It is not loaded any more: it may be added again, and then counts once.
+    index.add(vec![catalog(5, SHAPE)]).expect("good catalogs");
+    assert_agrees(&open(folder.path()), &model(&[&[1, 9], &[5]]), SHAPE.ids);
+    copy_folder(old.path(), folder.path());
+    let rolled_back = open(folder.path());
+    assert_eq!(rolled_back.loaded_catalogs(), model_names(&[1, 5, 9]));
+    rolled_back.retain_catalogs(&present);
+    assert_agrees(&rolled_back, &model(&[&[1, 9]]), SHAPE.ids);
+}
+
+#[test]
+fn most_of_a_segment_forgotten_it_is_written_anew() {
+    let folder = quick_folder();
+    let index = open(folder.path());
+    index.add(model(&[&[1, 5, 9]]).batches[0].clone()).expect("good catalogs");
+    let len = |folder: &std::path::Path| std::fs::metadata(&segment_files(folder)[0]).expect("a segment").len();
+    let before = len(folder.path());
+    index.merge();
+    assert_eq!(len(folder.path()), before);
+    index.retain_catalogs(&BTreeSet::from([object_id(9)]));
+    assert_eq!(index.catalogs_that_may_list(&index.packs().into_iter().map(|(pack, _)| pack).collect()).len(), 1);
+    index.merge();
+    assert!(len(folder.path()) < before && index.segment_count() == 1);
+    for index in [&index, &open(folder.path())] {
+        assert_agrees(index, &model(&[&[9]]), SHAPE.ids);
+    }
+    index.retain_catalogs(&BTreeSet::new());
+    assert_eq!(segment_files(folder.path()).len(), 0);
+}
+
+/// Marks are bits of segments: whoever concludes from them must hear that a segment was merged or has forgotten.
+#[test]
+fn marks_are_not_current_after_a_merge_or_a_loss() {
+    let (folder, _) = four_segments();
+    let merging = open(folder.path());
+    let marks = |index: &Index| {
+        let mut set = vellum_index::CopySet::default();
+        index.for_each_chunk(|_, location| assert!(set.insert(location))).expect("no damage");
+        set
+    };
+    let before = marks(&merging);
+    assert!(before.is_current(&merging));
+    merging.merge();
+    assert!(!before.is_current(&merging));
+    let after = marks(&merging);
+    merging.merge();
+    assert!(after.is_current(&merging), "there was nothing to merge");
+    merging.retain_catalogs(&BTreeSet::from([1, 2, 4].map(object_id)));
+    assert!(!after.is_current(&merging));
+}
+
 #[test]
 fn a_locked_folder_is_left_alone_after_a_second() {
     let folder = quick_folder();
@@ -200,17 +339,18 @@ fn a_rolled_back_folder_knows_what_it_knew() {
     }
     index.state_put("cursor", b"old").expect("a writable folder");
     copy_folder(folder.path(), old.path());
-    assert_eq!(index.retain_catalogs(&BTreeSet::from([object_id(3)])), []);
+    index.retain_catalogs(&BTreeSet::from([object_id(3)]));
     index.add(vec![catalog(4, SHAPE)]).expect("good catalogs");
     index.state_put("cursor", b"new").expect("a writable folder");
     copy_folder(old.path(), folder.path());
     let rolled_back = open(folder.path());
     assert_eq!(rolled_back.state_get("cursor").as_deref(), Some(&b"old"[..]));
     assert_agrees(&rolled_back, &before, SHAPE.ids);
-    // The repository has catalogs 2 to 4 now: nothing of 1 may stay, and 2 has to be loaded again.
+    // The repository has catalogs 2 to 4 now: nothing of 1 may stay.
     let present: BTreeSet<_> = (2..5).map(object_id).collect();
-    assert_eq!(rolled_back.retain_catalogs(&present), [object_id(2)]);
-    assert_agrees(&rolled_back, &model(&[&[3]]), SHAPE.ids);
+    rolled_back.retain_catalogs(&present);
+    assert_eq!(rolled_back.loaded_catalogs(), model_names(&[2, 3]));
+    assert_agrees(&rolled_back, &model(&[&[2], &[3]]), SHAPE.ids);
 }
 
 #[test]

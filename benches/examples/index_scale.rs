@@ -1,0 +1,149 @@
+//! The index of many millions of chunks: time to load, to open and to look up, and memory.
+//!
+//! `cargo run --release -p vellum-benches --example index_scale -- FOLDER MILLIONS`
+//!
+//! The folder must be empty or absent, and is left as it is: about 70 bytes a chunk, and as much again while it is
+//! filled.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+use vellum_format::catalog::{Catalog, CatalogedPack};
+use vellum_format::content::ChunkKind;
+use vellum_format::pack::{Compression, Directory, Frame, KeyWrap, PackedChunk};
+use vellum_format::{ChunkId, ObjectId};
+use vellum_index::{Index, StateFolder};
+use vellum_testkit::Random;
+
+const FRAME_CHUNKS: u64 = 16;
+const PACK_FRAMES: u64 = 32;
+const CATALOG_PACKS: u64 = 1953;
+const CATALOG_CHUNKS: u64 = CATALOG_PACKS * PACK_FRAMES * FRAME_CHUNKS;
+
+/// Ids of numbers from here on are in no catalog.
+const ABSENT: u64 = 1 << 40;
+
+fn chunk_id(number: u64) -> ChunkId {
+    let mut random = Random::new(number);
+    let mut bytes = [0; 32];
+    bytes.as_chunks_mut().0.iter_mut().for_each(|word: &mut [u8; 8]| *word = random.next().to_le_bytes());
+    ChunkId::from_bytes(bytes)
+}
+
+fn pack(number: u64) -> CatalogedPack {
+    let frame = |at: u64| Frame {
+        offset: 80 + 200_000 * u32::try_from(at).expect("it is small"),
+        stored_len_bytes: 200_000,
+        wrap: 0,
+        kind: ChunkKind::Data,
+        compression: Compression::Zstd,
+        salt: [0; 16],
+        chunks: (0..FRAME_CHUNKS)
+            .map(|chunk| (number * PACK_FRAMES + at) * FRAME_CHUNKS + chunk)
+            .map(|chunk| PackedChunk { id: chunk_id(chunk), len_bytes: 65_000 })
+            .collect(),
+    };
+    let wraps = vec![KeyWrap { epoch: 1, kind: KeyWrap::SYMMETRIC, bytes: vec![1; 112] }];
+    let directory = Directory { wraps, frames: (0..PACK_FRAMES).map(frame).collect() };
+    CatalogedPack { pack: ObjectId::of(&number.to_le_bytes()), len_bytes: 34 << 20, directory }
+}
+
+/// A catalog of a million chunks.
+fn catalog(number: u64) -> (ObjectId, Catalog) {
+    let packs = (number * CATALOG_PACKS..(number + 1) * CATALOG_PACKS).map(pack).collect();
+    (ObjectId::of(&(ABSENT + number).to_le_bytes()), Catalog { packs })
+}
+
+fn open(folder: &Path) -> Index {
+    Index::open(&StateFolder::At(folder.to_owned()), &[7; 32]).expect("a writable folder")
+}
+
+fn private_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
+    let line = status.lines().find(|line| line.starts_with("RssAnon:")).expect("a line of private memory");
+    1024 * line.split_whitespace().nth(1).and_then(|number| number.parse::<u64>().ok()).expect("a number")
+}
+
+/// The time that `work` takes.
+fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let started = Instant::now();
+    let done = work();
+    (started.elapsed(), done)
+}
+
+/// Adds catalogs one by one, each as a refresh does; the time of adding and merging alone.
+fn load(index: &Index, catalogs: std::ops::Range<u64>) {
+    let (mut total, mut worst, mut worst_add) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+    let mut slow = 0;
+    for number in catalogs.clone() {
+        let added = vec![catalog(number)];
+        let (adding, ()) = timed(|| index.add(added).expect("a good catalog"));
+        let (merging, ()) = timed(|| index.merge());
+        total += adding + merging;
+        worst = worst.max(adding + merging);
+        worst_add = worst_add.max(adding);
+        slow += usize::from(adding + merging > Duration::from_secs(5));
+    }
+    println!(
+        "load {} million: {total:.1?}; with merges, the longest took {worst:.1?}, {slow} over 5 s; without, {worst_add:.2?}",
+        catalogs.end - catalogs.start
+    );
+}
+
+/// Lookups a second of the best of three rounds, one by one and many at once, in random order.
+fn lookups(index: &Index, name: &str, ids: &[ChunkId], are_there: bool) {
+    let rate = |count: &dyn Fn() -> usize| {
+        let round = || {
+            let (took, found) = timed(count);
+            assert_eq!(found, if are_there { ids.len() } else { 0 });
+            ids.len() as f64 / took.as_secs_f64() / 1e6
+        };
+        (0..3).map(|_| round()).fold(0.0, f64::max)
+    };
+    let alone = rate(&|| ids.iter().filter(|id| index.lookup(id).is_some()).count());
+    let each = rate(&|| ids.chunks(1000).map(|ids| index.lookup_each(ids).iter().flatten().count()).sum());
+    println!("{name}: {alone:.2} million a second alone, {each:.2} with others");
+}
+
+/// `FOLDER MILLIONS` loads; another process, of which nothing else is in memory, measures the rest.
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let folder = PathBuf::from(arguments.next().expect("a folder and a number of millions"));
+    let millions: u64 = arguments.next().and_then(|text| text.parse().ok()).expect("a number of millions");
+    if arguments.next().as_deref() == Some("loaded") {
+        return measure(&folder, millions);
+    }
+    load(&open(&folder), 0..millions);
+    let mut other = std::process::Command::new(std::env::current_exe().expect("this program"));
+    let measured = other.arg(&folder).args([&millions.to_string(), "loaded"]).status();
+    assert!(measured.expect("this program again").success());
+}
+
+fn measure(folder: &Path, millions: u64) {
+    let chunks = millions * CATALOG_CHUNKS;
+    let before = private_bytes();
+    let (opening, index) = timed(|| open(folder));
+    let memory = private_bytes().saturating_sub(before);
+    println!("open: {opening:.2?}, {} segments, {} chunks", index.segment_count(), index.chunk_count());
+    println!("memory: {:.2} bytes a chunk", memory as f64 / chunks as f64);
+
+    let mut random = Random::new(1);
+    let mut some = |count: u64, from: u64| -> Vec<ChunkId> {
+        let bound = usize::try_from(chunks).expect("it is small");
+        (0..count).map(|_| chunk_id(from + random.below(bound) as u64)).collect()
+    };
+    lookups(&index, "hits", &some(2_000_000, 0), true);
+    lookups(&index, "misses", &some(10_000_000, ABSENT), false);
+
+    let added = vec![catalog(millions)];
+    let (adding, ()) = timed(|| index.add(added).expect("a good catalog"));
+    let (merging, ()) = timed(|| index.merge());
+    println!("add a million: {adding:.2?}; merge: {merging:.2?}");
+    let (merging, ()) = timed(|| {
+        for number in millions + 1..millions + 4 {
+            index.add(vec![catalog(number)]).expect("a good catalog");
+        }
+        index.merge();
+    });
+    println!("make and add three million more, and merge: {merging:.2?}");
+    assert!(index.persistent() && !index.damage_seen());
+}
