@@ -1,6 +1,6 @@
 //! The index of many millions of chunks: time to load, to open and to look up, and memory.
 //!
-//! `cargo run --release -p vellum-benches --example index_scale -- FOLDER MILLIONS`
+//! `cargo run --release -p vellum-benches --features measure --example index_scale -- FOLDER MILLIONS`
 //!
 //! The folder must be empty or absent, and is left as it is: about 70 bytes a chunk, and as much again while it is
 //! filled.

@@ -262,7 +262,8 @@ impl<'repository> Prune<'repository, '_> {
 
 /// A prune's session stores at the class's level.
 fn prune_options(settings: &PruneSettings<'_>) -> SessionOptions {
-    SessionOptions { writer: settings.note.clone(), threads: settings.threads, ..SessionOptions::default() }
+    let writer = settings.note.clone();
+    SessionOptions { writer, threads: settings.threads, merges_index: false, ..SessionOptions::default() }
 }
 
 /// Packs of condemnations that are still to be deleted.

@@ -53,11 +53,15 @@ pub struct SessionOptions {
     pub threads: usize,
     /// How this writer introduces itself while it runs.
     pub writer: WriterNote,
+    /// Whether what the session adds to the index may be merged with what was there. Not for who remembers frames or
+    /// holds marks: those about a merged segment mean nothing any more.
+    pub merges_index: bool,
 }
 
 impl Default for SessionOptions {
     fn default() -> Self {
-        Self { compression_level: None, parity: None, upload_threads: 1, threads: 1, writer: WriterNote::default() }
+        let writer = WriterNote::default();
+        Self { compression_level: None, parity: None, upload_threads: 1, threads: 1, writer, merges_index: true }
     }
 }
 
@@ -94,8 +98,8 @@ pub struct Session<'repository> {
     /// Packs that this session wrote and that a catalog lists.
     written: Mutex<Vec<ObjectId>>,
     poisoned: AtomicBool,
-    /// Whether nobody holds marks about the index while this is open, so that its segments may be merged.
-    merges: bool,
+    /// [`SessionOptions::merges_index`].
+    merges_index: bool,
     pub(crate) counters: Counters,
 }
 
@@ -152,7 +156,7 @@ impl<'repository> Session<'repository> {
             checkpoint: Mutex::default(),
             written: Mutex::default(),
             poisoned: AtomicBool::new(false),
-            merges: false,
+            merges_index: options.merges_index,
             counters: Counters::default(),
         })
     }
@@ -305,7 +309,7 @@ impl<'repository> Session<'repository> {
         let ids: Vec<ChunkId> = frames.flat_map(|frame| &frame.chunks).map(|chunk| chunk.id).collect();
         self.repository.index().add(catalogs)?;
         self.pending.release(ids.iter());
-        if self.merges {
+        if self.merges_index {
             // A long session adds a segment for each GiB.
             self.repository.index().merge();
         }
@@ -484,7 +488,7 @@ impl Repository {
         reach(Point::WriterCondemnationsHeeded)?;
         self.refresh()?;
         reach(Point::WriterIndexLoaded)?;
-        Ok(Session { merges: true, ..Session::begin(self, options, intent)? })
+        Session::begin(self, options, intent)
     }
 
     /// Seals a catalog, opens it again, compares it with the marks of its packs, and stores it. Gives what is stored.
@@ -591,7 +595,7 @@ mod tests {
         };
         assert!(checkpoints(&session, 0..12) < 6);
         let before = repository.index().segment_count();
-        assert_eq!(checkpoints(&Session { merges: false, ..session }, 12..18), before + 6);
+        assert_eq!(checkpoints(&Session { merges_index: false, ..session }, 12..18), before + 6);
     }
 
     fn lens(packs: Vec<CatalogedPack>) -> Vec<usize> {

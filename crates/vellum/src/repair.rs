@@ -49,6 +49,8 @@ impl RepairOptions {
             program: self.program.clone(),
             process: process::current(),
         };
+        // What is lost is remembered by its frames.
+        session.merges_index = false;
         session
     }
 }
