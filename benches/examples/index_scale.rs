@@ -100,8 +100,17 @@ fn lookups(index: &Index, name: &str, ids: &[ChunkId], are_there: bool) {
         (0..3).map(|_| round()).fold(0.0, f64::max)
     };
     let alone = rate(&|| ids.iter().filter(|id| index.lookup(id).is_some()).count());
-    let each = rate(&|| ids.chunks(1000).map(|ids| index.lookup_each(ids).iter().flatten().count()).sum());
-    println!("{name}: {alone:.2} million a second alone, {each:.2} with others");
+    let count_each =
+        |ids: &[ChunkId]| ids.chunks(1000).map(|ids| index.lookup_each(ids).iter().flatten().count()).sum::<usize>();
+    let each = rate(&|| count_each(ids));
+    let (one, other) = ids.split_at(ids.len() / 2);
+    let both = rate(&|| {
+        std::thread::scope(|scope| {
+            let other = scope.spawn(|| count_each(other));
+            count_each(one) + other.join().expect("a lookup does not panic")
+        })
+    });
+    println!("{name}: {alone:.2} million a second alone, {each:.2} with others, {both:.2} so in two threads");
 }
 
 /// `FOLDER MILLIONS` loads; another process, of which nothing else is in memory, measures the rest.

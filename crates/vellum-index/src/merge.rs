@@ -1,10 +1,11 @@
-//! When segments are merged: so that there are few, and each chunk is rarely written again.
+//! When segments are merged: so that there are few, each chunk is rarely written again, and nobody waits long.
 //!
-//! A run of neighbours becomes one segment when none of them holds more than a quarter of what the run holds. So whatever
-//! is written again lies in a segment at least four times as large then: of a hundred million chunks each is written
-//! again `log4` of 100,000,000 / 4,096 times at most, that is 7 times, when they come in the smallest steps that count,
-//! and 3 times when they come a million at once. What stays has one that is large among any few neighbours, so there are
-//! some three segments for each power of four; beyond [`SEGMENTS_MAX`] the cheapest neighbours are merged anyway.
+//! A run of neighbours becomes one segment when none of them holds more than a quarter of what the run holds; or half, if
+//! it cannot grow much more, because no merge is of more than eight million chunks, or a twelfth of all. So what is
+//! written again lies in a segment at least four times as large then, or twice: at most `log4` of 8,388,608 / 4,096 times
+//! and twice more, that is 7 times, when chunks come in the smallest steps that count, twice when they come a million at
+//! once, and once more whenever the repository doubles beyond a hundred million. What stays are a few segments for each
+//! power of four, and at most some twenty of the largest; beyond [`SEGMENTS_MAX`] the cheapest neighbours are merged anyway.
 
 use crate::Index;
 use crate::segment::{Merge, Segment, Source};
@@ -15,8 +16,14 @@ use std::sync::{Arc, PoisonError};
 /// What a smaller segment counts as: opening and asking it costs as much.
 const CHUNKS_MIN: u64 = 4096;
 
-/// A run is merged when its largest segment holds at most one part in so many.
+/// A run is merged when its largest segment holds at most one part in so many; in two, if it cannot grow much more.
 const PARTS: u64 = 4;
+
+/// Chunks that are merged at once: a merge takes half a microsecond for each, and somebody waits for it.
+const CHUNKS_AT_ONCE: u64 = 8 << 20;
+
+/// The part of all chunks that may be merged at once if it is more: segments have to stay few.
+const PART_AT_ONCE: u64 = 12;
 
 /// Segments that are borne beside each other.
 const SEGMENTS_MAX: usize = 32;
@@ -31,8 +38,9 @@ impl Index {
     /// forgotten: call it when nobody holds marks, and look up again afterwards.
     ///
     /// A merge reads and writes what it merges, half a microsecond a chunk or, when the disk is slow, one; most calls
-    /// merge nothing. It is given up quietly when another process was faster, when there is no space, or when a source
-    /// turns out damaged, which then counts as damaged; nothing else is lost.
+    /// merge nothing, and below a hundred million chunks none merges more than eight million. It is given up quietly when
+    /// another process was faster, when there is no space, or when a source turns out damaged, which then counts as
+    /// damaged; nothing else is lost.
     pub fn merge(&self) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -81,15 +89,22 @@ fn next_run(segments: &[Arc<Segment>]) -> Option<Range<usize>> {
     None
 }
 
+/// How many chunks may be merged at once.
+fn chunks_at_once(weights: &[u64]) -> u64 {
+    CHUNKS_AT_ONCE.max(weights.iter().sum::<u64>() / PART_AT_ONCE)
+}
+
 /// The longest run of which no member holds too much, or a cheap one if there are too many.
 fn run_of(weights: &[u64]) -> Option<Range<usize>> {
+    let at_once = chunks_at_once(weights);
     let mut longest = 0..0;
     for start in 0..weights.len() {
         let (mut total, mut largest) = (0u64, 0);
         for (end, weight) in (start + 1..).zip(&weights[start..]) {
             total += weight;
             largest = largest.max(*weight);
-            if largest * PARTS <= total && end - start > longest.len() {
+            let parts = if total > at_once / 2 { 2 } else { PARTS };
+            if total <= at_once && largest * parts <= total && end - start > longest.len() {
                 longest = start..end;
             }
         }
@@ -106,6 +121,8 @@ fn run_of(weights: &[u64]) -> Option<Range<usize>> {
 mod tests {
     use super::*;
 
+    const MIB: u64 = 1 << 20;
+
     #[test]
     fn runs_are_long_and_balanced() {
         for (weights, run) in [
@@ -115,6 +132,11 @@ mod tests {
             (&[1, 1, 1, 1, 4], Some(0..4)),
             (&[1, 1, 1, 4, 4, 4], None),
             (&[1, 1, 1, 1, 4, 4, 4, 16, 16, 16, 80], Some(0..10)),
+            (&[MIB, MIB, MIB, MIB], Some(0..4)),
+            (&[MIB, MIB, MIB, MIB, 4 * MIB, 8 * MIB], Some(0..5)),
+            (&[4 * MIB, 4 * MIB], Some(0..2)),
+            (&[2 * MIB, 3 * MIB], None),
+            (&[8 * MIB, 8 * MIB, 8 * MIB, 8 * MIB], None),
         ] {
             assert_eq!(run_of(weights), run, "{weights:?}");
         }
@@ -126,19 +148,22 @@ mod tests {
     /// Whatever comes, segments stay few, and chunks are rarely written again.
     #[test]
     fn segments_stay_few_and_are_rarely_written_again() {
-        for kind in 0..4u64 {
+        for kind in 0..6u64 {
             let (mut weights, mut added, mut written) = (Vec::new(), 0, 0);
             for number in 0..20_000u64 {
                 let weight = match kind {
                     0 => 1,
                     1 => 1 + number % 7,
                     2 => 1 << (number.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 60),
-                    _ => 1 + (20_000 - number) / 16,
+                    3 => 1 + (20_000 - number) / 16,
+                    4 => 1 << 10,
+                    _ => MIB,
                 };
                 weights.insert(0, weight);
                 added += weight;
                 while let Some(run) = run_of(&weights) {
                     let total: u64 = weights[run.clone()].iter().sum();
+                    assert!(total <= chunks_at_once(&weights) || added > 1000 * MIB, "kind {kind}: {total} of {added}");
                     written += total;
                     weights.splice(run, [total]);
                 }
