@@ -5,52 +5,23 @@
 //! The folder must be empty or absent, and is left as it is: about 70 bytes a chunk, and as much again while it is
 //! filled.
 
+#[path = "../catalogs.rs"]
+mod catalogs;
+
+use catalogs::{ABSENT, PACK_CHUNKS, chunk_id};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
-use vellum_format::catalog::{Catalog, CatalogedPack};
-use vellum_format::content::ChunkKind;
-use vellum_format::pack::{Compression, Directory, Frame, KeyWrap, PackedChunk};
+use vellum_format::catalog::Catalog;
 use vellum_format::{ChunkId, ObjectId};
 use vellum_index::{Index, StateFolder};
 use vellum_testkit::Random;
 
-const FRAME_CHUNKS: u64 = 16;
-const PACK_FRAMES: u64 = 32;
 const CATALOG_PACKS: u64 = 1953;
-const CATALOG_CHUNKS: u64 = CATALOG_PACKS * PACK_FRAMES * FRAME_CHUNKS;
-
-/// Ids of numbers from here on are in no catalog.
-const ABSENT: u64 = 1 << 40;
-
-fn chunk_id(number: u64) -> ChunkId {
-    let mut random = Random::new(number);
-    let mut bytes = [0; 32];
-    bytes.as_chunks_mut().0.iter_mut().for_each(|word: &mut [u8; 8]| *word = random.next().to_le_bytes());
-    ChunkId::from_bytes(bytes)
-}
-
-fn pack(number: u64) -> CatalogedPack {
-    let frame = |at: u64| Frame {
-        offset: 80 + 200_000 * u32::try_from(at).expect("it is small"),
-        stored_len_bytes: 200_000,
-        wrap: 0,
-        kind: ChunkKind::Data,
-        compression: Compression::Zstd,
-        salt: [0; 16],
-        chunks: (0..FRAME_CHUNKS)
-            .map(|chunk| (number * PACK_FRAMES + at) * FRAME_CHUNKS + chunk)
-            .map(|chunk| PackedChunk { id: chunk_id(chunk), len_bytes: 65_000 })
-            .collect(),
-    };
-    let wraps = vec![KeyWrap { epoch: 1, kind: KeyWrap::SYMMETRIC, bytes: vec![1; 112] }];
-    let directory = Directory { wraps, frames: (0..PACK_FRAMES).map(frame).collect() };
-    CatalogedPack { pack: ObjectId::of(&number.to_le_bytes()), len_bytes: 34 << 20, directory }
-}
+const CATALOG_CHUNKS: u64 = CATALOG_PACKS * PACK_CHUNKS;
 
 /// A catalog of a million chunks.
 fn catalog(number: u64) -> (ObjectId, Catalog) {
-    let packs = (number * CATALOG_PACKS..(number + 1) * CATALOG_PACKS).map(pack).collect();
-    (ObjectId::of(&(ABSENT + number).to_le_bytes()), Catalog { packs })
+    catalogs::catalog(number, CATALOG_PACKS)
 }
 
 fn open(folder: &Path) -> Index {
