@@ -8,7 +8,9 @@ use crate::support::{
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
+use vellum::format::content::ChunkKind;
 use vellum::format::{ObjectId, ObjectKind};
 use vellum::storage::{MemoryStorage, Storage};
 use vellum::{BackupOptions, Context, KeyFile, LocalState, MaxUnused, Repository, SnapshotRef};
@@ -543,4 +545,47 @@ fn a_kill_around_a_merge_of_the_index_costs_nothing() {
         let found = try_check(&repository, &threads(1)).expect("a check");
         assert_eq!(found.findings, [], "{point:?}");
     }
+}
+
+/// Incident 34: what a backup has stored is looked up before its snapshot is published, and damage of the index in that
+/// moment is no reason to give up.
+#[test]
+fn a_segment_that_is_damaged_while_a_backup_looks_at_what_it_stored_is_read_again() {
+    let mut world = World::new(12);
+    let (state, recorded) = (world.state(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&recorded);
+    let hook = move |point| {
+        if point == Point::IndexRecorded && counted.fetch_add(1, Ordering::Relaxed) == 0 {
+            let mut segments = files_below(&state);
+            segments.retain(|path| path.extension().is_some_and(|kind| kind == "segment"));
+            assert_eq!(segments.len(), 1);
+            change_each(&segments, |bytes| damage_data_record(bytes));
+        }
+        Ok(())
+    };
+    let repository = world.open_with_state();
+    let done = vellum_faults::with_hook(hook, || try_backup(&repository, &world.source(), &threads(1)));
+    let id = done.expect("a backup, whatever the local state");
+    assert_eq!(recorded.load(Ordering::Relaxed), 2, "the catalog is read again");
+    drop(repository);
+    world.history.push((id, manifest(&world.source())));
+    world.assert_right("a damaged segment");
+}
+
+/// Damages what a segment says of one chunk of a file, where no lookup of a folder reads: it reads the record before.
+fn damage_data_record(segment: &mut [u8]) {
+    const HEADER_LEN: usize = 4096;
+    const RECORD_LEN: usize = 64;
+    let number = |at: usize| {
+        let bytes = segment[at..at + 4].try_into().expect("four bytes");
+        usize::try_from(u32::from_le_bytes(bytes)).expect("it is small")
+    };
+    let chunks = number(44);
+    let is_data = |record: usize| {
+        let frame = number(HEADER_LEN + record * RECORD_LEN + 36);
+        segment[HEADER_LEN + (chunks + frame) * RECORD_LEN + 24] == ChunkKind::Data.code()
+    };
+    let mut records = (0..chunks).filter(|record| is_data(*record) && (record + 1 == chunks || is_data(record + 1)));
+    let record = records.next().expect("more chunks of files than of folders");
+    segment[HEADER_LEN + record * RECORD_LEN + 44] ^= 1;
 }
