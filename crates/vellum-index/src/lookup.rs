@@ -12,6 +12,11 @@ use vellum_format::{ChunkId, ObjectId};
 /// Lookups whose memory is fetched at once: what they need stays in the nearest caches until it is used.
 const FETCHED_AT_ONCE: usize = 32;
 
+/// For each segment, which of a few chunks its filter lets through, a bit for each.
+type Suspects = Vec<u32>;
+
+const _: () = assert!(FETCHED_AT_ONCE == u32::BITS as usize);
+
 /// One frame known to an [`Index`]: valid for that value of `Index` only, until its segment is forgotten, in part or
 /// whole, or merged ([`Index::merge`]).
 ///
@@ -227,21 +232,23 @@ impl Index {
     ) -> Vec<Option<Location>> {
         let known = self.known();
         let mut near: Vec<Option<Box<Near>>> = known.segments.iter().map(|_| None).collect();
-        let mut newest = |id| {
-            let mut newest = None;
-            known.segments.iter().zip(&mut near).filter(|(segment, _)| segment.is_usable()).any(|(segment, near)| {
-                visit_in(&known, segment, near, id, &counts, |_, location| {
-                    newest = Some(location);
-                    false
-                })
-            });
-            newest
-        };
+        let mut suspects = Suspects::new();
         let ids: Vec<&ChunkId> = ids.into_iter().collect();
         let mut copies = Vec::with_capacity(ids.len());
         for ids in ids.chunks(FETCHED_AT_ONCE) {
-            fetch(&known, ids);
-            copies.extend(ids.iter().map(|id| newest(id)));
+            fetch(&known, ids, &mut suspects);
+            copies.extend(ids.iter().enumerate().map(|(bit, id)| {
+                let mut newest = None;
+                let segments = known.segments.iter().zip(&mut near).zip(&suspects);
+                segments.filter(|(_, suspects)| *suspects >> bit & 1 == 1).any(|((segment, near), _)| {
+                    let near = near.get_or_insert_with(|| Box::new(Near::new()));
+                    visit_in(&known, segment, near, id, &counts, |_, location| {
+                        newest = Some(location);
+                        false
+                    })
+                });
+                newest
+            }));
         }
         copies
     }
@@ -252,7 +259,7 @@ impl Index {
     }
 
     /// The segments of this moment, the newest first, or the damage of one.
-    fn all_segments(&self) -> Result<Vec<Arc<Segment>>, IndexError> {
+    pub(crate) fn all_segments(&self) -> Result<Vec<Arc<Segment>>, IndexError> {
         let segments = self.known().segments.clone();
         match segments.iter().find(|segment| !segment.is_usable()) {
             Some(segment) => Err(segment.content.damage()),
@@ -288,15 +295,19 @@ impl Known {
     }
 }
 
-/// Has the processor fetch what lookups of these chunks will read of memory. The answers are thrown away, but none of them
-/// waits for another, while a lookup waits for each line that it needs.
-fn fetch(known: &Known, ids: &[&ChunkId]) {
-    for segment in &known.segments {
+/// Asks the filters about a few chunks, and has the processor fetch what their lookups will read of memory: none of these
+/// reads waits for another, while a lookup waits for each line that it needs.
+fn fetch(known: &Known, ids: &[&ChunkId], suspects: &mut Suspects) {
+    suspects.clear();
+    suspects.extend(known.segments.iter().map(|segment| {
         let words = ids.iter().map(|id| segment.content.filter_word(id));
         black_box(words.fold(0, |all, word| all ^ word));
-        let fences = ids.iter().filter(|id| segment.content.may_hold(id)).map(|id| segment.content.fence_near(id));
-        black_box(fences.fold(0, |all, fence| all ^ fence));
-    }
+        let bits = ids.iter().enumerate().map(|(bit, id)| u32::from(segment.content.may_hold(id)) << bit);
+        let suspects = bits.fold(0, |all, bit| all | bit);
+        let fences = ids.iter().enumerate().filter(|(bit, _)| suspects >> bit & 1 == 1);
+        black_box(fences.fold(0, |all, (_, id)| all ^ segment.content.fence_near(id)));
+        suspects
+    }));
 }
 
 /// Shows usable copies of a chunk that count with their segments, the newest first, as long as `visit` wants more. // N4
@@ -306,23 +317,22 @@ fn visit_copies(
     counts: impl Fn(&Known, &Segment, &Location) -> bool,
     mut visit: impl FnMut(&Segment, Location) -> bool,
 ) {
-    let mut usable = known.segments.iter().filter(|segment| segment.is_usable());
-    usable.any(|segment| visit_in(known, segment, &mut None, id, &counts, &mut visit));
+    let mut suspects = known.segments.iter().filter(|segment| segment.content.may_hold(id));
+    suspects.any(|segment| visit_in(known, segment, &mut Near::new(), id, &counts, &mut visit));
 }
 
-/// The same in one segment; true when `visit` wants no more.
+/// The same in one segment, whose filter was asked; true when `visit` wants no more.
 fn visit_in(
     known: &Known,
     segment: &Segment,
-    near: &mut Option<Box<Near>>,
+    near: &mut Near,
     id: &ChunkId,
     counts: impl Fn(&Known, &Segment, &Location) -> bool,
     mut visit: impl FnMut(&Segment, Location) -> bool,
 ) -> bool {
-    if !segment.content.may_hold(id) {
+    if !segment.is_usable() {
         return false;
     }
-    let near = near.get_or_insert_with(|| Box::new(Near::new()));
     let found = segment.content.find(near, id, |number, record| match location(segment, number, record) {
         Ok(location) => segment.lists(record.pack) && counts(known, segment, &location) && !visit(segment, location),
         Err(_) => false,
@@ -332,7 +342,7 @@ fn visit_in(
 }
 
 /// For each segment, the newest first, which of its packs count and are in no newer segment.
-fn own_packs(segments: &[Arc<Segment>]) -> Vec<Vec<bool>> {
+pub(crate) fn own_packs(segments: &[Arc<Segment>]) -> Vec<Vec<bool>> {
     let mut seen = HashSet::new();
     let own = |segment: &Arc<Segment>| {
         let packs = (0..).zip(&segment.content.tables.packs);
@@ -351,7 +361,7 @@ fn location(segment: &Segment, number: u64, record: &ChunkRecord) -> Result<Loca
     })
 }
 
-fn frame_info(segment: &Content, record: &FrameRecord) -> Result<FrameInfo, IndexError> {
+pub(crate) fn frame_info(segment: &Content, record: &FrameRecord) -> Result<FrameInfo, IndexError> {
     let pack = segment.pack(record.pack)?;
     let known = [Compression::None, Compression::Zstd];
     let compression = known.into_iter().find(|compression| compression.code() == record.compression);
