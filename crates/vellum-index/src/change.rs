@@ -112,7 +112,7 @@ impl Index {
 
     /// The loaded catalogs that list any of these packs.
     #[must_use]
-    pub fn catalogs_that_may_list(&self, packs: &BTreeSet<ObjectId>) -> BTreeSet<ObjectId> {
+    pub fn catalogs_listing(&self, packs: &BTreeSet<ObjectId>) -> BTreeSet<ObjectId> {
         let known = self.known();
         let listings = known.segments.iter().flat_map(|segment| segment.listings());
         listings.filter(|(pack, _)| packs.contains(&pack.name)).map(|(_, catalog)| catalog).collect()

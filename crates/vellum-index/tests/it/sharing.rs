@@ -280,7 +280,7 @@ fn most_of_a_segment_forgotten_it_is_written_anew() {
     index.merge();
     assert_eq!(len(folder.path()), before);
     index.retain_catalogs(&BTreeSet::from([object_id(9)]));
-    assert_eq!(index.catalogs_that_may_list(&index.packs().into_iter().map(|(pack, _)| pack).collect()).len(), 1);
+    assert_eq!(index.catalogs_listing(&index.packs().into_iter().map(|(pack, _)| pack).collect()).len(), 1);
     index.merge();
     assert!(len(folder.path()) < before && index.segment_count() == 1);
     for index in [&index, &open(folder.path())] {

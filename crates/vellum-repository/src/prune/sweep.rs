@@ -110,7 +110,7 @@ impl Prune<'_, '_> {
         let mut kept: BTreeMap<ObjectId, CatalogedPack> = recovered.map(|pack| (pack.pack, pack)).collect();
         let mut replaced = Vec::new();
         let mut gone = BTreeSet::new();
-        for id in repository.index().catalogs_that_may_list(packs) {
+        for id in repository.index().catalogs_listing(packs) {
             let catalog = match repository.read_catalog(id) {
                 Ok(catalog) => catalog,
                 // The index knows recovered packs under their own names; and a damaged catalog lists nothing any more.
