@@ -17,7 +17,7 @@ impl CopySet {
     /// Adds a place; false when it was in the set.
     pub fn insert(&mut self, location: &Location) -> bool {
         let words = self.segments.entry(location.frame.segment).or_default();
-        let (word, bit) = place(location);
+        let (word, bit) = place(location.record);
         if words.len() <= word {
             words.resize(word + 1, 0);
         }
@@ -29,9 +29,16 @@ impl CopySet {
     /// Whether a place is in the set.
     #[must_use]
     pub fn contains(&self, location: &Location) -> bool {
-        let (word, bit) = place(location);
-        let words = self.segments.get(&location.frame.segment);
-        words.and_then(|words| words.get(word)).is_some_and(|word| word & bit != 0)
+        self.of_segment(location.frame.segment)(location.record)
+    }
+
+    /// Which records of one segment are in the set.
+    pub(crate) fn of_segment(&self, serial: u64) -> impl Fn(u64) -> bool {
+        let words: &[u64] = self.segments.get(&serial).map_or(&[], |words| words);
+        move |record| {
+            let (word, bit) = place(record);
+            words.get(word).is_some_and(|word| word & bit != 0)
+        }
     }
 
     /// Whether the index still has every segment that this set is about, undamaged.
@@ -42,7 +49,7 @@ impl CopySet {
     }
 }
 
-fn place(location: &Location) -> (usize, u64) {
-    let word = usize::try_from(location.record / 64).expect("a segment that can be read has fewer records");
-    (word, 1 << (location.record % 64))
+fn place(record: u64) -> (usize, u64) {
+    let word = usize::try_from(record / 64).expect("a segment that can be read has fewer records");
+    (word, 1 << (record % 64))
 }

@@ -32,10 +32,12 @@ mod lookup;
 mod merge;
 mod segment;
 mod state;
+mod usage;
 
 pub use copies::CopySet;
 pub use error::IndexError;
 pub use lookup::{FrameInfo, FrameRef, Location};
+pub use usage::PackUse;
 
 use folder::{Folder, Found};
 use key::LocalKey;

@@ -8,7 +8,7 @@ use std::fs::OpenOptions;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use vellum_format::ObjectId;
-use vellum_index::{Index, StateFolder};
+use vellum_index::{CopySet, Index, StateFolder};
 
 const SHAPE: Shape = Shape { packs: 3, frames: 3, chunks: 12, ids: 60 };
 const HEADER_LEN: usize = 4096;
@@ -125,7 +125,7 @@ fn a_flip_or_cut_while_in_use_is_noticed_by_who_asks() {
         }
         assert_eq!(assert_never_wrong(&index, &copies, SHAPE.ids), 0);
         assert!(index.damage_seen());
-        assert!(index.for_each_chunk(|_, _| ()).is_err());
+        assert!(index.for_each_chunk(|_, _| ()).is_err() && index.pack_uses(&CopySet::default()).is_err());
         assert_eq!(index.loaded_catalogs(), []);
         assert_eq!(index.drop_damaged(), names(&model).into_iter().collect::<Vec<_>>());
         assert_eq!(segment_files(folder.path()).len(), 0);
@@ -173,6 +173,7 @@ fn a_damaged_frame_record_leaves_the_place_true_and_asks_for_a_reload() {
     let frames_at = HEADER_LEN as u64 + index.chunk_count() * RECORD_LEN as u64;
     file.write_all_at(&[0xA5; RECORD_LEN], frames_at).expect("a writable file");
     assert!(assert_never_wrong(&index, &model.copies(), SHAPE.ids) > 0);
+    assert!(index.pack_uses(&CopySet::default()).is_err(), "frames count too");
     assert!(index.for_each_frame(|_, _| ()).is_err() && index.for_each_chunk(|_, _| ()).is_err());
     assert_eq!(index.drop_damaged().len(), 2);
 }

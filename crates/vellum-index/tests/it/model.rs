@@ -1,10 +1,10 @@
 //! The index against a plain model, through random histories.
 
-use crate::support::{Model, Shape, assert_agrees, catalog, open, quick_folder};
+use crate::support::{Model, Shape, assert_agrees, catalog, object_id, open, quick_folder};
 use proptest::prelude::*;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use vellum_format::{ChunkId, ObjectId};
-use vellum_index::{CopySet, Index, Location, StateFolder};
+use vellum_index::{CopySet, FrameInfo, Index, Location, PackUse, StateFolder};
 
 const SHAPE: Shape = Shape { packs: 4, frames: 4, chunks: 40, ids: 400 };
 
@@ -122,7 +122,40 @@ impl Pair {
             })
             .expect("no damage");
         assert_eq!(chunks_in_frames, expected.len() as u64);
+        self.compare_uses();
     }
+
+    /// Compares what is counted of each pack with what is visited, every third copy being in a set.
+    fn compare_uses(&self) {
+        let (mut set, mut number) = (CopySet::default(), 0);
+        let mut expected: BTreeMap<ObjectId, PackUse> = self.index.packs().into_iter().map(unused).collect();
+        let visit = |_: &ChunkId, location: &Location| {
+            let one = expected.get_mut(&location.pack).expect("a known pack");
+            one.plain_bytes += u64::from(location.len_bytes);
+            number += 1;
+            if number % 3 == 0 {
+                assert!(set.insert(location) && set.contains(location));
+                one.used_bytes += u64::from(location.len_bytes);
+                one.used_chunks += 1;
+            }
+        };
+        self.index.for_each_chunk(visit).expect("no damage");
+        let visit = |_, info: &FrameInfo| {
+            let one = expected.get_mut(&info.pack).expect("a known pack");
+            one.frames_bytes += u64::from(info.stored_len_bytes);
+            one.kind = Some(info.kind);
+        };
+        self.index.for_each_frame(visit).expect("no damage");
+        let mut uses = self.index.pack_uses(&set).expect("no damage");
+        uses.sort_unstable_by_key(|one| one.pack);
+        assert_eq!(uses, expected.into_values().collect::<Vec<_>>());
+    }
+}
+
+/// A pack of which nothing is counted.
+fn unused((pack, len_bytes): (ObjectId, u64)) -> (ObjectId, PackUse) {
+    let (plain_bytes, used_bytes, used_chunks, frames_bytes, kind) = (0, 0, 0, 0, None);
+    (pack, PackUse { pack, len_bytes, plain_bytes, used_bytes, used_chunks, frames_bytes, kind })
 }
 
 proptest! {
@@ -170,6 +203,30 @@ fn a_hundred_thousand_entries_agree() {
     let index = open(folder.path());
     assert!(index.chunk_count() > 90_000, "{}", index.chunk_count());
     assert_agrees(&index, &model, shape.ids + 40_000);
+}
+
+/// Catalogs that list the same packs are added while somebody marks: what he has marked before counts as much.
+#[test]
+fn a_copy_in_a_set_counts_whichever_catalog_lists_its_pack() {
+    let (name, catalog) = catalog(7, SHAPE);
+    let index = Index::open(&StateFolder::None, &[1; 32]).expect("nothing to make");
+    index.add(vec![(name, catalog.clone())]).expect("a good catalog");
+    let mut set = CopySet::default();
+    let insert_all = |set: &mut CopySet| index.for_each_chunk(|_, location| assert!(set.insert(location)));
+    insert_all(&mut set).expect("no damage");
+    let uses = |set: &CopySet| {
+        let mut uses = index.pack_uses(set).expect("no damage");
+        uses.sort_unstable_by_key(|one| one.pack);
+        uses
+    };
+    let before = uses(&set);
+    assert!(before.iter().all(|one| one.used_bytes == one.plain_bytes && one.used_chunks > 0));
+    index.add(vec![(object_id(1000), catalog)]).expect("a good catalog");
+    assert_eq!(index.segment_count(), 2);
+    assert_eq!(uses(&set), before);
+    insert_all(&mut set).expect("no damage");
+    let twice = |one: PackUse| PackUse { used_chunks: 2 * one.used_chunks, ..one };
+    assert_eq!(uses(&set), before.into_iter().map(twice).collect::<Vec<_>>(), "never more bytes than a pack holds");
 }
 
 /// Frames that are known to be damaged are not relied on, and still found by whoever reads.

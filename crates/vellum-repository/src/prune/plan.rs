@@ -8,6 +8,7 @@ use vellum_format::content::ChunkKind;
 use vellum_format::pack::{PackHeader, PackedChunk};
 use vellum_format::parity::Parity;
 use vellum_format::{ObjectId, ObjectKind, ObjectName, padme_len};
+use vellum_index::PackUse;
 
 /// What a pack takes at most beside its frames and the entries of its chunks: its directory is padded on its own.
 const ROUNDING_BYTES: u64 = 4096;
@@ -38,36 +39,25 @@ pub struct PrunePlan {
     pub spare_bytes: u64,
 }
 
-/// A pack and how much of it is needed, counted in plaintext bytes of its chunks.
-#[derive(Debug, Clone, Copy, Default)]
-struct Usage {
-    len_bytes: u64,
-    plain_bytes: u64,
-    live_bytes: u64,
-    live_chunks: u64,
-    /// Sealed bytes of its frames.
-    frames_bytes: u64,
-    /// A pack holds data, or trees and lists.
-    is_data: bool,
+/// Stored bytes that are not needed, if all chunks compress alike.
+fn unused_bytes(one: &PackUse) -> u64 {
+    one.len_bytes.saturating_sub(used_share(one.len_bytes, one))
 }
 
-impl Usage {
-    /// Stored bytes that are not needed, if all chunks compress alike.
-    fn unused_bytes(&self) -> u64 {
-        let share = u128::from(self.len_bytes) * u128::from(self.live_bytes) / u128::from(self.plain_bytes.max(1));
-        self.len_bytes.saturating_sub(u64::try_from(share).unwrap_or(u64::MAX))
-    }
+/// The same in millionths of the pack.
+fn unused_share(one: &PackUse) -> u128 {
+    u128::from(unused_bytes(one)) * 1_000_000 / u128::from(one.len_bytes.max(1))
+}
 
-    /// The same in millionths of the pack.
-    fn unused_share(&self) -> u128 {
-        u128::from(self.unused_bytes()) * 1_000_000 / u128::from(self.len_bytes.max(1))
-    }
+/// What is needed of a pack, with its part of a directory, if all chunks compress alike.
+fn moved_bytes(one: &PackUse) -> u64 {
+    used_share(one.frames_bytes, one) + one.used_chunks * PackedChunk::ENCODED_LEN as u64
+}
 
-    /// What is needed of it, with its part of a directory, if all chunks compress alike.
-    fn moved_bytes(&self) -> u64 {
-        let share = u128::from(self.frames_bytes) * u128::from(self.live_bytes) / u128::from(self.plain_bytes.max(1));
-        u64::try_from(share).unwrap_or(u64::MAX) + self.live_chunks * PackedChunk::ENCODED_LEN as u64
-    }
+/// The part of so many stored bytes that is needed as much as the pack's plaintext is.
+fn used_share(stored_bytes: u64, one: &PackUse) -> u64 {
+    let share = u128::from(stored_bytes) * u128::from(one.used_bytes) / u128::from(one.plain_bytes.max(1));
+    u64::try_from(share).unwrap_or(u64::MAX)
 }
 
 impl Prune<'_, '_> {
@@ -84,10 +74,10 @@ impl Prune<'_, '_> {
         self.absent = listed.filter(|pack| !stored.contains_key(pack)).collect();
         self.report.packs = usage.len() as u64;
         self.report.bytes = usage.values().map(|one| one.len_bytes).sum();
-        self.report.unused_bytes = usage.values().map(Usage::unused_bytes).sum();
+        self.report.unused_bytes = usage.values().map(unused_bytes).sum();
         let mut plan = PrunePlan::default();
         for (pack, one) in usage.iter().filter(|(pack, _)| !self.condemned_before.contains(pack)) {
-            if one.live_bytes > 0 {
+            if one.used_chunks > 0 {
                 self.relied_on.insert(*pack);
             } else if !self.is_of_running_writer(pack)? {
                 plan.dead.insert(*pack);
@@ -98,14 +88,18 @@ impl Prune<'_, '_> {
         Ok(plan)
     }
 
-    fn choose_repack(&self, usage: &BTreeMap<ObjectId, Usage>, plan: &mut PrunePlan) {
-        let used = usage.values().map(|one| one.len_bytes - one.unused_bytes()).sum();
+    fn choose_repack(&self, usage: &BTreeMap<ObjectId, PackUse>, plan: &mut PrunePlan) {
+        let used = usage.values().map(|one| one.len_bytes - unused_bytes(one)).sum();
         let allowed = allowed_unused(self.settings.max_unused, used);
         let partly = usage.iter().filter(|(pack, _)| self.relied_on.contains(pack));
         let partly = partly.map(|(pack, one)| (*pack, *one)).collect();
         let (chosen, unused) = choose(partly, allowed, self.settings.max_repack_bytes);
         let moved = |is_data| {
-            let bytes = chosen.iter().filter(|(_, one)| one.is_data == is_data).map(|(_, one)| one.moved_bytes()).sum();
+            let bytes = chosen
+                .iter()
+                .filter(|(_, one)| (one.kind == Some(ChunkKind::Data)) == is_data)
+                .map(|(_, one)| moved_bytes(one))
+                .sum();
             let config = self.repository.config();
             written_len_bytes(bytes, config.pack_len_bytes.into(), config.parity)
         };
@@ -138,11 +132,11 @@ impl Prune<'_, '_> {
 }
 
 /// The packs with the largest unused shares, until what stays unused is within the limit, and how much that is.
-fn choose(mut partly: Vec<(ObjectId, Usage)>, allowed: u64, mut budget: u64) -> (Vec<(ObjectId, Usage)>, u64) {
-    let mut unused: u64 = partly.iter().map(|(_, one)| one.unused_bytes()).sum();
+fn choose(mut partly: Vec<(ObjectId, PackUse)>, allowed: u64, mut budget: u64) -> (Vec<(ObjectId, PackUse)>, u64) {
+    let mut unused: u64 = partly.iter().map(|(_, one)| unused_bytes(one)).sum();
     // A pack whose only loss is its padding would be written anew for nothing.
-    partly.retain(|(_, one)| one.live_bytes < one.plain_bytes);
-    partly.sort_by_key(|(pack, one)| (std::cmp::Reverse(one.unused_share()), *pack));
+    partly.retain(|(_, one)| one.used_bytes < one.plain_bytes);
+    partly.sort_by_key(|(pack, one)| (std::cmp::Reverse(unused_share(one)), *pack));
     let mut chosen = Vec::new();
     for (pack, one) in partly {
         if unused <= allowed {
@@ -150,7 +144,7 @@ fn choose(mut partly: Vec<(ObjectId, Usage)>, allowed: u64, mut budget: u64) -> 
         }
         if let Some(rest) = budget.checked_sub(one.len_bytes) {
             budget = rest;
-            unused -= one.unused_bytes();
+            unused -= unused_bytes(&one);
             chosen.push((pack, one));
         }
     }
@@ -190,31 +184,13 @@ fn usage(
     repository: &Repository,
     stored: &BTreeMap<ObjectId, u64>,
     live: &LiveSet,
-) -> Result<BTreeMap<ObjectId, Usage>, RepositoryError> {
+) -> Result<BTreeMap<ObjectId, PackUse>, RepositoryError> {
     let index = repository.index();
-    let present = index.packs().into_iter().filter(|(pack, len_bytes)| stored.get(pack) == Some(len_bytes));
-    let mut usage: BTreeMap<ObjectId, Usage> =
-        present.map(|(pack, len_bytes)| (pack, Usage { len_bytes, ..Usage::default() })).collect();
-    let mut all_there = true;
-    index.for_each_chunk(|_, location| {
-        let is_live = live.copies.contains(location);
-        match usage.get_mut(&location.pack) {
-            Some(one) => {
-                one.plain_bytes += u64::from(location.len_bytes);
-                one.live_bytes += if is_live { u64::from(location.len_bytes) } else { 0 };
-                one.live_chunks += u64::from(is_live);
-            }
-            None => all_there &= !is_live,
-        }
-    })?;
-    index.for_each_frame(|_, frame| {
-        if let Some(one) = usage.get_mut(&frame.pack) {
-            one.frames_bytes += u64::from(frame.stored_len_bytes);
-            one.is_data = frame.kind == ChunkKind::Data;
-        }
-    })?;
+    let (present, absent): (Vec<_>, Vec<_>) =
+        index.pack_uses(&live.copies)?.into_iter().partition(|one| stored.get(&one.pack) == Some(&one.len_bytes));
+    let all_there = absent.iter().all(|one| one.used_chunks == 0);
     match all_there && live.copies.is_current(index) {
-        true => Ok(usage),
+        true => Ok(present.into_iter().map(|one| (one.pack, one)).collect()),
         false => Err(RepositoryError::FrameForgotten),
     }
 }
@@ -223,20 +199,30 @@ fn usage(
 mod tests {
     use super::*;
 
+    const NONE: PackUse = PackUse {
+        pack: ObjectId::from_bytes([0; 32]),
+        len_bytes: 0,
+        plain_bytes: 0,
+        used_bytes: 0,
+        used_chunks: 0,
+        frames_bytes: 0,
+        kind: None,
+    };
+
     #[test]
     fn unused_bytes_follow_the_share_of_the_plaintext() {
-        let one = Usage { len_bytes: 1000, plain_bytes: 4000, live_bytes: 1000, ..Usage::default() };
-        assert_eq!(one.unused_bytes(), 750);
-        assert_eq!(Usage { live_bytes: 0, ..one }.unused_bytes(), 1000);
-        assert_eq!(Usage { live_bytes: 4000, ..one }.unused_bytes(), 0);
-        assert_eq!(Usage { len_bytes: 1000, ..Usage::default() }.unused_bytes(), 1000);
+        let one = PackUse { len_bytes: 1000, plain_bytes: 4000, used_bytes: 1000, ..NONE };
+        assert_eq!(unused_bytes(&one), 750);
+        assert_eq!(unused_bytes(&PackUse { used_bytes: 0, ..one }), 1000);
+        assert_eq!(unused_bytes(&PackUse { used_bytes: 4000, ..one }), 0);
+        assert_eq!(unused_bytes(&PackUse { len_bytes: 1000, ..NONE }), 1000);
     }
 
     #[test]
     fn what_is_moved_is_the_needed_share_of_the_frames_with_its_part_of_a_directory() {
-        let one = Usage { plain_bytes: 4000, live_bytes: 1000, frames_bytes: 900, live_chunks: 3, ..Usage::default() };
-        assert_eq!(one.moved_bytes(), 225 + 3 * PackedChunk::ENCODED_LEN as u64);
-        assert_eq!(Usage { plain_bytes: 0, live_bytes: 0, live_chunks: 0, ..one }.moved_bytes(), 0);
+        let one = PackUse { plain_bytes: 4000, used_bytes: 1000, frames_bytes: 900, used_chunks: 3, ..NONE };
+        assert_eq!(moved_bytes(&one), 225 + 3 * PackedChunk::ENCODED_LEN as u64);
+        assert_eq!(moved_bytes(&PackUse { plain_bytes: 0, used_bytes: 0, used_chunks: 0, ..one }), 0);
     }
 
     #[test]
@@ -252,12 +238,11 @@ mod tests {
     fn the_packs_with_the_largest_unused_shares_are_chosen_within_limit_and_budget() {
         // Of each: its length, and what is unused of it. The second is of half the length, so it has the largest share.
         let sizes = [(1000, 300), (500, 250), (1000, 400), (1000, 100)];
-        let packs: Vec<(ObjectId, Usage)> = sizes
+        let packs: Vec<(ObjectId, PackUse)> = sizes
             .into_iter()
             .zip(0u8..)
             .map(|((len_bytes, unused), number)| {
-                let usage =
-                    Usage { len_bytes, plain_bytes: len_bytes, live_bytes: len_bytes - unused, ..Usage::default() };
+                let usage = PackUse { len_bytes, plain_bytes: len_bytes, used_bytes: len_bytes - unused, ..NONE };
                 (ObjectId::of(&[number]), usage)
             })
             .collect();
@@ -273,11 +258,11 @@ mod tests {
         assert_eq!(numbers(0, 1500), (vec![1, 2], 400), "what no more fits the budget waits");
         assert_eq!(numbers(0, 1499), (vec![1], 800));
         // All of it is needed, and it would fit where another does not.
-        let whole = Usage { len_bytes: 200, plain_bytes: 200, live_bytes: 200, ..Usage::default() };
+        let whole = PackUse { len_bytes: 200, plain_bytes: 200, used_bytes: 200, ..NONE };
         let with_whole = [&packs[..1], &[(ObjectId::of(b""), whole)]].concat();
         assert_eq!(choose(with_whole, 0, 200).0.len(), 0);
-        let share = |(len_bytes, live_bytes)| Usage { len_bytes, plain_bytes: 8, live_bytes, ..Usage::default() };
-        assert_eq!([(1000, 2), (2000, 4), (0, 0)].map(|one| share(one).unused_share()), [750_000, 500_000, 0]);
+        let share = |(len_bytes, used_bytes)| PackUse { len_bytes, plain_bytes: 8, used_bytes, ..NONE };
+        assert_eq!([(1000, 2), (2000, 4), (0, 0)].map(|one| unused_share(&share(one))), [750_000, 500_000, 0]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use super::plan::MaxUnused;
 use super::*;
 use crate::LocalState;
+use crate::pack_writer::CatalogMark;
 use crate::support::{NOW, Watched, World, note, store};
 use std::sync::{Arc, Mutex};
 use vellum_format::{Bytes, ObjectName};
@@ -111,6 +112,32 @@ fn nothing_is_condemned_by_what_a_damaged_index_forgot() {
     let condemned = prune.condemn(&plan, &live, &|_| {});
     assert!(matches!(condemned, Err(RepositoryError::FrameForgotten)), "{condemned:?}");
     assert_eq!(world.open().names(ObjectKind::Condemned).unwrap().len(), 0);
+}
+
+/// I23: two writers that find the same pack in no catalog each list it in one of their own. A prune may load the second
+/// between marking and planning, because it looked for something else; what it has marked by the first stays needed.
+#[test]
+fn what_is_marked_stays_needed_when_another_catalog_lists_its_pack_too() {
+    for needed in [1, 2] {
+        let world = World::new();
+        let (pack, chunks) = world.store(ChunkKind::Data, &[(1, 300_000), (2, 300_000)]);
+        let repository = world.open();
+        let mut prune = repository.begin_prune(settings()).unwrap();
+        let live = mark_in(&repository, pack, &chunks[..needed]);
+        let catalog = repository.read_catalog(repository.catalogs()[0]).unwrap();
+        let marks = catalog.packs.iter().map(|pack| (pack.pack, CatalogMark::of(pack))).collect();
+        world.open().put_catalog(&catalog, &marks).unwrap();
+        assert!(repository.refresh_after_missing(ObjectId::of(b"gone"), repository.mend_count()).unwrap());
+        assert_eq!(repository.catalogs().len(), 2);
+        let plan = prune.plan(&live).unwrap();
+        assert_eq!((plan.dead.len(), plan.repack.len()), (0, 2 - needed), "{needed} of two chunks");
+        prune.condemn(&plan, &live, &|_| {}).unwrap();
+        let fresh = world.open();
+        fresh.heed_condemnations().unwrap();
+        fresh.refresh().unwrap();
+        let stays = |chunk: &ChunkRef| fresh.index().lookup_staying(&fresh.chunk_id(chunk)).is_some();
+        assert_eq!(chunks.iter().filter(|chunk| stays(chunk)).count(), needed);
+    }
 }
 
 /// Padding adds a sixteenth at most; many small chunks make a long directory.
