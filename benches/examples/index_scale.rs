@@ -1,4 +1,4 @@
-//! The index of many millions of chunks: time to load, to open and to look up, and memory.
+//! The index of many millions of chunks: time to load, to open, to look up and to choose what a prune deletes, and memory.
 //!
 //! `cargo run --release -p vellum-benches --features measure --example index_scale -- FOLDER MILLIONS`
 //!
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use vellum_format::catalog::Catalog;
 use vellum_format::{ChunkId, ObjectId};
-use vellum_index::{Index, StateFolder};
+use vellum_index::{CopySet, Index, StateFolder};
 use vellum_testkit::Random;
 
 const CATALOG_PACKS: u64 = 1953;
@@ -98,6 +98,28 @@ fn main() {
     assert!(measured.expect("this program again").success());
 }
 
+/// What a prune asks when every other chunk is needed, apart from one lookup for each.
+fn choose_packs(index: &Index, chunks: u64) {
+    let before = private_bytes();
+    let (mut set, mut number) = (CopySet::default(), 0u64);
+    let (marking, visited) = timed(|| {
+        index.for_each_chunk(|_, location| {
+            number += 1;
+            if number.is_multiple_of(2) {
+                set.insert(location);
+            }
+        })
+    });
+    visited.expect("no damage");
+    let (counting, uses) = timed(|| index.pack_uses(&set).expect("no damage"));
+    let memory = private_bytes().saturating_sub(before) as f64 / chunks as f64;
+    assert_eq!(uses.iter().map(|one| one.used_chunks).sum::<u64>(), chunks / 2);
+    println!(
+        "visit all: {marking:.1?}; count the use of {} packs: {counting:.1?}, {memory:.2} bytes a chunk",
+        uses.len()
+    );
+}
+
 fn measure(folder: &Path, millions: u64) {
     let chunks = millions * CATALOG_CHUNKS;
     let before = private_bytes();
@@ -113,6 +135,8 @@ fn measure(folder: &Path, millions: u64) {
     };
     lookups(&index, "hits", &some(2_000_000, 0), true);
     lookups(&index, "misses", &some(10_000_000, ABSENT), false);
+
+    choose_packs(&index, chunks);
 
     let added = vec![catalog(millions)];
     let (adding, ()) = timed(|| index.add(added).expect("a good catalog"));
