@@ -6,8 +6,12 @@ use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+use vellum::format::tree::EntryName;
 use vellum::storage::MemoryStorage;
-use vellum::{Context, Filter, KeyFile, LocalState, Overwrite, Repository, RestoreOptions, RestoreReport, SnapshotRef};
+use vellum::{
+    BackupOptions, Context, Filter, KeyFile, LocalState, Overwrite, Repository, RestoreOptions, RestoreReport,
+    SnapshotRef, backup_stream,
+};
 use vellum_testkit::Random;
 use vellum_testkit::trees::assert_same_tree;
 
@@ -153,6 +157,61 @@ fn what_the_snapshot_does_not_have_is_deleted_only_where_all_of_a_folder_is_rest
     let report = world.restore("", |options| options.delete = true);
     assert_eq!((report.deleted, left()), (5, Vec::new()), "a folder goes with what is in it: {report:?}");
     assert_same_tree(&world.source(), &world.target());
+}
+
+#[test]
+fn what_was_not_backed_up_is_not_deleted_beside_what_was() {
+    let world = World::of(|source| {
+        for path in ["home/me/kept", "home/me/inner/kept", "srv/data/kept"] {
+            write(&source.join(path), b"saved", written());
+        }
+    });
+    let roots = ["home/me", "home/me/inner", "srv/data"].map(|path| world.source().join(path));
+    let saved = vellum::backup(&world.repository, &BackupOptions::new(roots), &Context::default()).expect("a backup");
+    let snapshot = SnapshotRef::Id(saved.snapshot.expect("a snapshot").to_string());
+    let clutter = ["other", "home/other/new", "home/me/new", "home/me/inner/new", "srv/other", "srv/data/new"];
+    let restored = |subfolder: Option<PathBuf>| {
+        drop(fs::remove_dir_all(world.target()));
+        // A whole snapshot comes back below its full paths.
+        let place = match subfolder {
+            None => world.target().join(world.source().strip_prefix("/").expect("an absolute path")),
+            Some(_) => world.target(),
+        };
+        let at = |path: &str| match subfolder.as_ref().map(|folder| folder.strip_prefix(world.source())) {
+            Some(Ok(folder)) => Path::new(path).strip_prefix(folder).ok().map(|path| place.join(path)),
+            _ => Some(place.join(path)),
+        };
+        clutter.iter().filter_map(|path| at(path)).for_each(|path| write(&path, b"found", written()));
+        let mut options = RestoreOptions::default();
+        options.delete = true;
+        options.subfolder = subfolder.as_ref().map(|path| path.as_os_str().as_encoded_bytes().to_vec());
+        let report = vellum::restore(&world.repository, &snapshot, &world.target(), &options, &Context::default());
+        let report = report.expect("a restore");
+        assert_eq!(report.problem_count, 0, "{report:?}");
+        let left = clutter.into_iter().filter(|path| at(path).is_some_and(|path| path.exists()));
+        (report.deleted, left.collect::<Vec<_>>())
+    };
+    let beside = vec!["other", "home/other/new", "srv/other"];
+    assert_eq!(restored(None), (3, beside.clone()));
+    assert_eq!(restored(Some(world.source())), (3, beside));
+    assert_eq!(restored(Some(world.source().join("home"))), (2, vec!["home/other/new"]));
+    assert_eq!(restored(Some(world.source().join("home/me"))), (2, vec![]));
+    assert_eq!(restored(Some(world.source().join("home/me/inner"))), (1, vec![]));
+}
+
+#[test]
+fn a_stream_comes_back_beside_what_is_there() {
+    let world = World::of(|_| ());
+    let name = EntryName::new(b"dump".to_vec()).expect("a name");
+    let options = BackupOptions::new([]);
+    let saved = backup_stream(&world.repository, &name, &b"saved"[..], &options, &Context::default());
+    let snapshot = SnapshotRef::Id(saved.expect("a backup").snapshot.expect("a snapshot").to_string());
+    write(&world.target().join("other"), b"found", written());
+    let mut options = RestoreOptions::default();
+    options.delete = true;
+    let report = vellum::restore(&world.repository, &snapshot, &world.target(), &options, &Context::default());
+    assert_eq!(counts(&report.expect("a restore")), [1, 5, 0, 0, 0]);
+    assert!(world.target().join("other").exists() && world.target().join("dump").exists());
 }
 
 #[test]

@@ -7,6 +7,7 @@
 
 mod files;
 mod plan;
+mod scope;
 mod verify;
 
 use crate::filter::Filter;
@@ -16,6 +17,7 @@ use crate::tree_reader::{FolderEntries, is_too_deep, open_path, root_content};
 use crate::{Context, Error, Event, Problem, lock};
 use files::FileWriter;
 use plan::{Planner, RestoredFolder};
+use scope::Scope;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -56,7 +58,9 @@ pub struct RestoreOptions {
     pub exclude: Filter,
     /// What to do with entries that are there already.
     pub overwrite: Overwrite,
-    /// Removes entries of restored folders that the snapshot does not have.
+    /// Removes entries that the snapshot does not have from the folders that were backed up and from those below
+    /// them. Folders that only lead to these keep what they have. What the backup left out by a pattern is not in the
+    /// snapshot, and goes.
     pub delete: bool,
     /// Reads every restored file back and compares it.
     pub verify: bool,
@@ -189,8 +193,9 @@ pub(crate) fn restore_snapshot(
         problems: Mutex::default(),
         metadata_problems: Mutex::default(),
     };
-    let mut restorer =
-        Restorer { run: &run, cache: &cache, planner: Planner::new(&run)?, others: 0, skipped: 0, deleted: 0 };
+    let scope = Scope::of(snapshot);
+    let planner = Planner::new(&run)?;
+    let mut restorer = Restorer { run: &run, cache: &cache, scope, planner, others: 0, skipped: 0, deleted: 0 };
     let root = match options.dry_run {
         true => None,
         false => {
@@ -266,6 +271,7 @@ fn check_target(target: &Path, options: &RestoreOptions) -> Result<(), Error> {
 struct Restorer<'a> {
     run: &'a Run<'a>,
     cache: &'a FrameCache,
+    scope: Scope,
     planner: Planner<'a>,
     others: u64,
     skipped: u64,
@@ -285,6 +291,8 @@ struct OpenFolder<'a> {
     entries: Box<dyn Iterator<Item = Result<Entry, vellum_repository::RepositoryError>> + 'a>,
     target: Option<Arc<RestoredFolder>>,
     path_len: usize,
+    /// Whether the snapshot holds all that was in it.
+    is_held: bool,
     /// Names that the snapshot has, when others are to be deleted.
     kept: Option<BTreeSet<EntryName>>,
 }
@@ -293,13 +301,13 @@ impl<'a> Restorer<'a> {
     fn restore_all(&mut self, root: Option<&TargetFolder>, start: Start) -> Result<(), Error> {
         let Start { content, only, metadata, mut path } = start;
         let target = root.map(|root| RestoredFolder::root(root.clone(), metadata));
-        let deletes = self.run.options.delete && only.is_none();
+        let is_held = only.is_none() && self.scope.holds(&path);
         let entries: Box<dyn Iterator<Item = _>> = match only {
             Some(entry) => Box::new(std::iter::once(Ok(entry))),
             None => Box::new(FolderEntries::new(self.run.repository, self.cache, &content)),
         };
-        let kept = deletes.then(BTreeSet::new);
-        let mut open = vec![OpenFolder { entries, target, path_len: path.len(), kept }];
+        let kept = self.kept(is_held);
+        let mut open = vec![OpenFolder { entries, target, path_len: path.len(), is_held, kept }];
         while let Some(folder) = open.last_mut() {
             self.run.context.check_cancelled()?;
             path.truncate(folder.path_len);
@@ -333,6 +341,10 @@ impl<'a> Restorer<'a> {
             }
         }
         self.planner.finish()
+    }
+
+    fn kept(&self, is_held: bool) -> Option<BTreeSet<EntryName>> {
+        (self.run.options.delete && is_held).then(BTreeSet::new)
     }
 
     fn leave(&mut self, folder: OpenFolder<'_>, path: &[u8]) -> Result<(), Error> {
@@ -387,7 +399,8 @@ impl<'a> Restorer<'a> {
         let included = self.is_included(path);
         if let Node::Folder { content } = &entry.node {
             let entries = Box::new(FolderEntries::new(self.run.repository, self.cache, content));
-            let kept = self.run.options.delete.then(BTreeSet::new);
+            let is_held = folder.is_held || self.scope.is_root(path);
+            let kept = self.kept(is_held);
             let target = folder.target.as_ref().map(|parent| RestoredFolder::below(parent, &entry, included));
             if included {
                 self.others += 1;
@@ -406,7 +419,7 @@ impl<'a> Restorer<'a> {
                     _ => {}
                 }
             }
-            return Ok(Some(OpenFolder { entries, target, path_len: path.len(), kept }));
+            return Ok(Some(OpenFolder { entries, target, path_len: path.len(), is_held, kept }));
         }
         if included {
             self.restore_entry(folder.target.as_ref(), entry, path)?;
