@@ -207,6 +207,12 @@ fn engine_words(error: &Error) -> Words {
             "these rules would leave no snapshot there; nothing was forgotten, elsewhere neither",
             "add a rule such as --keep-last 1, choose other snapshots, or give --allow-empty if it is meant",
         ),
+        Error::DeleteByIncomplete { .. } => (
+            Failed,
+            "incomplete_snapshot",
+            "--delete would also remove what could not be read then and is in the target; nothing was changed",
+            "restore without --delete, or make a snapshot without errors and restore that",
+        ),
         Error::NoSuchPath { .. } => (
             Failed,
             "no_such_path",

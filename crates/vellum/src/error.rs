@@ -101,6 +101,14 @@ pub enum Error {
         /// How many more such groups there are.
         others: usize,
     },
+    /// What a snapshot does not have was to be deleted, and the snapshot does not have what could not be read.
+    #[error("snapshot {snapshot} was made with {errors} errors")]
+    DeleteByIncomplete {
+        /// The snapshot's short id.
+        snapshot: String,
+        /// What could not be saved, or was lost since by a repair; a folder counts once, whatever was in it.
+        errors: u64,
+    },
     /// A path is not in the snapshot.
     #[error("{path} is not in snapshot {snapshot}")]
     NoSuchPath {

@@ -60,7 +60,7 @@ pub struct RestoreOptions {
     pub overwrite: Overwrite,
     /// Removes entries that the snapshot does not have from the folders that were backed up and from those below
     /// them. Folders that only lead to these keep what they have. What the backup left out by a pattern is not in the
-    /// snapshot, and goes.
+    /// snapshot, and goes. Refused for a snapshot with errors, which may lack what is there.
     pub delete: bool,
     /// Reads every restored file back and compares it.
     pub verify: bool,
@@ -156,7 +156,7 @@ impl Run<'_> {
 /// are not complete yet under their names with mode 0600, or the old ones in place; run it again.
 ///
 /// # Errors
-/// [`Error`] when nothing can be restored at all. What concerns single entries is in the report.
+/// [`Error::DeleteByIncomplete`] before anything is changed, and others when nothing can be restored at all. What concerns single entries is in the report.
 pub fn restore(
     repository: &Repository,
     snapshot: &SnapshotRef,
@@ -178,6 +178,9 @@ pub(crate) fn restore_snapshot(
     options: &RestoreOptions,
     context: &Context,
 ) -> Result<RestoreReport, Error> {
+    if options.delete {
+        expect_complete(snapshot)?;
+    }
     let cache = FrameCache::new(16);
     let start = match &options.subfolder {
         None => Start { content: root_content(snapshot)?, only: None, metadata: None, path: Vec::new() },
@@ -265,6 +268,15 @@ fn check_target(target: &Path, options: &RestoreOptions) -> Result<(), Error> {
     match inside || whole.is_ok_and(|path| repository.starts_with(path)) {
         true => Err(Error::RepositoryInsideTarget { path: target.to_owned() }),
         false => Ok(()),
+    }
+}
+
+/// A tree does not say what could not be read: a file is left out of it, a folder that could not be listed is empty.
+/// Only the number of errors tells that its absence means nothing.
+fn expect_complete(snapshot: &Snapshot) -> Result<(), Error> {
+    match snapshot.manifest.summary.errors {
+        0 => Ok(()),
+        errors => Err(Error::DeleteByIncomplete { snapshot: snapshot.id.short(), errors }),
     }
 }
 
