@@ -4,16 +4,16 @@ use crate::support::{backup, create};
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use vellum::format::tree::EntryName;
 use vellum::storage::MemoryStorage;
 use vellum::{
-    BackupOptions, Context, Filter, KeyFile, LocalState, Overwrite, Repository, RestoreOptions, RestoreReport,
-    SnapshotRef, backup_stream,
+    BackupOptions, Context, Event, EventSink, Filter, KeyFile, LocalState, Overwrite, Repository, RestoreOptions,
+    RestoreReport, SnapshotRef, backup_stream,
 };
-use vellum_testkit::Random;
-use vellum_testkit::trees::assert_same_tree;
+use vellum_testkit::trees::{assert_same_tree, differences, manifest};
+use vellum_testkit::{Random, lock};
 
 /// One folder in one snapshot, and targets beside it.
 struct World {
@@ -227,6 +227,49 @@ fn a_dry_run_counts_what_a_restore_does_and_writes_nothing() {
     let done = world.restore("", |_| ());
     assert_eq!(counts(&told), counts(&done));
     assert_eq!(counts(&done), [2, 50_000, 3, 0, 0]);
+}
+
+#[test]
+fn a_dry_run_foresees_what_is_kept_and_deleted_and_changes_nothing() {
+    let world = World::of(|source| {
+        for path in ["one/kept", "one/two/kept", "new/kept", "file/kept"] {
+            write(&source.join(path), b"saved", written());
+        }
+    });
+    for path in ["gone", "one/gone", "one/kept", "one/two/gone/with/it", "file", "left-out/gone"] {
+        write(&world.target().join(path), b"found", written());
+    }
+    let deleted: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let run = |dry_run: bool| {
+        let mut options = RestoreOptions::default();
+        options.subfolder = Some(world.source().into_os_string().into_encoded_bytes());
+        (options.delete, options.dry_run, options.overwrite) = (true, dry_run, Overwrite::IfNewer);
+        options.exclude = world.pattern("left-out");
+        let context = Context { events: Some(Arc::new(Deletions(Arc::clone(&deleted)))), ..Context::default() };
+        let report = vellum::restore(&world.repository, &SnapshotRef::Latest(0), &world.target(), &options, &context);
+        let report = report.expect("a restore");
+        assert_eq!(report.problem_count, 0, "{report:?}");
+        (counts(&report), std::mem::take(&mut *lock(&deleted)))
+    };
+    let before = manifest(&world.target());
+    let told = run(true);
+    assert_eq!(differences(&before, &manifest(&world.target())), Vec::<String>::new());
+    assert_eq!(told.0, [3, 15, 4, 1, 3]);
+    let path = |name: &str| world.target().join(name).into_os_string().into_encoded_bytes();
+    assert_eq!(told.1, [path("one/two/gone"), path("one/gone"), path("gone")]);
+    assert_eq!(run(false), told);
+    assert!(!world.target().join("gone").exists() && world.target().join("left-out/gone").exists());
+}
+
+/// Hears of what is deleted.
+struct Deletions(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl EventSink for Deletions {
+    fn event(&self, event: &Event<'_>) {
+        if let Event::Deleted { path } = event {
+            lock(&self.0).push(path.to_vec());
+        }
+    }
 }
 
 #[test]

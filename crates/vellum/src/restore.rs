@@ -19,6 +19,7 @@ use files::FileWriter;
 use plan::{Planner, RestoredFolder};
 use scope::Scope;
 use std::collections::BTreeSet;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -109,6 +110,9 @@ pub(crate) struct Run<'a> {
     pub(crate) context: &'a Context,
     pub(crate) options: &'a RestoreOptions,
     pub(crate) owners: OwnerPolicy,
+    target: Vec<u8>,
+    /// The part of each path in the snapshot that lies above what comes directly into the target.
+    start_len: usize,
     pub(crate) files: AtomicU64,
     pub(crate) bytes: AtomicU64,
     problems: Mutex<Problems>,
@@ -134,6 +138,11 @@ impl Problems {
 }
 
 impl Run<'_> {
+    /// Where something of the snapshot is restored to.
+    fn at_target(&self, path: &[u8]) -> Vec<u8> {
+        [self.target.strip_suffix(b"/").unwrap_or(&self.target), &path[self.start_len..]].concat()
+    }
+
     pub(crate) fn problem(&self, path: &[u8], doing: &'static str, reason: &impl ToString) {
         let problem = Problem::new(path.to_vec(), doing, reason);
         self.context.tell(&Event::Problem(&problem));
@@ -191,6 +200,8 @@ pub(crate) fn restore_snapshot(
         context,
         options,
         owners: OwnerPolicy::of_this_process(options.numeric_owner),
+        target: target.as_os_str().as_bytes().to_vec(),
+        start_len: start.path.len(),
         files: AtomicU64::new(0),
         bytes: AtomicU64::new(0),
         problems: Mutex::default(),
@@ -200,15 +211,14 @@ pub(crate) fn restore_snapshot(
     let planner = Planner::new(&run)?;
     let mut restorer = Restorer { run: &run, cache: &cache, scope, planner, others: 0, skipped: 0, deleted: 0 };
     let root = match options.dry_run {
-        true => None,
-        false => {
-            Some(TargetFolder::create_root(target).map_err(|source| Error::Target { path: target.into(), source })?)
-        }
+        true => TargetFolder::find_root(target),
+        false => TargetFolder::create_root(target).map(Some),
     };
+    let root = root.map_err(|source| Error::Target { path: target.into(), source })?;
     let restored = start.clone();
     restorer.restore_all(root.as_ref(), start)?;
     let Restorer { others, skipped, deleted, .. } = restorer;
-    if let Some(root) = &root {
+    if let Some(root) = root.filter(|_| !options.dry_run) {
         // Delayed write errors surface here and nowhere else.
         root.sync_file_system().map_err(|source| Error::Target { path: target.into(), source })?;
         if options.verify {
@@ -298,6 +308,12 @@ fn is_no_space(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
 }
 
+/// Whether an error says that no folder is there.
+fn is_absent(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
 /// A folder that the walk is in.
 struct OpenFolder<'a> {
     entries: Box<dyn Iterator<Item = Result<Entry, vellum_repository::RepositoryError>> + 'a>,
@@ -312,7 +328,8 @@ struct OpenFolder<'a> {
 impl<'a> Restorer<'a> {
     fn restore_all(&mut self, root: Option<&TargetFolder>, start: Start) -> Result<(), Error> {
         let Start { content, only, metadata, mut path } = start;
-        let target = root.map(|root| RestoredFolder::root(root.clone(), metadata));
+        let dry_run = self.run.options.dry_run;
+        let target = root.map(|root| RestoredFolder::root(root.clone(), metadata, dry_run));
         let is_held = only.is_none() && self.scope.holds(&path);
         let entries: Box<dyn Iterator<Item = _>> = match only {
             Some(entry) => Box::new(std::iter::once(Ok(entry))),
@@ -366,7 +383,10 @@ impl<'a> Restorer<'a> {
         {
             self.delete_others(&target, &kept, path);
         }
-        self.planner.leave_folder(target, path)
+        match self.run.options.dry_run {
+            true => Ok(()),
+            false => self.planner.leave_folder(target, path),
+        }
     }
 
     fn delete_others(&mut self, target: &RestoredFolder, kept: &BTreeSet<EntryName>, path: &[u8]) {
@@ -383,8 +403,15 @@ impl<'a> Restorer<'a> {
             if self.run.options.exclude.matches_with_parents(&full) || !self.is_included(&full) {
                 continue;
             }
-            match handle.remove(&name) {
-                Ok(()) => self.deleted += 1,
+            let removed = match self.run.options.dry_run {
+                true => Ok(()),
+                false => handle.remove(&name),
+            };
+            match removed {
+                Ok(()) => {
+                    self.deleted += 1;
+                    self.run.context.tell(&Event::Deleted { path: &self.run.at_target(&full) });
+                }
                 Err(error) => self.run.problem(&full, "delete", &error),
             }
         }
@@ -417,6 +444,7 @@ impl<'a> Restorer<'a> {
             if included {
                 self.others += 1;
                 match target.as_ref().map(|target| target.handle()) {
+                    Some(Err(error)) if self.run.options.dry_run && is_absent(&error) => {}
                     // Nor is there room for any other entry, of which there may be more than anybody can count.
                     Some(Err(source)) if is_no_space(&source) => {
                         return Err(Error::Target {
@@ -440,15 +468,8 @@ impl<'a> Restorer<'a> {
     }
 
     fn restore_entry(&mut self, parent: Option<&Arc<RestoredFolder>>, entry: Entry, path: &[u8]) -> Result<(), Error> {
-        let Some(parent) = parent else {
-            match entry.node {
-                _ if self.planner.defer_link(&entry, None, path) => self.others += 1,
-                Node::File { len_bytes, .. } => {
-                    self.run.files.fetch_add(1, Ordering::Relaxed);
-                    self.run.bytes.fetch_add(len_bytes, Ordering::Relaxed);
-                }
-                _ => self.others += 1,
-            }
+        let Some(parent) = parent.filter(|_| !self.run.options.dry_run) else {
+            self.foresee_entry(parent, &entry, path);
             return Ok(());
         };
         let handle = match parent.handle() {
@@ -473,6 +494,20 @@ impl<'a> Restorer<'a> {
         self.others += 1;
         self.make_special(&handle, &entry, path);
         Ok(())
+    }
+
+    /// Counts what would be done with an entry.
+    fn foresee_entry(&mut self, parent: Option<&Arc<RestoredFolder>>, entry: &Entry, path: &[u8]) {
+        let handle = parent.and_then(|parent| parent.handle().ok());
+        match entry.node {
+            _ if handle.is_some_and(|handle| self.keeps_existing(&handle, entry)) => self.skipped += 1,
+            _ if self.planner.defer_link(entry, None, path) => self.others += 1,
+            Node::File { len_bytes, .. } => {
+                self.run.files.fetch_add(1, Ordering::Relaxed);
+                self.run.bytes.fetch_add(len_bytes, Ordering::Relaxed);
+            }
+            _ => self.others += 1,
+        }
     }
 
     fn keeps_existing(&self, handle: &TargetFolder, entry: &Entry) -> bool {

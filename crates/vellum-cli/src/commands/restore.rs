@@ -4,25 +4,49 @@ use crate::args::{OverwriteChoice, RestoreArgs};
 use crate::exit_code::ExitCode;
 use crate::invocation::Invocation;
 use crate::output::Output;
-use crate::paths::absolute;
+use crate::paths::{absolute, printable};
 use crate::render::human;
-use crate::render::json::{Line, ProblemLine, RestoreLine};
+use crate::render::json::{Line, PathField, ProblemLine, RestoreLine};
 use crate::render::progress::ProgressDisplay;
 use crate::report::Failure;
 use crate::selection::{self, pattern_failure};
+use std::sync::Arc;
 use std::time::Instant;
-use vellum::{Filter, Overwrite, Problem, RestoreOptions, SnapshotRef};
+use vellum::{Event, EventSink, Filter, Overwrite, Problem, RestoreOptions, SnapshotRef};
 
 /// Problems that are told one by one to people.
 const PROBLEMS_TOLD_MAX: usize = 100;
 /// As [`PROBLEMS_TOLD_MAX`], of metadata only.
 const METADATA_PROBLEMS_TOLD_MAX: usize = 20;
 
+/// Tells each entry that is deleted.
+struct RestoreEvents {
+    output: Arc<Output>,
+    dry_run: bool,
+}
+
+impl EventSink for RestoreEvents {
+    fn event(&self, event: &Event<'_>) {
+        let Event::Deleted { path } = event else { return };
+        match self.output.is_json {
+            true => self.output.json(&Line::Deleted(PathField::new(path))),
+            false => {
+                let verb = if self.dry_run { "would remove" } else { "removed" };
+                self.output.note(&format!("{verb} {}", printable(path)));
+            }
+        }
+    }
+}
+
 /// Restores a snapshot or a folder of it.
 pub(super) fn run(invocation: &Invocation, args: &RestoreArgs) -> Result<ExitCode, Failure> {
     let mut options = options(invocation, args)?;
     let target = absolute(args.target()).map_err(|error| Failure::file("find", args.target(), &error))?;
-    let (repository, context) = invocation.open_for_operation()?;
+    let (repository, mut context) = invocation.open_for_operation()?;
+    if invocation.output.verbosity > 0 {
+        let output = Arc::clone(&invocation.output);
+        context.events = Some(Arc::new(RestoreEvents { output, dry_run: args.dry_run }));
+    }
     let output = &invocation.output;
     crate::history::look(&repository, args.head.as_ref(), output)?;
     let chosen = selection::choose(&repository, &args.snapshot.snapshot, &options.filter, output)?;

@@ -31,6 +31,14 @@ impl TargetFolder {
         folder::open_path(path, true).map(Self::new)
     }
 
+    /// Opens the target itself if it is there, and makes nothing.
+    pub(crate) fn find_root(path: &Path) -> io::Result<Option<Self>> {
+        match folder::open_path(path, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            handle => Ok(Some(Self::new(handle?))),
+        }
+    }
+
     fn new(handle: OwnedFd) -> Self {
         Self { handle: Arc::new(handle) }
     }
@@ -62,6 +70,11 @@ impl TargetFolder {
     /// Opens a folder in this one, and nothing but a real folder.
     pub(crate) fn open_child(&self, name: &EntryName) -> io::Result<Self> {
         Ok(Self::new(folder::open_to_change(self.handle(), name, open_real)?))
+    }
+
+    /// The same, and takes no right that we lack.
+    pub(crate) fn look_into(&self, name: &EntryName) -> io::Result<Self> {
+        Ok(Self::new(open_real(self.handle(), name.as_bytes())?))
     }
 
     /// Bytes that can still be written here, as far as the file system can tell: those that compress cannot.

@@ -150,7 +150,7 @@ mod tests {
     #[test]
     fn a_file_that_was_given_up_is_not_begun_anew_by_a_thread_that_does_not_know_yet() {
         let scratch = tempfile::tempdir().unwrap();
-        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None);
+        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
         let node = Node::File { len_bytes: 2, content: Content::empty(), sparse: false };
         let name = EntryName::new(b"file".to_vec()).unwrap();
         let entry = Entry { name, node, metadata: vellum_testkit::entries::metadata() };

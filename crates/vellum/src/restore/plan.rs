@@ -28,6 +28,8 @@ pub(super) struct RestoredFolder {
     metadata: Option<Metadata>,
     /// How many folders are above.
     depth: usize,
+    /// Looks for the folder and makes nothing.
+    is_dry: bool,
     state: Mutex<FolderState>,
 }
 
@@ -38,9 +40,9 @@ enum FolderState {
 }
 
 impl RestoredFolder {
-    pub(super) fn root(handle: TargetFolder, metadata: Option<Metadata>) -> Arc<Self> {
+    pub(super) fn root(handle: TargetFolder, metadata: Option<Metadata>, is_dry: bool) -> Arc<Self> {
         let state = Mutex::new(FolderState::Open(Arc::new(handle)));
-        Arc::new(Self { parent: None, name: None, metadata, depth: 0, state })
+        Arc::new(Self { parent: None, name: None, metadata, depth: 0, is_dry, state })
     }
 
     /// A folder below another; its metadata is restored only when it is itself wanted.
@@ -50,11 +52,12 @@ impl RestoredFolder {
             name: Some(entry.name.clone()),
             metadata: is_wanted.then(|| entry.metadata.clone()),
             depth: parent.depth + 1,
+            is_dry: parent.is_dry,
             state: Mutex::new(FolderState::Unmade),
         })
     }
 
-    /// The open folder, made now if it was not, or opened again.
+    /// The open folder, made now if it was not, or opened again. A dry one is only looked for.
     pub(super) fn handle(&self) -> io::Result<Arc<TargetFolder>> {
         if let FolderState::Open(handle) = &*self.state() {
             return Ok(Arc::clone(handle));
@@ -79,14 +82,22 @@ impl RestoredFolder {
         match &*state {
             FolderState::Open(handle) => Ok(Arc::clone(handle)),
             FolderState::Closed => {
-                let handle = Arc::new(parent.open_child(name)?);
+                let handle = match self.is_dry {
+                    true => parent.look_into(name)?,
+                    false => parent.open_child(name)?,
+                };
+                let handle = Arc::new(handle);
                 if self.depth.is_multiple_of(HANDLES_MAX) {
                     *state = FolderState::Open(Arc::clone(&handle));
                 }
                 Ok(handle)
             }
             FolderState::Unmade => {
-                let handle = Arc::new(parent.enter_or_create(name)?);
+                let handle = match self.is_dry {
+                    true => parent.look_into(name)?,
+                    false => parent.enter_or_create(name)?,
+                };
+                let handle = Arc::new(handle);
                 *state = FolderState::Open(Arc::clone(&handle));
                 Ok(handle)
             }
@@ -371,7 +382,7 @@ mod tests {
     #[test]
     fn of_deep_folders_every_64th_stays_open_and_all_can_be_opened_again() {
         let scratch = tempfile::tempdir().unwrap();
-        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None);
+        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
         let entry = tree::Entry {
             name: EntryName::new(b"folder".to_vec()).unwrap(),
             node: Node::Folder { content: Content::empty() },
