@@ -2,7 +2,7 @@
 
 use crate::support::{backup, create};
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -111,6 +111,28 @@ fn what_is_there_already_is_kept_or_replaced_as_the_policy_says() {
     rustix::fs::utimensat(rustix::fs::CWD, &found, &times, rustix::fs::AtFlags::SYMLINK_NOFOLLOW).expect("a time");
     world.restore("", |options| options.overwrite = IfChanged);
     assert!(fs::symlink_metadata(&found).expect("an entry").is_file());
+}
+
+#[test]
+fn what_a_killed_restore_created_and_did_not_write_is_kept_by_no_policy() {
+    let world = World::of(|source| {
+        write(&source.join("file"), b"saved", written());
+        write(&source.join("empty"), b"", written());
+    });
+    let after = written() + Duration::from_secs(1);
+    let mode = |name: &str, mode: u32| {
+        fs::set_permissions(world.target().join(name), fs::Permissions::from_mode(mode)).expect("our own file");
+    };
+    for policy in [Overwrite::Never, Overwrite::IfNewer] {
+        for (bytes, bits, stays) in [(&b""[..], 0o600, false), (b"", 0o644, true), (b"x", 0o600, true)] {
+            write(&world.target().join("file"), bytes, after);
+            write(&world.target().join("empty"), b"", after);
+            ["file", "empty"].iter().for_each(|name| mode(name, bits));
+            let report = world.restore("", |options| options.overwrite = policy);
+            assert_eq!(fs::read(world.target().join("file")).expect("a file"), if stays { bytes } else { b"saved" });
+            assert_eq!(counts(&report), if stays { [0, 0, 0, 2, 0] } else { [1, 5, 0, 1, 0] }, "{policy:?} {bits:o}");
+        }
+    }
 }
 
 #[test]

@@ -11,7 +11,7 @@ mod scope;
 mod verify;
 
 use crate::filter::Filter;
-use crate::platform::{FileKind, OwnerPolicy, TargetFolder};
+use crate::platform::{FileKind, OwnerPolicy, Stat, TargetFolder};
 use crate::selection::{SnapshotFilter, SnapshotRef, find_snapshot};
 use crate::tree_reader::{FolderEntries, is_too_deep, open_path, root_content};
 use crate::{Context, Error, Event, Problem, lock};
@@ -38,9 +38,10 @@ pub enum Overwrite {
     Always,
     /// Replace files whose length or time differs.
     IfChanged,
-    /// Replace files that are older than the snapshot's.
+    /// Replace files that are older than the snapshot's, and empty ones with mode 0600 by longer ones: a killed restore
+    /// leaves such.
     IfNewer,
-    /// Keep them.
+    /// Keep them, but for the same empty ones.
     Never,
 }
 
@@ -161,8 +162,14 @@ impl Run<'_> {
 
 /// Restores a snapshot, or a folder of it, below `target`.
 ///
-/// Nothing outside `target` is ever written, whatever the snapshot or the target holds. A crash leaves files that
-/// are not complete yet under their names with mode 0600, or the old ones in place; run it again.
+/// Nothing outside `target` is ever written, whatever the snapshot or the target holds.
+///
+/// Killed, it can be run again, with any [`Overwrite`]: a file has its name only when it is complete, and what it had
+/// before stays until then. Only a file of at most 64 KiB where nothing stood is created under its name, with mode
+/// 0600: left empty, it is written by the next run; complete, it may lack its metadata; a kill in the midst of its one
+/// write may cut it. Files under temporary names, `.vellum-` and 16 hexadecimal digits, stay, as another restore
+/// could be writing them; [`RestoreOptions::delete`] removes them. After a power cut, which may take back what was
+/// complete, [`Overwrite::Always`] is right.
 ///
 /// # Errors
 /// [`Error::DeleteByIncomplete`] before anything is changed, and others when nothing can be restored at all. What concerns single entries is in the report.
@@ -312,6 +319,13 @@ fn is_no_space(error: &std::io::Error) -> bool {
 fn is_absent(error: &std::io::Error) -> bool {
     use std::io::ErrorKind::{NotADirectory, NotFound};
     matches!(error.kind(), NotFound | NotADirectory)
+}
+
+/// Whether what stands there may be a short file that a killed restore created and did not write: empty, ours alone,
+/// where the snapshot has content. Nothing is lost with it if it is somebody's own.
+fn is_left_by_a_kill(existing: &Stat, entry: &Entry) -> bool {
+    let is_content_missing = matches!(entry.node, Node::File { len_bytes, .. } if len_bytes > 0);
+    is_content_missing && existing.kind == FileKind::File && existing.len_bytes == 0 && existing.mode == 0o600
 }
 
 /// A folder that the walk is in.
@@ -488,7 +502,7 @@ impl<'a> Restorer<'a> {
             return Ok(());
         }
         if let Node::File { .. } = entry.node {
-            let file = FileWriter::new(Arc::clone(parent), entry, path.to_vec());
+            let file = FileWriter::new(Arc::clone(parent), entry, path.to_vec(), self.run.options.sparse);
             return self.planner.add_file(file, self.cache);
         }
         self.others += 1;
@@ -516,6 +530,9 @@ impl<'a> Restorer<'a> {
             return false;
         }
         let Ok(Some(existing)) = handle.existing(&entry.name) else { return false };
+        if is_left_by_a_kill(&existing, entry) {
+            return false;
+        }
         let is_newer = existing.modified >= entry.metadata.modified;
         match (overwrite, &entry.node) {
             (Overwrite::Never, _) => true,

@@ -108,12 +108,17 @@ impl TargetFolder {
         }
     }
 
-    /// Starts a regular file of this length, as [`TargetFile`] says.
+    /// Starts a regular file of this length that is written at once, as [`TargetFile`] says.
     ///
     /// # Errors
     /// [`io::ErrorKind::DirectoryNotEmpty`] when a folder with entries is in the way; an empty one is replaced.
     pub(crate) fn create_file(&self, name: &EntryName, len_bytes: u64) -> io::Result<TargetFile> {
         TargetFile::create(Arc::clone(&self.handle), name, len_bytes)
+    }
+
+    /// The same for one that is written in parts. What is in the way is seen when it is finished.
+    pub(crate) fn create_file_in_parts(&self, name: &EntryName, len_bytes: u64) -> io::Result<TargetFile> {
+        TargetFile::create_in_parts(Arc::clone(&self.handle), name, len_bytes)
     }
 
     /// Makes a symbolic link in place of what is there.

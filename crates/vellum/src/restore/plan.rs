@@ -223,7 +223,7 @@ impl<'a> Planner<'a> {
             file.complete_empty(self.run);
             return Ok(());
         }
-        if let Err(error) = file.expect_room(self.run) {
+        if let Err(error) = file.expect_room() {
             file.fail(self.run, "write", &error);
             return Ok(());
         }
