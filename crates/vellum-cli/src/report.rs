@@ -100,7 +100,9 @@ impl From<Error> for Failure {
         };
         let message = match &error {
             Error::SourceMissing { path, source } => format!("cannot back up {}: {source}", path.display()),
-            Error::Target { path, source } => format!("cannot restore into {}: {source}", path.display()),
+            Error::Target { path, source } | Error::TargetFailed { path, source } => {
+                format!("cannot restore into {}: {source}", crate::paths::printable_path(path))
+            }
             Error::Cancelled => "stopped by a signal".to_owned(),
             other => told(other),
         };
@@ -176,6 +178,12 @@ fn engine_words(error: &Error) -> Words {
             "target",
             "the folder to restore into cannot be made or entered; nothing was restored",
             "check its name, its permissions, and whether its disk is mounted",
+        ),
+        Error::TargetFailed { .. } => (
+            Failed,
+            "target_failed",
+            "the disk restored into is full or failed; what was restored until then is there, and is not complete",
+            "free some space there or see what ails it, then run the same command again",
         ),
         Error::NoSnapshot { .. } => {
             (Failed, "no_snapshot", "no snapshot is meant by this name and filter", "`vellum snapshots` lists them all")

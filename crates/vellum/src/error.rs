@@ -60,6 +60,14 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The target's disk is full or failed while something was restored into it.
+    #[error("{}: {source}", path.display())]
+    TargetFailed {
+        /// Where in the target.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// No snapshot matches.
     #[error("no snapshot matches {reference}")]
     NoSnapshot {

@@ -19,7 +19,8 @@ use files::FileWriter;
 use plan::{Planner, RestoredFolder};
 use scope::Scope;
 use std::collections::BTreeSet;
-use std::os::unix::ffi::OsStrExt as _;
+use std::ffi::OsString;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -92,10 +93,13 @@ pub struct RestoreReport {
     /// Entries removed.
     pub deleted: u64,
     /// Entries that are not as in the snapshot, up to the first 10,000. Any of these means that the restore is
-    /// incomplete.
+    /// incomplete. Where the snapshot cannot be read the path is the snapshot's, else the target's; a folder stands
+    /// for what is in it.
     pub problems: Vec<Problem>,
     /// How many there are.
     pub problem_count: u64,
+    /// Of how many of these the snapshot cannot be read. The others are the target's.
+    pub unreadable_count: u64,
     /// Metadata that this system did not take, such as an owner or an attribute, up to the first 10,000; contents are
     /// right.
     pub metadata_problems: Vec<Problem>,
@@ -127,14 +131,20 @@ const PROBLEMS_KEPT_MAX: usize = 10_000;
 struct Problems {
     kept: Vec<Problem>,
     count: u64,
+    unreadable_count: u64,
+    /// Of those that are kept, as paths of the snapshot, where all is compared afterwards.
+    paths: BTreeSet<Vec<u8>>,
 }
 
 impl Problems {
-    fn add(&mut self, problem: Problem) {
+    /// True while problems are kept.
+    fn add(&mut self, problem: Problem) -> bool {
         self.count += 1;
-        if self.kept.len() < PROBLEMS_KEPT_MAX {
+        let is_kept = self.kept.len() < PROBLEMS_KEPT_MAX;
+        if is_kept {
             self.kept.push(problem);
         }
+        is_kept
     }
 }
 
@@ -144,16 +154,35 @@ impl Run<'_> {
         [self.target.strip_suffix(b"/").unwrap_or(&self.target), &path[self.start_len..]].concat()
     }
 
-    pub(crate) fn problem(&self, path: &[u8], doing: &'static str, reason: &impl ToString) {
-        let problem = Problem::new(path.to_vec(), doing, reason);
+    /// Something of the snapshot cannot be read.
+    pub(crate) fn unreadable(&self, path: &[u8], doing: &'static str, reason: &impl ToString) {
+        let shown = if path.is_empty() { b"/" } else { path };
+        self.problem(path, Problem::new(shown.to_vec(), doing, reason));
+        lock(&self.problems).unreadable_count += 1;
+    }
+
+    /// Something is not done in the target.
+    pub(crate) fn undone(&self, path: &[u8], doing: &'static str, reason: &impl ToString) {
+        self.problem(path, Problem::new(self.at_target(path), doing, reason));
+    }
+
+    fn problem(&self, path: &[u8], problem: Problem) {
         self.context.tell(&Event::Problem(&problem));
-        lock(&self.problems).add(problem);
+        let mut problems = lock(&self.problems);
+        if problems.add(problem) && self.options.verify {
+            problems.paths.insert(path.to_vec());
+        }
+    }
+
+    /// Whether something was told of this path of the snapshot, as far as that is kept.
+    pub(crate) fn is_told(&self, path: &[u8]) -> bool {
+        lock(&self.problems).paths.contains(path)
     }
 
     pub(crate) fn metadata_problems(&self, path: &[u8], problems: Vec<crate::platform::MetadataProblem>) {
         for problem in problems {
             let reason = format!("{}: {}", problem.part, problem.source);
-            let told = Problem::new(path.to_vec(), "set metadata", &reason);
+            let told = Problem::new(self.at_target(path), "set metadata", &reason);
             self.context.tell(&Event::Problem(&told));
             lock(&self.metadata_problems).add(told);
         }
@@ -227,7 +256,7 @@ pub(crate) fn restore_snapshot(
     let Restorer { others, skipped, deleted, .. } = restorer;
     if let Some(root) = root.filter(|_| !options.dry_run) {
         // Delayed write errors surface here and nowhere else.
-        root.sync_file_system().map_err(|source| Error::Target { path: target.into(), source })?;
+        root.sync_file_system().map_err(|source| Error::TargetFailed { path: target.into(), source })?;
         if options.verify {
             verify::verify(&run, &cache, target, &restored)?;
         }
@@ -243,6 +272,7 @@ pub(crate) fn restore_snapshot(
         deleted,
         problems: problems.kept,
         problem_count: problems.count,
+        unreadable_count: problems.unreadable_count,
         metadata_problems: metadata_problems.kept,
         metadata_problem_count: metadata_problems.count,
         healed: repository.healed_packs(),
@@ -289,7 +319,7 @@ fn check_target(target: &Path, options: &RestoreOptions) -> Result<(), Error> {
 }
 
 /// A tree does not say what could not be read: a file is left out of it, a folder that could not be listed is empty.
-/// Only the number of errors tells that its absence means nothing.
+/// Only the number of errors tells that its absence means nothing (I26).
 fn expect_complete(snapshot: &Snapshot) -> Result<(), Error> {
     match snapshot.manifest.summary.errors {
         0 => Ok(()),
@@ -360,8 +390,8 @@ impl<'a> Restorer<'a> {
                     self.leave(folder, &path)?;
                 }
                 Some(Err(error)) => {
-                    self.run.problem(&path, "read the folder", &error);
-                    // What is missing from a damaged list must not be deleted.
+                    self.run.unreadable(&path, "read the folder", &error);
+                    // What is missing from a damaged list must not be deleted (I26).
                     folder.kept = None;
                     folder.entries = Box::new(std::iter::empty());
                 }
@@ -370,7 +400,7 @@ impl<'a> Restorer<'a> {
                     path.extend_from_slice(entry.name.as_bytes());
                     if let Some(below) = self.enter(folder, entry, &path)? {
                         if is_too_deep(open.len(), &path) {
-                            self.run.problem(&path, "enter", &"it is too deep in its tree");
+                            self.run.unreadable(&path, "enter", &"it is too deep in its tree");
                             continue;
                         }
                         open.push(below);
@@ -406,11 +436,11 @@ impl<'a> Restorer<'a> {
     fn delete_others(&mut self, target: &RestoredFolder, kept: &BTreeSet<EntryName>, path: &[u8]) {
         let handle = match target.handle() {
             Ok(handle) => handle,
-            Err(error) => return self.run.problem(path, "list", &error),
+            Err(error) => return self.run.undone(path, "list", &error),
         };
         let names = match handle.names() {
             Ok(names) => names,
-            Err(error) => return self.run.problem(path, "list", &error),
+            Err(error) => return self.run.undone(path, "list", &error),
         };
         for name in names.filter(|name| !kept.contains(name)) {
             let full = [path, b"/", name.as_bytes()].concat();
@@ -426,7 +456,7 @@ impl<'a> Restorer<'a> {
                     self.deleted += 1;
                     self.run.context.tell(&Event::Deleted { path: &self.run.at_target(&full) });
                 }
-                Err(error) => self.run.problem(&full, "delete", &error),
+                Err(error) => self.run.undone(&full, "delete", &error),
             }
         }
     }
@@ -461,13 +491,11 @@ impl<'a> Restorer<'a> {
                     Some(Err(error)) if self.run.options.dry_run && is_absent(&error) => {}
                     // Nor is there room for any other entry, of which there may be more than anybody can count.
                     Some(Err(source)) if is_no_space(&source) => {
-                        return Err(Error::Target {
-                            path: Problem::new(path.to_vec(), "make", &source).path_buf(),
-                            source,
-                        });
+                        let path = PathBuf::from(OsString::from_vec(self.run.at_target(path)));
+                        return Err(Error::TargetFailed { path, source });
                     }
                     Some(Err(error)) => {
-                        self.run.problem(path, "make the folder", &error);
+                        self.run.undone(path, "make the folder", &error);
                         return Ok(None);
                     }
                     _ => {}
@@ -489,7 +517,7 @@ impl<'a> Restorer<'a> {
         let handle = match parent.handle() {
             Ok(handle) => handle,
             Err(error) => {
-                self.run.problem(path, "make its folder", &error);
+                self.run.undone(path, "make its folder", &error);
                 return Ok(());
             }
         };
@@ -564,7 +592,7 @@ impl<'a> Restorer<'a> {
                 let problems = handle.apply(name, kind, &entry.metadata, &self.run.owners);
                 self.run.metadata_problems(path, problems);
             }
-            Err(error) => self.run.problem(path, "make", &error),
+            Err(error) => self.run.undone(path, "make", &error),
         }
     }
 }

@@ -38,3 +38,29 @@ fn what_is_deleted_is_listed_and_a_dry_run_lists_the_same() {
     assert!(done.stdout.contains("removed 1 entry"), "{}", done.stdout);
     assert_eq!(run(&["-v", "--json"]).json().len(), 1, "there is nothing left to delete");
 }
+
+#[test]
+fn what_the_target_does_not_take_is_told_as_that_and_once() {
+    let (scene, from) = saved();
+    fs::create_dir_all(scene.path("target/two/in the way")).expect("folders");
+    let failed = scene.run(["restore", &from, "target", "--verify"]).expect_code(4);
+    let place = scene.path("target/two").display().to_string();
+    assert!(failed.stderr.contains(&format!("{place}: Directory not empty")), "{}", failed.stderr);
+    assert!(!failed.stderr.contains(&scene.source().display().to_string()), "{}", failed.stderr);
+    let [happened, means, hint] = failed.error_lines()[..] else { panic!("three lines") };
+    assert!(happened.contains("1 entry could not"), "{happened}");
+    assert!(means.contains("everything else was restored"), "{means}");
+    assert!(hint.contains("clear the way") && !hint.contains("--read-data"), "{hint}");
+}
+
+#[test]
+fn a_restore_of_nothing_does_not_speak_of_the_rest() {
+    let (scene, _) = saved();
+    scene.objects("packs").iter().for_each(|pack| fs::remove_file(pack).expect("a pack"));
+    let failed = scene.run(["restore", "latest", "target", "--verify"]).expect_code(4);
+    assert!(failed.stderr.contains("cannot read the folder /: "), "{}", failed.stderr);
+    let [happened, means, hint] = failed.error_lines()[..] else { panic!("three lines") };
+    assert!(happened.contains("1 entry could not"), "{happened}");
+    assert!(means.contains("nothing was restored") && !means.contains("everything else"), "{means}");
+    assert!(hint.contains("--read-data") && !hint.contains("clear the way"), "{hint}");
+}

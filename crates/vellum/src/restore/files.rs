@@ -46,7 +46,14 @@ impl FileWriter {
     /// Tells once, and removes what was written.
     pub(super) fn fail(&self, run: &Run<'_>, doing: &'static str, reason: &impl ToString) {
         if self.give_up() {
-            run.problem(&self.path, doing, reason);
+            run.undone(&self.path, doing, reason);
+        }
+    }
+
+    /// The same where the snapshot is the cause.
+    pub(super) fn fail_reading(&self, run: &Run<'_>, reason: &impl ToString) {
+        if self.give_up() {
+            run.unreadable(&self.path, "read", reason);
         }
     }
 

@@ -132,7 +132,7 @@ impl RestoredFolder {
         if let (true, Some(metadata)) = (self.is_made(), &self.metadata) {
             match self.handle() {
                 Ok(handle) => run.metadata_problems(path, handle.apply_self(metadata, &run.owners)),
-                Err(error) => run.problem(path, "finish the folder", &error),
+                Err(error) => run.undone(path, "finish the folder", &error),
             }
         }
         self.close();
@@ -237,13 +237,13 @@ impl<'a> Planner<'a> {
             let (chunk, place) = match planned {
                 Ok(planned) => planned,
                 Err(error) => {
-                    file.fail(self.run, "read", &error);
+                    file.fail_reading(self.run, &error);
                     break;
                 }
             };
             // What follows may be without end.
             if offset.saturating_add(chunk.len_bytes.into()) > len_bytes {
-                file.fail(self.run, "read", &"its chunks are longer than it");
+                file.fail_reading(self.run, &"its chunks are longer than it");
                 break;
             }
             self.chunks.push(PlannedChunk { place, chunk, file: number, offset });
@@ -258,7 +258,7 @@ impl<'a> Planner<'a> {
             }
         }
         if offset != len_bytes && !file.has_failed() {
-            file.fail(self.run, "read", &"its chunks do not add up to its length");
+            file.fail_reading(self.run, &"its chunks do not add up to its length");
         }
         if self.files.len() >= WINDOW_FILES_MAX { self.work_off() } else { Ok(()) }
     }
@@ -330,7 +330,7 @@ impl<'a> Planner<'a> {
         let linked =
             first_folder.handle().and_then(|from| link.folder.handle()?.hard_link(&link.name, (&from, first_name)));
         if let Err(error) = linked {
-            self.run.problem(&link.path, "link", &error);
+            self.run.undone(&link.path, "link", &error);
         }
     }
 }
@@ -362,7 +362,7 @@ fn restore_frame(
             None => match run.repository.read_chunk(&cache, ChunkKind::Data, &one.chunk) {
                 Ok(bytes) => file.write(run, one.offset, &bytes),
                 Err(error @ RepositoryError::Storage(_)) => return Err(error.into()),
-                Err(error) => file.fail(run, "read", &error),
+                Err(error) => file.fail_reading(run, &error),
             },
         }
     }
