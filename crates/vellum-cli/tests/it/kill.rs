@@ -109,3 +109,30 @@ fn an_interrupted_backup_stops_cleanly_and_keeps_its_work() {
     assert_eq!(scene.run(["snapshots", "--json"]).json().len(), usize::from(code == Some(0)));
     scene.backup().expect_code(0);
 }
+
+#[test]
+fn an_interrupted_restore_does_not_speak_of_backups() {
+    let scene = Scene::with_repository();
+    std::fs::create_dir(scene.source()).expect("a source");
+    std::fs::write(scene.source().join("large"), Random::new(6).bytes(100_000_000)).expect("a file");
+    scene.backup().expect_code(0);
+    let started = Instant::now();
+    scene.restore("latest", "whole").0.expect_code(0);
+    let whole_run = started.elapsed();
+    let interrupted = (1..10u32).find_map(|tenths| {
+        let mut command = scene.command();
+        command.args(["restore", "--quiet", "latest", "target"]).stderr(std::process::Stdio::piped());
+        let child = command.spawn().expect("a restore");
+        std::thread::sleep(whole_run * tenths / 10);
+        let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()));
+        let ended = child.wait_with_output().expect("it ended");
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        // A signal before the operation begins ends the process without a word.
+        (ended.status.code() == Some(130) && !said.is_empty()).then_some(said)
+    });
+    let said = interrupted.expect("one of nine moments is in the restore");
+    assert!(said.contains("restored until then") && !said.contains("no snapshot was made"), "{said}");
+    let left = std::fs::read_dir(scene.path("target")).into_iter().flatten().count();
+    assert!(left <= 1, "only the way to the file, and no part of it");
+}
