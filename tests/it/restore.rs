@@ -1,6 +1,7 @@
 //! What restores keep, replace, leave out and delete in a target that holds something already.
 
 use crate::support::{backup, create};
+use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -219,6 +220,36 @@ fn what_was_not_backed_up_is_not_deleted_beside_what_was() {
     assert_eq!(restored(Some(world.source().join("home"))), (2, vec!["home/other/new"]));
     assert_eq!(restored(Some(world.source().join("home/me"))), (2, vec![]));
     assert_eq!(restored(Some(world.source().join("home/me/inner"))), (1, vec![]));
+}
+
+#[test]
+fn what_is_mounted_where_the_snapshot_has_an_empty_folder_keeps_what_it_has() {
+    let world = World::of(|source| {
+        fs::create_dir_all(source.join("folder/empty")).expect("folders");
+        write(&source.join("folder/full/kept"), b"saved", written());
+    });
+    let mounts = ["folder/empty", "folder/full"].map(|path| world.target().join(path));
+    let run = |program: &str, arguments: &[&OsStr]| {
+        std::process::Command::new(program).args(arguments).status().is_ok_and(|status| status.success())
+    };
+    let mounted = mounts.iter().filter(|at| {
+        fs::create_dir_all(at).expect("folders");
+        let is_mounted = run(
+            "mount",
+            &["-t", "tmpfs", "none"].map(OsStr::new).into_iter().chain([at.as_os_str()]).collect::<Vec<_>>(),
+        );
+        write(&at.join("found"), b"found", written());
+        is_mounted
+    });
+    let mounted = mounted.count();
+    let report = world.try_restore("", |options| options.delete = true);
+    let left = mounts.each_ref().map(|at| at.join("found").exists());
+    let unmounted = mounts.iter().filter(|at| run("umount", &[at.as_os_str()])).count();
+    assert_eq!(mounted, unmounted);
+    if mounted < mounts.len() {
+        return println!("SKIPPED: to mount something needs root");
+    }
+    assert_eq!((report.problem_count, report.deleted, left), (0, 1, [true, false]), "{report:?}");
 }
 
 #[test]

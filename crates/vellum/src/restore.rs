@@ -62,7 +62,8 @@ pub struct RestoreOptions {
     /// What to do with entries that are there already.
     pub overwrite: Overwrite,
     /// Removes entries that the snapshot does not have from the folders that were backed up and from those below
-    /// them. Folders that only lead to these keep what they have. What the backup left out by a pattern is not in the
+    /// them. Folders that only lead to these keep what they have, and so does what is mounted where the snapshot has an
+    /// empty folder. What the backup left out by a pattern is not in the
     /// snapshot, and goes. Refused for a snapshot with errors, which may lack what is there.
     pub delete: bool,
     /// Reads every restored file back and compares it.
@@ -424,6 +425,7 @@ impl<'a> Restorer<'a> {
         let Some(target) = folder.target else { return Ok(()) };
         if let Some(kept) = folder.kept
             && target.is_made()
+            && !self.may_be_left_out(&target, &kept, path)
         {
             self.delete_others(&target, &kept, path);
         }
@@ -431,6 +433,11 @@ impl<'a> Restorer<'a> {
             true => Ok(()),
             false => self.planner.leave_folder(target, path),
         }
+    }
+
+    /// Whether a folder may be empty in the snapshot because a backup of one file system does not enter others.
+    fn may_be_left_out(&self, target: &RestoredFolder, kept: &BTreeSet<EntryName>, path: &[u8]) -> bool {
+        kept.is_empty() && !self.scope.is_root(path) && target.is_mount().unwrap_or(true)
     }
 
     fn delete_others(&mut self, target: &RestoredFolder, kept: &BTreeSet<EntryName>, path: &[u8]) {

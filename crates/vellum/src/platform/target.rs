@@ -77,6 +77,11 @@ impl TargetFolder {
         Ok(Self::new(open_real(self.handle(), name.as_bytes())?))
     }
 
+    /// Whether this folder lies in another file system than the one above it.
+    pub(crate) fn is_mounted_in(&self, above: &Self) -> io::Result<bool> {
+        Ok(folder::stat_handle(self.handle())?.device != folder::stat_handle(above.handle())?.device)
+    }
+
     /// Bytes that can still be written here, as far as the file system can tell: those that compress cannot.
     pub(crate) fn free_bytes(&self) -> io::Result<Option<u64>> {
         #[cfg(target_os = "linux")]

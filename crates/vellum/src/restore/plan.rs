@@ -112,6 +112,14 @@ impl RestoredFolder {
         !matches!(*self.state(), FolderState::Unmade)
     }
 
+    /// Whether another file system begins here.
+    pub(super) fn is_mount(&self) -> io::Result<bool> {
+        match &self.parent {
+            None => Ok(false),
+            Some(parent) => self.handle()?.is_mounted_in(&*parent.handle()?),
+        }
+    }
+
     /// Gives the handle up, unless it is one of those that the others are opened again from.
     pub(super) fn spare_handle(&self) {
         if !self.depth.is_multiple_of(HANDLES_MAX) {
