@@ -529,8 +529,10 @@ fn what_a_target_does_not_take_is_told_for_what_it_is() {
         let marked = entry_with(b"marked", file(4), Metadata { xattrs, ..metadata() });
         [entry(b"folder", folder), entry(b"long", file(1 << 60)), marked].concat()
     });
-    let told = |problems: &[vellum::Problem]| -> Vec<(String, &str)> {
-        problems.iter().map(|one| (one.path.escape_ascii().to_string(), one.doing)).collect()
+    let told = |target: &Path, problems: &[vellum::Problem]| -> Vec<(String, &str)> {
+        let target = target.display().to_string();
+        let below = |path: &[u8]| path.escape_ascii().to_string().strip_prefix(&target).map(str::to_owned);
+        problems.iter().map(|one| (below(&one.path).expect("it is in the target"), one.doing)).collect()
     };
     let restore = |target: &Path| {
         let (latest, options) = (SnapshotRef::Latest(0), RestoreOptions::default());
@@ -539,12 +541,13 @@ fn what_a_target_does_not_take_is_told_for_what_it_is() {
     // Not every file system knows how much is free.
     let memory = support::memory_folder();
     let report = restore(memory.path());
-    assert_eq!(told(&report.problems), [("/long".to_owned(), "write")], "there is no room for it");
-    assert_eq!(told(&report.metadata_problems), [("/marked".to_owned(), "set metadata")]);
+    assert_eq!(told(memory.path(), &report.problems), [("/long".to_owned(), "write")], "there is no room for it");
+    assert_eq!(told(memory.path(), &report.metadata_problems), [("/marked".to_owned(), "set metadata")]);
     assert_eq!((report.problem_count, report.metadata_problem_count, report.files), (1, 1, 2));
 
     // Nobody makes folders there, not even root.
-    let mut told = told(&restore(Path::new("/proc/self/task")).problems);
+    let target = Path::new("/proc/self/task");
+    let mut told = told(target, &restore(target).problems);
     told.retain(|(path, _)| path.starts_with("/folder"));
     assert_eq!(told, [("/folder".to_owned(), "make the folder")], "and not again for what is in it");
 }

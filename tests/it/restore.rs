@@ -1,15 +1,20 @@
 //! What restores keep, replace, leave out and delete in a target that holds something already.
 
 use crate::support::{backup, create};
+use std::ffi::OsStr;
 use std::fs;
-use std::os::unix::fs::{MetadataExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
+use vellum::format::tree::EntryName;
 use vellum::storage::MemoryStorage;
-use vellum::{Context, Filter, KeyFile, LocalState, Overwrite, Repository, RestoreOptions, RestoreReport, SnapshotRef};
-use vellum_testkit::Random;
-use vellum_testkit::trees::assert_same_tree;
+use vellum::{
+    BackupOptions, Context, Event, EventSink, Filter, KeyFile, LocalState, Overwrite, Repository, RestoreOptions,
+    RestoreReport, SnapshotRef, backup_stream,
+};
+use vellum_testkit::trees::{assert_same_tree, differences, manifest};
+use vellum_testkit::{Random, lock};
 
 /// One folder in one snapshot, and targets beside it.
 struct World {
@@ -110,6 +115,28 @@ fn what_is_there_already_is_kept_or_replaced_as_the_policy_says() {
 }
 
 #[test]
+fn what_a_killed_restore_created_and_did_not_write_is_kept_by_no_policy() {
+    let world = World::of(|source| {
+        write(&source.join("file"), b"saved", written());
+        write(&source.join("empty"), b"", written());
+    });
+    let after = written() + Duration::from_secs(1);
+    let mode = |name: &str, mode: u32| {
+        fs::set_permissions(world.target().join(name), fs::Permissions::from_mode(mode)).expect("our own file");
+    };
+    for policy in [Overwrite::Never, Overwrite::IfNewer] {
+        for (bytes, bits, stays) in [(&b""[..], 0o600, false), (b"", 0o644, true), (b"x", 0o600, true)] {
+            write(&world.target().join("file"), bytes, after);
+            write(&world.target().join("empty"), b"", after);
+            ["file", "empty"].iter().for_each(|name| mode(name, bits));
+            let report = world.restore("", |options| options.overwrite = policy);
+            assert_eq!(fs::read(world.target().join("file")).expect("a file"), if stays { bytes } else { b"saved" });
+            assert_eq!(counts(&report), if stays { [0, 0, 0, 2, 0] } else { [1, 5, 0, 1, 0] }, "{policy:?} {bits:o}");
+        }
+    }
+}
+
+#[test]
 fn what_the_snapshot_does_not_have_is_deleted_only_where_all_of_a_folder_is_restored() {
     let world = World::of(|source| {
         for path in ["one/kept", "one/two/kept", "other/kept"] {
@@ -156,6 +183,91 @@ fn what_the_snapshot_does_not_have_is_deleted_only_where_all_of_a_folder_is_rest
 }
 
 #[test]
+fn what_was_not_backed_up_is_not_deleted_beside_what_was() {
+    let world = World::of(|source| {
+        for path in ["home/me/kept", "home/me/inner/kept", "srv/data/kept"] {
+            write(&source.join(path), b"saved", written());
+        }
+    });
+    let roots = ["home/me", "home/me/inner", "srv/data"].map(|path| world.source().join(path));
+    let saved = vellum::backup(&world.repository, &BackupOptions::new(roots), &Context::default()).expect("a backup");
+    let snapshot = SnapshotRef::Id(saved.snapshot.expect("a snapshot").to_string());
+    let clutter = ["other", "home/other/new", "home/me/new", "home/me/inner/new", "srv/other", "srv/data/new"];
+    let restored = |subfolder: Option<PathBuf>| {
+        drop(fs::remove_dir_all(world.target()));
+        // A whole snapshot comes back below its full paths.
+        let place = match subfolder {
+            None => world.target().join(world.source().strip_prefix("/").expect("an absolute path")),
+            Some(_) => world.target(),
+        };
+        let at = |path: &str| match subfolder.as_ref().map(|folder| folder.strip_prefix(world.source())) {
+            Some(Ok(folder)) => Path::new(path).strip_prefix(folder).ok().map(|path| place.join(path)),
+            _ => Some(place.join(path)),
+        };
+        clutter.iter().filter_map(|path| at(path)).for_each(|path| write(&path, b"found", written()));
+        let mut options = RestoreOptions::default();
+        options.delete = true;
+        options.subfolder = subfolder.as_ref().map(|path| path.as_os_str().as_encoded_bytes().to_vec());
+        let report = vellum::restore(&world.repository, &snapshot, &world.target(), &options, &Context::default());
+        let report = report.expect("a restore");
+        assert_eq!(report.problem_count, 0, "{report:?}");
+        let left = clutter.into_iter().filter(|path| at(path).is_some_and(|path| path.exists()));
+        (report.deleted, left.collect::<Vec<_>>())
+    };
+    let beside = vec!["other", "home/other/new", "srv/other"];
+    assert_eq!(restored(None), (3, beside.clone()));
+    assert_eq!(restored(Some(world.source())), (3, beside));
+    assert_eq!(restored(Some(world.source().join("home"))), (2, vec!["home/other/new"]));
+    assert_eq!(restored(Some(world.source().join("home/me"))), (2, vec![]));
+    assert_eq!(restored(Some(world.source().join("home/me/inner"))), (1, vec![]));
+}
+
+#[test]
+fn what_is_mounted_where_the_snapshot_has_an_empty_folder_keeps_what_it_has() {
+    let world = World::of(|source| {
+        fs::create_dir_all(source.join("folder/empty")).expect("folders");
+        write(&source.join("folder/full/kept"), b"saved", written());
+    });
+    let mounts = ["folder/empty", "folder/full"].map(|path| world.target().join(path));
+    let run = |program: &str, arguments: &[&OsStr]| {
+        std::process::Command::new(program).args(arguments).status().is_ok_and(|status| status.success())
+    };
+    let mounted = mounts.iter().filter(|at| {
+        fs::create_dir_all(at).expect("folders");
+        let is_mounted = run(
+            "mount",
+            &["-t", "tmpfs", "none"].map(OsStr::new).into_iter().chain([at.as_os_str()]).collect::<Vec<_>>(),
+        );
+        write(&at.join("found"), b"found", written());
+        is_mounted
+    });
+    let mounted = mounted.count();
+    let report = world.try_restore("", |options| options.delete = true);
+    let left = mounts.each_ref().map(|at| at.join("found").exists());
+    let unmounted = mounts.iter().filter(|at| run("umount", &[at.as_os_str()])).count();
+    assert_eq!(mounted, unmounted);
+    if mounted < mounts.len() {
+        return println!("SKIPPED: to mount something needs root");
+    }
+    assert_eq!((report.problem_count, report.deleted, left), (0, 1, [true, false]), "{report:?}");
+}
+
+#[test]
+fn a_stream_comes_back_beside_what_is_there() {
+    let world = World::of(|_| ());
+    let name = EntryName::new(b"dump".to_vec()).expect("a name");
+    let options = BackupOptions::new([]);
+    let saved = backup_stream(&world.repository, &name, &b"saved"[..], &options, &Context::default());
+    let snapshot = SnapshotRef::Id(saved.expect("a backup").snapshot.expect("a snapshot").to_string());
+    write(&world.target().join("other"), b"found", written());
+    let mut options = RestoreOptions::default();
+    options.delete = true;
+    let report = vellum::restore(&world.repository, &snapshot, &world.target(), &options, &Context::default());
+    assert_eq!(counts(&report.expect("a restore")), [1, 5, 0, 0, 0]);
+    assert!(world.target().join("other").exists() && world.target().join("dump").exists());
+}
+
+#[test]
 fn a_dry_run_counts_what_a_restore_does_and_writes_nothing() {
     let world = World::of(|source| {
         write(&source.join("folder/long"), &[7; 50_000], written());
@@ -168,6 +280,49 @@ fn a_dry_run_counts_what_a_restore_does_and_writes_nothing() {
     let done = world.restore("", |_| ());
     assert_eq!(counts(&told), counts(&done));
     assert_eq!(counts(&done), [2, 50_000, 3, 0, 0]);
+}
+
+#[test]
+fn a_dry_run_foresees_what_is_kept_and_deleted_and_changes_nothing() {
+    let world = World::of(|source| {
+        for path in ["one/kept", "one/two/kept", "new/kept", "file/kept"] {
+            write(&source.join(path), b"saved", written());
+        }
+    });
+    for path in ["gone", "one/gone", "one/kept", "one/two/gone/with/it", "file", "left-out/gone"] {
+        write(&world.target().join(path), b"found", written());
+    }
+    let deleted: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+    let run = |dry_run: bool| {
+        let mut options = RestoreOptions::default();
+        options.subfolder = Some(world.source().into_os_string().into_encoded_bytes());
+        (options.delete, options.dry_run, options.overwrite) = (true, dry_run, Overwrite::IfNewer);
+        options.exclude = world.pattern("left-out");
+        let context = Context { events: Some(Arc::new(Deletions(Arc::clone(&deleted)))), ..Context::default() };
+        let report = vellum::restore(&world.repository, &SnapshotRef::Latest(0), &world.target(), &options, &context);
+        let report = report.expect("a restore");
+        assert_eq!(report.problem_count, 0, "{report:?}");
+        (counts(&report), std::mem::take(&mut *lock(&deleted)))
+    };
+    let before = manifest(&world.target());
+    let told = run(true);
+    assert_eq!(differences(&before, &manifest(&world.target())), Vec::<String>::new());
+    assert_eq!(told.0, [3, 15, 4, 1, 3]);
+    let path = |name: &str| world.target().join(name).into_os_string().into_encoded_bytes();
+    assert_eq!(told.1, [path("one/two/gone"), path("one/gone"), path("gone")]);
+    assert_eq!(run(false), told);
+    assert!(!world.target().join("gone").exists() && world.target().join("left-out/gone").exists());
+}
+
+/// Hears of what is deleted.
+struct Deletions(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl EventSink for Deletions {
+    fn event(&self, event: &Event<'_>) {
+        if let Event::Deleted { path } = event {
+            lock(&self.0).push(path.to_vec());
+        }
+    }
 }
 
 #[test]

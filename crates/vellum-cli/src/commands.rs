@@ -7,6 +7,7 @@ mod check;
 mod completions;
 mod forget;
 mod init;
+mod interruption;
 mod key;
 mod ls;
 mod prune;
@@ -35,6 +36,10 @@ pub(crate) fn look_over(verb: &Verb) -> Result<(), Failure> {
 /// Runs a verb.
 pub(crate) fn run(invocation: &Invocation, verb: &Verb) -> Result<ExitCode, Failure> {
     look_over(verb)?;
+    run_verb(invocation, verb).map_err(|failure| interruption::explain(failure, verb))
+}
+
+fn run_verb(invocation: &Invocation, verb: &Verb) -> Result<ExitCode, Failure> {
     match verb {
         Verb::Try(args) => try_out::run(invocation, args),
         Verb::Init(args) => init::run(invocation, args),

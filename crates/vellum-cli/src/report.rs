@@ -100,7 +100,9 @@ impl From<Error> for Failure {
         };
         let message = match &error {
             Error::SourceMissing { path, source } => format!("cannot back up {}: {source}", path.display()),
-            Error::Target { path, source } => format!("cannot restore into {}: {source}", path.display()),
+            Error::Target { path, source } | Error::TargetFailed { path, source } => {
+                format!("cannot restore into {}: {source}", crate::paths::printable_path(path))
+            }
             Error::Cancelled => "stopped by a signal".to_owned(),
             other => told(other),
         };
@@ -177,6 +179,12 @@ fn engine_words(error: &Error) -> Words {
             "the folder to restore into cannot be made or entered; nothing was restored",
             "check its name, its permissions, and whether its disk is mounted",
         ),
+        Error::TargetFailed { .. } => (
+            Failed,
+            "target_failed",
+            "the disk restored into is full or failed; what was restored until then is there, and is not complete",
+            "free some space there or see what ails it, then run the same command again",
+        ),
         Error::NoSnapshot { .. } => {
             (Failed, "no_snapshot", "no snapshot is meant by this name and filter", "`vellum snapshots` lists them all")
         }
@@ -206,6 +214,12 @@ fn engine_words(error: &Error) -> Words {
             "group_emptied",
             "these rules would leave no snapshot there; nothing was forgotten, elsewhere neither",
             "add a rule such as --keep-last 1, choose other snapshots, or give --allow-empty if it is meant",
+        ),
+        Error::DeleteByIncomplete { .. } => (
+            Failed,
+            "incomplete_snapshot",
+            "--delete would also remove what could not be read then and is in the target; nothing was changed",
+            "restore without --delete, or make a snapshot without errors and restore that",
         ),
         Error::NoSuchPath { .. } => (
             Failed,

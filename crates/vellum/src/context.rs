@@ -103,6 +103,11 @@ pub enum Event<'a> {
         /// What it is.
         text: &'a str,
     },
+    /// A restore deleted an entry that the snapshot does not have, a folder with all in it; a dry run would.
+    Deleted {
+        /// Its path, in the target.
+        path: &'a [u8],
+    },
     /// A file was taken into the backup.
     File {
         /// Its path.

@@ -60,6 +60,14 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
+    /// The target's disk is full or failed while something was restored into it.
+    #[error("{}: {source}", path.display())]
+    TargetFailed {
+        /// Where in the target.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
     /// No snapshot matches.
     #[error("no snapshot matches {reference}")]
     NoSnapshot {
@@ -100,6 +108,14 @@ pub enum Error {
         count: usize,
         /// How many more such groups there are.
         others: usize,
+    },
+    /// What a snapshot does not have was to be deleted, and the snapshot does not have what could not be read.
+    #[error("snapshot {snapshot} was made with {errors} errors")]
+    DeleteByIncomplete {
+        /// The snapshot's short id.
+        snapshot: String,
+        /// What could not be saved, or was lost since by a repair; a folder counts once, whatever was in it.
+        errors: u64,
     },
     /// A path is not in the snapshot.
     #[error("{path} is not in snapshot {snapshot}")]

@@ -29,7 +29,7 @@ pub(crate) struct RestoreArgs {
     /// What to do with files that are there already
     #[arg(long, value_enum, default_value_t = OverwriteChoice::Always)]
     pub(crate) overwrite: OverwriteChoice,
-    /// Remove what the snapshot does not have from restored folders
+    /// Remove what the snapshot does not have from the folders that were backed up and those below them
     #[arg(long)]
     pub(crate) delete: bool,
     /// Read every restored file back and compare it

@@ -93,7 +93,8 @@ pub(crate) fn restore(report: &RestoreReport, took: Duration, dry_run: bool) -> 
         put(&mut text, format_args!("left {} as they were\n", count(report.skipped, "entry")));
     }
     if report.deleted > 0 {
-        put(&mut text, format_args!("removed {}\n", count(report.deleted, "entry")));
+        let verb = if dry_run { "would remove" } else { "removed" };
+        put(&mut text, format_args!("{verb} {}\n", count(report.deleted, "entry")));
     }
     text
 }

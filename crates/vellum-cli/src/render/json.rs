@@ -46,6 +46,8 @@ pub(crate) enum Line<'a> {
         path: PathField<'a>,
         size: u64,
     },
+    /// An entry that `restore` deleted, or would in a dry run (with `-v`).
+    Deleted(PathField<'a>),
     /// `init`
     Initialized { id: String, location: String, owner_fingerprint: String, recovery_key: &'a str, slots: Vec<String> },
     /// `backup`

@@ -64,6 +64,35 @@ fn two_hundred_killed_backups_lose_nothing_that_was_acknowledged() {
 }
 
 #[test]
+fn a_restore_that_was_killed_is_completed_by_the_next_that_keeps_what_is_there() {
+    let scene = Scene::with_repository();
+    std::fs::create_dir(scene.source()).expect("a source");
+    std::fs::write(scene.source().join("large"), Random::new(5).bytes(60_000_000)).expect("a file");
+    scene.backup().expect_code(0);
+    let started = Instant::now();
+    scene.restore("latest", "whole").0.expect_code(0);
+    let whole_run = started.elapsed();
+    let expected = manifest(&scene.source());
+    let from = format!("latest:{}", scene.source().display());
+    let mut cut = 0;
+    for round in 0..12u32 {
+        let mut child = scene.command().args(["restore", "--quiet", &from, "target"]).spawn().expect("a restore");
+        std::thread::sleep(whole_run * (round + 2) / 14);
+        child.kill().expect("a child of ours");
+        child.wait().expect("it ended");
+        let left = std::fs::read_dir(scene.path("target")).into_iter().flatten().map(|entry| entry.expect("an entry"));
+        cut += left.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b".vellum-")).count();
+        let policy = if round % 2 == 0 { "never" } else { "if-newer" };
+        let again = ["restore", "--quiet", &from, "target", "--overwrite", policy, "--delete"];
+        scene.run(again).expect_code(0);
+        let found = differences(&expected, &manifest(&scene.path("target")));
+        assert!(found.is_empty(), "round {round}: {found:?}");
+        std::fs::remove_dir_all(scene.path("target")).expect("our own folder");
+    }
+    assert!(cut > 0, "no restore was hit while it wrote: the moments are badly chosen");
+}
+
+#[test]
 fn an_interrupted_backup_stops_cleanly_and_keeps_its_work() {
     let scene = Scene::with_repository();
     std::fs::create_dir(scene.source()).expect("a source");
@@ -79,4 +108,31 @@ fn an_interrupted_backup_stops_cleanly_and_keeps_its_work() {
     scene.run(["check", "--read-data"]).expect_code(0);
     assert_eq!(scene.run(["snapshots", "--json"]).json().len(), usize::from(code == Some(0)));
     scene.backup().expect_code(0);
+}
+
+#[test]
+fn an_interrupted_restore_does_not_speak_of_backups() {
+    let scene = Scene::with_repository();
+    std::fs::create_dir(scene.source()).expect("a source");
+    std::fs::write(scene.source().join("large"), Random::new(6).bytes(100_000_000)).expect("a file");
+    scene.backup().expect_code(0);
+    let started = Instant::now();
+    scene.restore("latest", "whole").0.expect_code(0);
+    let whole_run = started.elapsed();
+    let interrupted = (1..10u32).find_map(|tenths| {
+        let mut command = scene.command();
+        command.args(["restore", "--quiet", "latest", "target"]).stderr(std::process::Stdio::piped());
+        let child = command.spawn().expect("a restore");
+        std::thread::sleep(whole_run * tenths / 10);
+        let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
+        assert!(sent.is_ok_and(|status| status.success()));
+        let ended = child.wait_with_output().expect("it ended");
+        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+        // A signal before the operation begins ends the process without a word.
+        (ended.status.code() == Some(130) && !said.is_empty()).then_some(said)
+    });
+    let said = interrupted.expect("one of nine moments is in the restore");
+    assert!(said.contains("restored until then") && !said.contains("no snapshot was made"), "{said}");
+    let left = std::fs::read_dir(scene.path("target")).into_iter().flatten().count();
+    assert!(left <= 1, "only the way to the file, and no part of it");
 }

@@ -11,5 +11,6 @@ mod history;
 mod hostile;
 mod keys;
 mod kill;
+mod restore;
 mod scene;
 mod source;

@@ -45,6 +45,19 @@ fn an_unreadable_file_is_named_and_the_rest_is_saved() {
     restored.expect_code(0);
     assert_eq!(std::fs::read(target.join("readable")).expect("the rest"), b"fine");
     assert!(!target.join("secret").exists());
+
+    // What is missing from the snapshot may be in the target only because nobody could read it.
+    std::fs::write(target.join("secret"), b"hidden").expect("a file");
+    let from = format!("latest:{}", scene.source().display());
+    for extra in [&["--delete"][..], &["--delete", "--dry-run"]] {
+        let refused = scene.run([&["restore", &from, "target"], extra].concat()).expect_code(1);
+        let said = refused.error_lines().join("\n");
+        assert!(said.contains("2 errors") && said.contains("without --delete"), "{said}");
+    }
+    assert_eq!(std::fs::read(target.join("secret")).expect("it stays"), b"hidden");
+    std::fs::remove_dir_all(&target).expect("our own folder");
+    scene.run(["restore", &from, "target", "--delete"]).expect_code(1);
+    assert!(!target.exists(), "it is refused before anything is made");
 }
 
 /// As `/home` is on many machines: everybody may go through, and only its owner may list it.

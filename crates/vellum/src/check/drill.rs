@@ -129,7 +129,9 @@ impl<'a> Drill<'a> {
         let options = RestoreOptions { subfolder, numeric_owner: true, ..RestoreOptions::default() };
         let report = match (self.restore)(snapshot, folder, &options, &self.context) {
             Ok(report) => report,
-            Err(Error::Target { source, .. }) => return Ok(Tried::NotWritten(source.to_string())),
+            Err(Error::Target { source, .. } | Error::TargetFailed { source, .. }) => {
+                return Ok(Tried::NotWritten(source.to_string()));
+            }
             Err(Error::Repository(error)) => return Ok(Tried::Done(vec![Wrong::Unreadable(error)])),
             Err(error) => return Err(error),
         };

@@ -31,6 +31,14 @@ impl TargetFolder {
         folder::open_path(path, true).map(Self::new)
     }
 
+    /// Opens the target itself if it is there, and makes nothing.
+    pub(crate) fn find_root(path: &Path) -> io::Result<Option<Self>> {
+        match folder::open_path(path, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            handle => Ok(Some(Self::new(handle?))),
+        }
+    }
+
     fn new(handle: OwnedFd) -> Self {
         Self { handle: Arc::new(handle) }
     }
@@ -64,6 +72,16 @@ impl TargetFolder {
         Ok(Self::new(folder::open_to_change(self.handle(), name, open_real)?))
     }
 
+    /// The same, and takes no right that we lack.
+    pub(crate) fn look_into(&self, name: &EntryName) -> io::Result<Self> {
+        Ok(Self::new(open_real(self.handle(), name.as_bytes())?))
+    }
+
+    /// Whether this folder lies in another file system than the one above it.
+    pub(crate) fn is_mounted_in(&self, above: &Self) -> io::Result<bool> {
+        Ok(folder::stat_handle(self.handle())?.device != folder::stat_handle(above.handle())?.device)
+    }
+
     /// Bytes that can still be written here, as far as the file system can tell: those that compress cannot.
     pub(crate) fn free_bytes(&self) -> io::Result<Option<u64>> {
         #[cfg(target_os = "linux")]
@@ -95,12 +113,17 @@ impl TargetFolder {
         }
     }
 
-    /// Starts a regular file of this length, as [`TargetFile`] says.
+    /// Starts a regular file of this length that is written at once, as [`TargetFile`] says.
     ///
     /// # Errors
     /// [`io::ErrorKind::DirectoryNotEmpty`] when a folder with entries is in the way; an empty one is replaced.
     pub(crate) fn create_file(&self, name: &EntryName, len_bytes: u64) -> io::Result<TargetFile> {
         TargetFile::create(Arc::clone(&self.handle), name, len_bytes)
+    }
+
+    /// The same for one that is written in parts. What is in the way is seen when it is finished.
+    pub(crate) fn create_file_in_parts(&self, name: &EntryName, len_bytes: u64) -> io::Result<TargetFile> {
+        TargetFile::create_in_parts(Arc::clone(&self.handle), name, len_bytes)
     }
 
     /// Makes a symbolic link in place of what is there.

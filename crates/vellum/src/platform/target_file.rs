@@ -21,8 +21,9 @@ const ZEROS: [u8; BLOCK_LEN_BYTES] = [0; BLOCK_LEN_BYTES];
 
 /// A regular file that is being restored, always a new inode; several threads may write different parts at once.
 ///
-/// Where its name was free it has it from the start, readable for us alone. Where something stands, it takes a
-/// temporary name in the same folder and replaces that when it is finished. Dropped unfinished, it is removed.
+/// One that is written at once has its name from the start where that is free, readable for us alone. One that is
+/// written in parts, or where something stands, takes a temporary name in the same folder and its own when it is
+/// finished: so nobody takes for whole what a killed process left of it. Dropped unfinished, it is removed.
 #[derive(Debug)]
 #[must_use = "an unfinished file is removed again"]
 pub(crate) struct TargetFile {
@@ -44,8 +45,13 @@ impl TargetFile {
             }
             handle => (handle?, None),
         };
-        let file = File::from(handle);
-        Ok(Self { folder, name: name.clone(), temporary, file, len_bytes, is_finished: false })
+        Ok(Self { folder, name: name.clone(), temporary, file: handle.into(), len_bytes, is_finished: false })
+    }
+
+    pub(super) fn create_in_parts(folder: Arc<OwnedFd>, name: &EntryName, len_bytes: u64) -> io::Result<Self> {
+        let temporary = temporary_name();
+        let file = create_new(&folder, &temporary)?.into();
+        Ok(Self { folder, name: name.clone(), temporary: Some(temporary), file, len_bytes, is_finished: false })
     }
 
     /// Gives the file its length already, as one hole.
@@ -91,10 +97,21 @@ impl TargetFile {
         }
         let problems = metadata::apply(&Inode::Open(self.file.as_fd()), FileKind::File, metadata, policy);
         if let Some(temporary) = &self.temporary {
-            rustix::fs::renameat(&self.folder, temporary.as_bytes(), &self.folder, self.name.as_bytes())?;
+            self.take_name_from(temporary)?;
         }
         self.is_finished = true;
         Ok(problems)
+    }
+
+    fn take_name_from(&self, temporary: &EntryName) -> io::Result<()> {
+        let rename = || rustix::fs::renameat(&self.folder, temporary.as_bytes(), &self.folder, self.name.as_bytes());
+        match rename() {
+            Err(Errno::ISDIR) => {
+                remove_empty_folder(self.folder.as_fd(), &self.name)?;
+                Ok(rename()?)
+            }
+            renamed => Ok(renamed?),
+        }
     }
 
     /// Whether a name still leads to this file, and not to what somebody else has put there.

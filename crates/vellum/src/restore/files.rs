@@ -12,20 +12,27 @@ use vellum_format::tree::{Entry, Node};
 /// From this length on a file is refused when there is no room for it.
 const LONG_LEN_BYTES: u64 = 1 << 30;
 
+/// A longer file is created under a temporary name though it is written at once: a kill may cut even one write, and
+/// the rename costs little beside what it writes.
+const AT_ONCE_LEN_BYTES_MAX: u64 = 64 << 10;
+
 /// One file on its way back.
 pub(super) struct FileWriter {
     folder: Arc<RestoredFolder>,
     entry: Entry,
     path: Vec<u8>,
+    is_sparse: bool,
     target: Mutex<Option<Arc<TargetFile>>>,
     written: AtomicU64,
     failed: AtomicBool,
 }
 
 impl FileWriter {
-    pub(super) fn new(folder: Arc<RestoredFolder>, entry: Entry, path: Vec<u8>) -> Self {
+    /// With `makes_holes` zeros become holes also where the file had none.
+    pub(super) fn new(folder: Arc<RestoredFolder>, entry: Entry, path: Vec<u8>, makes_holes: bool) -> Self {
+        let is_sparse = makes_holes || matches!(entry.node, Node::File { sparse: true, .. });
         let (target, written, failed) = (Mutex::default(), AtomicU64::new(0), AtomicBool::new(false));
-        Self { folder, entry, path, target, written, failed }
+        Self { folder, entry, path, is_sparse, target, written, failed }
     }
 
     pub(super) fn node(&self) -> &Node {
@@ -39,7 +46,14 @@ impl FileWriter {
     /// Tells once, and removes what was written.
     pub(super) fn fail(&self, run: &Run<'_>, doing: &'static str, reason: &impl ToString) {
         if self.give_up() {
-            run.problem(&self.path, doing, reason);
+            run.undone(&self.path, doing, reason);
+        }
+    }
+
+    /// The same where the snapshot is the cause.
+    pub(super) fn fail_reading(&self, run: &Run<'_>, reason: &impl ToString) {
+        if self.give_up() {
+            run.unreadable(&self.path, "read", reason);
         }
     }
 
@@ -52,20 +66,27 @@ impl FileWriter {
 
     /// Refuses a long file for which there is no room, before anything of it is written: it may be made of one chunk,
     /// repeated until the disk is full.
-    pub(super) fn expect_room(&self, run: &Run<'_>) -> io::Result<()> {
+    pub(super) fn expect_room(&self) -> io::Result<()> {
         let len_bytes = self.len_bytes();
         if len_bytes < LONG_LEN_BYTES {
             return Ok(());
         }
-        if self.is_sparse(run) {
+        if self.is_sparse {
             // What is a hole takes no room, so only the file system knows: it refuses what is too long for it.
             return self.open()?.reserve_len();
         }
         has_room(self.folder.handle()?.free_bytes()?, len_bytes)
     }
 
-    fn is_sparse(&self, run: &Run<'_>) -> bool {
-        run.options.sparse || matches!(self.entry.node, Node::File { sparse: true, .. })
+    /// Whether one short write makes it whole.
+    fn is_written_at_once(&self) -> bool {
+        match &self.entry.node {
+            Node::File { len_bytes, content, .. } => {
+                let is_one_chunk = content.depth == 0 && content.chunks.len() <= 1;
+                *len_bytes == 0 || (is_one_chunk && *len_bytes <= AT_ONCE_LEN_BYTES_MAX && !self.is_sparse)
+            }
+            _ => true,
+        }
     }
 
     pub(super) fn complete_empty(&self, run: &Run<'_>) {
@@ -77,7 +98,7 @@ impl FileWriter {
 
     /// Writes a chunk; the one that completes the file applies its metadata.
     pub(super) fn write(&self, run: &Run<'_>, offset: u64, bytes: &[u8]) {
-        let written = self.open().and_then(|target| match self.is_sparse(run) {
+        let written = self.open().and_then(|target| match self.is_sparse {
             true => target.write_at_sparse(offset, bytes),
             false => target.write_at(offset, bytes),
         });
@@ -117,7 +138,12 @@ impl FileWriter {
         if self.has_failed() {
             return Err(io::Error::other("it was given up"));
         }
-        let created = Arc::new(self.folder.handle()?.create_file(&self.entry.name, self.len_bytes())?);
+        let (folder, name) = (self.folder.handle()?, &self.entry.name);
+        let created = match self.is_written_at_once() {
+            true => folder.create_file(name, self.len_bytes())?,
+            false => folder.create_file_in_parts(name, self.len_bytes())?,
+        };
+        let created = Arc::new(created);
         *target = Some(Arc::clone(&created));
         Ok(created)
     }
@@ -144,21 +170,49 @@ fn has_room(free_bytes: Option<u64>, len_bytes: u64) -> io::Result<()> {
 mod tests {
     use super::*;
     use crate::platform::TargetFolder;
-    use vellum_format::content::Content;
+    use vellum_format::Digest;
+    use vellum_format::content::{ChunkRef, Content};
     use vellum_format::tree::EntryName;
 
     #[test]
     fn a_file_that_was_given_up_is_not_begun_anew_by_a_thread_that_does_not_know_yet() {
         let scratch = tempfile::tempdir().unwrap();
-        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None);
+        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
         let node = Node::File { len_bytes: 2, content: Content::empty(), sparse: false };
         let name = EntryName::new(b"file".to_vec()).unwrap();
         let entry = Entry { name, node, metadata: vellum_testkit::entries::metadata() };
-        let file = FileWriter::new(root, entry, b"/file".to_vec());
+        let file = FileWriter::new(root, entry, b"/file".to_vec(), false);
         drop(file.open().unwrap());
         assert!(scratch.path().join("file").exists());
         assert!(file.give_up() && !file.give_up());
         assert!(file.open().is_err() && !scratch.path().join("file").exists());
+    }
+
+    #[test]
+    fn a_file_that_takes_more_than_one_short_write_has_its_name_only_when_it_is_whole() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
+        let file = |len_bytes: u64, chunk_count: usize, depth: u8, sparse: bool| {
+            let len = u32::try_from(len_bytes / (chunk_count as u64).max(1)).unwrap();
+            let chunks = vec![ChunkRef { digest: Digest::from_bytes([1; 32]), len_bytes: len }; chunk_count];
+            let node = Node::File { len_bytes, content: Content { depth, chunks }, sparse };
+            let name = EntryName::new(b"file".to_vec()).unwrap();
+            let entry = Entry { name, node, metadata: vellum_testkit::entries::metadata() };
+            FileWriter::new(Arc::clone(&root), entry, b"/file".to_vec(), false)
+        };
+        let is_named = |file: FileWriter| {
+            let open = file.open().unwrap();
+            let is_named = scratch.path().join("file").exists();
+            assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
+            drop(open);
+            drop(file);
+            assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0);
+            is_named
+        };
+        let longest = AT_ONCE_LEN_BYTES_MAX;
+        assert!(is_named(file(0, 0, 0, false)) && is_named(file(longest, 1, 0, false)));
+        assert!(!is_named(file(longest + 1, 1, 0, false)) && !is_named(file(2, 2, 0, false)));
+        assert!(!is_named(file(2, 1, 1, false)) && !is_named(file(2, 1, 0, true)));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(super) struct RestoredFolder {
     metadata: Option<Metadata>,
     /// How many folders are above.
     depth: usize,
+    /// Looks for the folder and makes nothing.
+    is_dry: bool,
     state: Mutex<FolderState>,
 }
 
@@ -38,9 +40,9 @@ enum FolderState {
 }
 
 impl RestoredFolder {
-    pub(super) fn root(handle: TargetFolder, metadata: Option<Metadata>) -> Arc<Self> {
+    pub(super) fn root(handle: TargetFolder, metadata: Option<Metadata>, is_dry: bool) -> Arc<Self> {
         let state = Mutex::new(FolderState::Open(Arc::new(handle)));
-        Arc::new(Self { parent: None, name: None, metadata, depth: 0, state })
+        Arc::new(Self { parent: None, name: None, metadata, depth: 0, is_dry, state })
     }
 
     /// A folder below another; its metadata is restored only when it is itself wanted.
@@ -50,11 +52,12 @@ impl RestoredFolder {
             name: Some(entry.name.clone()),
             metadata: is_wanted.then(|| entry.metadata.clone()),
             depth: parent.depth + 1,
+            is_dry: parent.is_dry,
             state: Mutex::new(FolderState::Unmade),
         })
     }
 
-    /// The open folder, made now if it was not, or opened again.
+    /// The open folder, made now if it was not, or opened again. A dry one is only looked for.
     pub(super) fn handle(&self) -> io::Result<Arc<TargetFolder>> {
         if let FolderState::Open(handle) = &*self.state() {
             return Ok(Arc::clone(handle));
@@ -79,14 +82,22 @@ impl RestoredFolder {
         match &*state {
             FolderState::Open(handle) => Ok(Arc::clone(handle)),
             FolderState::Closed => {
-                let handle = Arc::new(parent.open_child(name)?);
+                let handle = match self.is_dry {
+                    true => parent.look_into(name)?,
+                    false => parent.open_child(name)?,
+                };
+                let handle = Arc::new(handle);
                 if self.depth.is_multiple_of(HANDLES_MAX) {
                     *state = FolderState::Open(Arc::clone(&handle));
                 }
                 Ok(handle)
             }
             FolderState::Unmade => {
-                let handle = Arc::new(parent.enter_or_create(name)?);
+                let handle = match self.is_dry {
+                    true => parent.look_into(name)?,
+                    false => parent.enter_or_create(name)?,
+                };
+                let handle = Arc::new(handle);
                 *state = FolderState::Open(Arc::clone(&handle));
                 Ok(handle)
             }
@@ -99,6 +110,14 @@ impl RestoredFolder {
 
     pub(super) fn is_made(&self) -> bool {
         !matches!(*self.state(), FolderState::Unmade)
+    }
+
+    /// Whether another file system begins here.
+    pub(super) fn is_mount(&self) -> io::Result<bool> {
+        match &self.parent {
+            None => Ok(false),
+            Some(parent) => self.handle()?.is_mounted_in(&*parent.handle()?),
+        }
     }
 
     /// Gives the handle up, unless it is one of those that the others are opened again from.
@@ -121,7 +140,7 @@ impl RestoredFolder {
         if let (true, Some(metadata)) = (self.is_made(), &self.metadata) {
             match self.handle() {
                 Ok(handle) => run.metadata_problems(path, handle.apply_self(metadata, &run.owners)),
-                Err(error) => run.problem(path, "finish the folder", &error),
+                Err(error) => run.undone(path, "finish the folder", &error),
             }
         }
         self.close();
@@ -212,7 +231,7 @@ impl<'a> Planner<'a> {
             file.complete_empty(self.run);
             return Ok(());
         }
-        if let Err(error) = file.expect_room(self.run) {
+        if let Err(error) = file.expect_room() {
             file.fail(self.run, "write", &error);
             return Ok(());
         }
@@ -226,13 +245,13 @@ impl<'a> Planner<'a> {
             let (chunk, place) = match planned {
                 Ok(planned) => planned,
                 Err(error) => {
-                    file.fail(self.run, "read", &error);
+                    file.fail_reading(self.run, &error);
                     break;
                 }
             };
             // What follows may be without end.
             if offset.saturating_add(chunk.len_bytes.into()) > len_bytes {
-                file.fail(self.run, "read", &"its chunks are longer than it");
+                file.fail_reading(self.run, &"its chunks are longer than it");
                 break;
             }
             self.chunks.push(PlannedChunk { place, chunk, file: number, offset });
@@ -247,7 +266,7 @@ impl<'a> Planner<'a> {
             }
         }
         if offset != len_bytes && !file.has_failed() {
-            file.fail(self.run, "read", &"its chunks do not add up to its length");
+            file.fail_reading(self.run, &"its chunks do not add up to its length");
         }
         if self.files.len() >= WINDOW_FILES_MAX { self.work_off() } else { Ok(()) }
     }
@@ -319,7 +338,7 @@ impl<'a> Planner<'a> {
         let linked =
             first_folder.handle().and_then(|from| link.folder.handle()?.hard_link(&link.name, (&from, first_name)));
         if let Err(error) = linked {
-            self.run.problem(&link.path, "link", &error);
+            self.run.undone(&link.path, "link", &error);
         }
     }
 }
@@ -351,7 +370,7 @@ fn restore_frame(
             None => match run.repository.read_chunk(&cache, ChunkKind::Data, &one.chunk) {
                 Ok(bytes) => file.write(run, one.offset, &bytes),
                 Err(error @ RepositoryError::Storage(_)) => return Err(error.into()),
-                Err(error) => file.fail(run, "read", &error),
+                Err(error) => file.fail_reading(run, &error),
             },
         }
     }
@@ -371,7 +390,7 @@ mod tests {
     #[test]
     fn of_deep_folders_every_64th_stays_open_and_all_can_be_opened_again() {
         let scratch = tempfile::tempdir().unwrap();
-        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None);
+        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
         let entry = tree::Entry {
             name: EntryName::new(b"folder".to_vec()).unwrap(),
             node: Node::Folder { content: Content::empty() },

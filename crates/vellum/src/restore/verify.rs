@@ -11,9 +11,10 @@ use vellum_format::content::{ChunkKind, Content};
 use vellum_format::tree::{Entry, EntryName, Node};
 use vellum_repository::{FrameCache, Repository};
 
-/// Compares every restored file below `target` with the snapshot; differences become problems.
+/// Compares every restored file below `target` with the snapshot; differences become problems. Of what one was told
+/// before, nothing more is.
 pub(super) fn verify(run: &Run<'_>, cache: &FrameCache, target: &Path, start: &Start) -> Result<(), Error> {
-    let root = SourceFolder::open_root(target).map_err(|source| Error::Target { path: target.into(), source })?;
+    let root = SourceFolder::open_root(target).map_err(|source| Error::TargetFailed { path: target.into(), source })?;
     if let Some(entry) = &start.only {
         verify_entry(run, cache, &root, &start.path, entry.name.as_bytes(), entry);
     }
@@ -40,9 +41,10 @@ fn verify_entry(run: &Run<'_>, cache: &FrameCache, root: &SourceFolder, start: &
     let full = full_path(start, path);
     let is_wanted = run.options.include.is_empty() || run.options.include.matches_with_parents(&full);
     if let (true, Node::File { content, len_bytes, .. }) = (is_wanted, &entry.node)
+        && !run.is_told(&full)
         && let Some(what) = difference(run.repository, cache, root, path, content, *len_bytes)
     {
-        run.problem(&full, "verify", &what);
+        run.undone(&full, "verify", &what);
     }
 }
 

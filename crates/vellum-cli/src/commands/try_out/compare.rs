@@ -27,7 +27,7 @@ pub(super) struct Comparison {
 }
 
 impl Comparison {
-    /// Nothing was compared yet. `told` are source paths whose problems are known already.
+    /// Nothing was compared yet. `told` are paths, of the source or restored, whose problems are known already.
     pub(super) fn new(begun: SystemTime, cancel: CancelToken, told: BTreeSet<PathBuf>) -> Self {
         let begun = begun.duration_since(UNIX_EPOCH).unwrap_or_default();
         let begun = (i64::try_from(begun.as_secs()).unwrap_or(i64::MAX), begun.subsec_nanos().into());
@@ -41,7 +41,7 @@ impl Comparison {
             if self.cancel.is_cancelled() {
                 return Err(Error::Cancelled.into());
             }
-            if self.told.contains(&source) {
+            if self.told.contains(&source) || self.told.contains(&restored) {
                 continue;
             }
             let Ok(metadata) = source.symlink_metadata() else {

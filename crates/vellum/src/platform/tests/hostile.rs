@@ -102,14 +102,17 @@ fn only_an_empty_folder_gives_way() {
     restore(&full, &name("kept"), b"kept", &plain(0o644));
     let at = name("full");
     assert_eq!(target.create_file(&at, 1).unwrap_err().kind(), ErrorKind::DirectoryNotEmpty);
+    let in_parts = |at| target.create_file_in_parts(at, 0).unwrap().finish(&plain(0o644), &policy());
+    assert_eq!(in_parts(&at).unwrap_err().kind(), ErrorKind::DirectoryNotEmpty);
     assert_eq!(target.symlink(&at, b"x").unwrap_err().kind(), ErrorKind::DirectoryNotEmpty);
     assert_eq!(target.fifo(&at).unwrap_err().kind(), ErrorKind::DirectoryNotEmpty);
-    for at in ["file", "link"] {
+    for at in ["file", "link", "parts"] {
         target.enter_or_create(&name(at)).unwrap();
     }
+    assert_fine(&in_parts(&name("parts")).unwrap());
     restore(&target, &name("file"), b"x", &plain(0o644));
     target.symlink(&name("link"), b"x").unwrap();
-    assert_eq!(target.names().unwrap(), ["file", "full", "link"].map(name));
+    assert_eq!(target.names().unwrap(), ["file", "full", "link", "parts"].map(name));
 }
 
 #[test]

@@ -1,0 +1,66 @@
+//! What `vellum restore` says of what it deletes and of what it cannot do.
+
+use crate::scene::Scene;
+use std::fs;
+
+/// A scene with a snapshot of two files, and how to name it on the command line.
+fn saved() -> (Scene, String) {
+    let scene = Scene::with_repository();
+    fs::create_dir_all(scene.source().join("folder")).expect("folders");
+    fs::write(scene.source().join("folder/one"), b"one").expect("a file");
+    fs::write(scene.source().join("two"), b"two").expect("a file");
+    scene.backup().expect_code(0);
+    let from = format!("latest:{}", scene.source().display());
+    (scene, from)
+}
+
+#[test]
+fn what_is_deleted_is_listed_and_a_dry_run_lists_the_same() {
+    let (scene, from) = saved();
+    fs::create_dir_all(scene.path("target/folder")).expect("folders");
+    fs::write(scene.path("target/folder/odd\u{1b}[2Jname"), b"found").expect("a file");
+    let arguments = ["restore", &from, "target", "--delete"];
+    let run = |extra: &[&str]| scene.run([&arguments[..], extra].concat()).expect_code(0);
+
+    let told = run(&["--dry-run"]);
+    assert!(told.stdout.contains("would remove 1 entry"), "{}", told.stdout);
+    assert!(!told.stderr.contains("name"), "only with -v: {}", told.stderr);
+    let told = run(&["--dry-run", "-v"]);
+    let line = format!("would remove {}/folder/odd\\x1b[2Jname", scene.path("target").display());
+    assert!(told.stderr.contains(&line), "{}", told.stderr);
+    let told = run(&["--dry-run", "-v", "--json"]).json();
+    let [deleted, summary] = &told[..] else { panic!("two lines: {told:?}") };
+    assert_eq!((&deleted["type"], &summary["deleted"]), (&"deleted".into(), &1.into()));
+    assert!(deleted["path"].as_str().is_some_and(|path| path.ends_with("name")), "{deleted}");
+
+    let done = run(&["-v"]);
+    assert!(done.stderr.contains(&line["would remove ".len()..]) && !done.stderr.contains("would"), "{}", done.stderr);
+    assert!(done.stdout.contains("removed 1 entry"), "{}", done.stdout);
+    assert_eq!(run(&["-v", "--json"]).json().len(), 1, "there is nothing left to delete");
+}
+
+#[test]
+fn what_the_target_does_not_take_is_told_as_that_and_once() {
+    let (scene, from) = saved();
+    fs::create_dir_all(scene.path("target/two/in the way")).expect("folders");
+    let failed = scene.run(["restore", &from, "target", "--verify"]).expect_code(4);
+    let place = scene.path("target/two").display().to_string();
+    assert!(failed.stderr.contains(&format!("{place}: Directory not empty")), "{}", failed.stderr);
+    assert!(!failed.stderr.contains(&scene.source().display().to_string()), "{}", failed.stderr);
+    let [happened, means, hint] = failed.error_lines()[..] else { panic!("three lines") };
+    assert!(happened.contains("1 entry could not"), "{happened}");
+    assert!(means.contains("everything else was restored"), "{means}");
+    assert!(hint.contains("clear the way") && !hint.contains("--read-data"), "{hint}");
+}
+
+#[test]
+fn a_restore_of_nothing_does_not_speak_of_the_rest() {
+    let (scene, _) = saved();
+    scene.objects("packs").iter().for_each(|pack| fs::remove_file(pack).expect("a pack"));
+    let failed = scene.run(["restore", "latest", "target", "--verify"]).expect_code(4);
+    assert!(failed.stderr.contains("cannot read the folder /: "), "{}", failed.stderr);
+    let [happened, means, hint] = failed.error_lines()[..] else { panic!("three lines") };
+    assert!(happened.contains("1 entry could not"), "{happened}");
+    assert!(means.contains("nothing was restored") && !means.contains("everything else"), "{means}");
+    assert!(hint.contains("--read-data") && !hint.contains("clear the way"), "{hint}");
+}
