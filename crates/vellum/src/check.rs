@@ -45,7 +45,7 @@ const MISSING: &str = "it is missing";
 pub struct CheckOptions {
     /// The time: the library reads no clock. Without it nothing of earlier checks counts, and nothing is recorded.
     pub now: Option<Timestamp>,
-    /// Which packs are read and verified byte by byte.
+    /// Which packs are read and verified byte by byte, beside those that were damaged when they were read last.
     pub read_data: ReadData,
     /// Files that are restored to try it, if any.
     pub restore_test: Option<RestoreTest>,
@@ -58,7 +58,7 @@ pub struct CheckOptions {
 /// Which packs are read.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub enum ReadData {
-    /// None.
+    /// None but those.
     #[default]
     None,
     /// Every one.
@@ -342,7 +342,7 @@ impl<'a> Checker<'a> {
 
     fn check_packs(&mut self, options: &CheckOptions) -> Result<(), Error> {
         self.count_packs()?;
-        let chosen = choose(&self.stored, options.read_data, &self.known)?;
+        let chosen = choose(&self.stored, &self.listed, options.read_data, &self.known)?;
         self.context.progress.add_total(chosen.len() as u64, chosen.iter().map(|(_, len)| len).sum());
         self.context.progress.scan_finished.store(true, Ordering::Relaxed);
         let verify = |reader: &mut FrameReader, id| self.repository.verify_pack(reader, id);
@@ -369,7 +369,12 @@ impl<'a> Checker<'a> {
     fn remember(&mut self, options: &CheckOptions) -> Result<(), Error> {
         let report = &mut self.report;
         let Some(time) = options.now else { return Ok(()) };
-        if !self.readings.is_empty() || report.restore_test.files > 0 {
+        let says_more = match options.read_data {
+            // That what was damaged still is, is known.
+            ReadData::None => self.readings.values().any(|is_whole| *is_whole),
+            _ => !self.readings.is_empty(),
+        };
+        if says_more || report.restore_test.files > 0 {
             let reach = match options.read_data {
                 ReadData::None => Reach::Structure,
                 ReadData::All => Reach::EveryByte,
