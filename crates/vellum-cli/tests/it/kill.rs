@@ -80,3 +80,25 @@ fn an_interrupted_backup_stops_cleanly_and_keeps_its_work() {
     assert_eq!(scene.run(["snapshots", "--json"]).json().len(), usize::from(code == Some(0)));
     scene.backup().expect_code(0);
 }
+
+#[test]
+fn signals_that_were_ignored_when_a_backup_began_stay_ignored() {
+    let scene = Scene::with_repository();
+    // As `nohup` does, and a shell to what it starts in the background.
+    let mut command = std::process::Command::new("/bin/sh");
+    scene.equip(&mut command);
+    let shell = r#"trap "" HUP INT; exec "$0" backup --quiet --stdin"#;
+    command.args(["-c", shell, env!("CARGO_BIN_EXE_vellum")]).stdin(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("a backup");
+    while scene.objects("intents").is_empty() {
+        assert_eq!(child.try_wait().expect("a child of ours"), None, "it waits for its input");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for signal in ["-HUP", "-INT", "-HUP", "-INT"] {
+        let sent = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(sent.expect("kill").success());
+    }
+    drop(child.stdin.take());
+    assert_eq!(child.wait().expect("it ended").code(), Some(0));
+    assert_eq!(scene.run(["snapshots", "--json"]).expect_code(0).json().len(), 1);
+}
