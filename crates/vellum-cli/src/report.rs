@@ -41,7 +41,7 @@ const NO_SPACE: Words = (
     ExitCode::Failed,
     "no_space",
     "the disk or quota is used up; this run acknowledged nothing, and earlier snapshots are untouched",
-    "free some space, then run the same command again: what was stored already is used",
+    "free some space, or inodes where `df -i` shows none, then run the same command again: what was stored is used",
 );
 
 impl Failure {
@@ -110,6 +110,12 @@ impl From<Error> for Failure {
 
 impl From<RepositoryError> for Failure {
     fn from(error: RepositoryError) -> Self {
+        if let RepositoryError::Unacknowledged { snapshot, is_there, source } = error {
+            let failure = Self::from(*source);
+            let was = if is_there { "was stored and is listed" } else { "may have been stored" };
+            let meaning = format!("{}; but snapshot {} {was}", failure.meaning, snapshot.short());
+            return Self { meaning: meaning.into(), ..failure };
+        }
         let words = match &error {
             RepositoryError::Storage(error) => storage_words(error),
             error => repository_words(error),
@@ -471,6 +477,22 @@ mod tests {
         for (failure, exit_code, code) in table {
             assert_eq!((failure.exit_code, failure.code), (exit_code, code), "{}", failure.message);
             assert!(!failure.message.contains('\n') && !failure.meaning.is_empty() && !failure.hint.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_was_stored_and_not_acknowledged_is_named() {
+        let snapshot = vellum::format::ObjectId::of(b"snapshot");
+        let failed = |is_there| {
+            let full = io::Error::from(io::ErrorKind::StorageFull);
+            let full = RepositoryError::from(StorageError::NoSpace { path: "/r".into(), source: full });
+            Failure::from(RepositoryError::Unacknowledged { snapshot, is_there, source: Box::new(full) })
+        };
+        for (is_there, words) in [(true, "was stored and is listed"), (false, "may have been stored")] {
+            let Failure { exit_code, code, meaning, hint, message } = failed(is_there);
+            assert_eq!((exit_code, code), (ExitCode::Failed, "no_space"));
+            assert!(meaning.contains(&snapshot.short()) && meaning.contains(words), "{meaning}");
+            assert!(hint.contains("inodes") && message.matches("no space left").count() == 1, "{hint} {message}");
         }
     }
 

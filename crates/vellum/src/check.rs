@@ -106,6 +106,8 @@ pub struct CheckReport {
     /// Catalogs and snapshots of which only one copy is there and that no acknowledged snapshot is known to need: left
     /// by an interrupted backup or a running one. Harmless; the next backup stores the other copy.
     pub copies_missing: u64,
+    /// How many of them are snapshots: whole and listed, though the backup that stored them may have told that it failed.
+    pub snapshots_unpaired: u64,
     /// What restoring files to try it showed.
     pub restore_test: RestoreTestReport,
     /// The code of history's newest record.
@@ -471,9 +473,11 @@ impl<'a> Checker<'a> {
                     }
                 },
             };
-            match is_needed {
-                true => self.find(Finding { object: Some(*name), path: None, reason: MISSING.to_owned() }),
-                false => self.report.copies_missing += 1,
+            if is_needed {
+                self.find(Finding { object: Some(*name), path: None, reason: MISSING.to_owned() });
+            } else {
+                self.report.copies_missing += 1;
+                self.report.snapshots_unpaired += u64::from(!is_catalog(name));
             }
         }
         Ok(())

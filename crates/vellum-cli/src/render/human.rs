@@ -236,8 +236,19 @@ pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
     if let Some(code) = report.head_code {
         put(&mut text, format_args!("head code {code}\n"));
     }
-    if report.copies_missing > 0 {
-        let objects = count(report.copies_missing, "small object");
+    if report.snapshots_unpaired > 0 {
+        let snapshots = count(report.snapshots_unpaired, "snapshot");
+        put(
+            &mut text,
+            format_args!(
+                "{snapshots} of interrupted or running backups, whole but stored once, and perhaps told as failed; \
+                 `vellum repair snapshots` or the next backup stores the other copy\n"
+            ),
+        );
+    }
+    let catalogs_unpaired = report.copies_missing - report.snapshots_unpaired;
+    if catalogs_unpaired > 0 {
+        let objects = count(catalogs_unpaired, "small object");
         put(&mut text, format_args!("{objects} of interrupted or running backups, stored once; harmless\n"));
     }
     if report.packs_healable > 0 {

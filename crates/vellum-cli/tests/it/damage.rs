@@ -125,3 +125,18 @@ fn config_and_keys_survive_the_loss_of_one_copy() {
     scene.run(["check"]).expect_code(4);
     scene.run(["snapshots"]).expect_code(0);
 }
+
+/// As when the disk has no room for the second of its two files.
+#[test]
+fn a_snapshot_that_is_stored_once_is_called_one_and_what_mends_it_is_said() {
+    let scene = Scene::with_source(24);
+    scene.backup().expect_code(0);
+    std::fs::remove_dir_all(scene.path("cache")).expect("our own folder");
+    std::fs::remove_file(scene.objects("snapshots").remove(0)).expect("our own object");
+    let told = scene.run(["check"]).expect_code(0).stdout;
+    assert!(told.contains("1 snapshot of interrupted or running backups, whole but stored once"), "{told}");
+    assert!(told.contains("`vellum repair snapshots`") && !told.contains("small object"), "{told}");
+    scene.run(["repair", "snapshots"]).expect_code(0);
+    assert_eq!(scene.objects("snapshots").len(), 1);
+    assert!(!scene.run(["check"]).expect_code(0).stdout.contains("stored once"));
+}
