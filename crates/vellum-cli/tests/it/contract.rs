@@ -86,6 +86,20 @@ fn wrong_input_has_its_own_exit_code_and_three_lines() {
     assert_eq!(scene.run(["init"]).code, Some(1), "a repository is never made over another");
 }
 
+/// As of a variable that is not set: an empty path would be the current folder.
+#[test]
+fn an_empty_argument_is_no_path_and_no_host() {
+    let scene = Scene::with_source(4);
+    let empty: [&[&str]; 4] =
+        [&["backup", ""], &["backup", "source", ""], &["backup", "-H", "", "source"], &["try", ""]];
+    for arguments in empty {
+        let refused = scene.run(arguments).expect_code(2);
+        assert!(refused.error_lines()[0].contains("is empty"), "{}", refused.stderr);
+    }
+    assert_eq!(scene.run(["snapshots", "--json"]).expect_code(0).json().len(), 0);
+    scene.run(["backup", "--quiet", "--stdin-filename", "a", "--from-command", "--", "echo", ""]).expect_code(0);
+}
+
 #[test]
 fn a_repository_inside_the_source_or_the_target_is_refused() {
     let scene = Scene::with_source(3);
