@@ -101,6 +101,11 @@ pub struct CheckReport {
     pub bytes_read: u64,
     /// Damaged packs that can be healed by their parity. What lies in them is no loss.
     pub packs_healable: u64,
+    /// Damaged or missing copies of small objects that are told as findings and of which the other copy is whole.
+    pub copies_mendable: u64,
+    /// Whether something is lost because no catalog lists the chunks that hold it. Packs that no catalog lists may have
+    /// them: then a catalog is lost, and nothing else.
+    pub misses_chunks: bool,
     /// Packs that no catalog lists: left by an interrupted backup or a running one. Harmless.
     pub packs_unlisted: u64,
     /// Catalogs and snapshots of which only one copy is there and that no acknowledged snapshot is known to need: left
@@ -152,6 +157,7 @@ pub fn check(repository: &Repository, options: &CheckOptions, context: &Context)
             break;
         }
     }
+    checker.count_mendable_copies()?;
     checker.remember(options)?;
     Ok(checker.report)
 }
@@ -326,7 +332,19 @@ impl<'a> Checker<'a> {
 
     /// A repository error that concerns one object or chunk becomes a finding; any other ends the check.
     fn finding(&mut self, error: RepositoryError, path: Option<(ObjectId, Vec<u8>)>) -> Result<(), Error> {
+        self.report.misses_chunks |= matches!(error, RepositoryError::ChunkMissing { .. });
         self.find(as_finding(error, path)?);
+        Ok(())
+    }
+
+    /// How many of the objects that findings name a repair can store anew from their other copies.
+    fn count_mendable_copies(&mut self) -> Result<(), Error> {
+        let named: BTreeSet<ObjectName> = self.report.findings.iter().filter_map(|finding| finding.object).collect();
+        let is_named = |kind: ObjectKind| {
+            named.iter().any(|name| name.kind == kind || kind.mirror().is_some_and(|copy| copy == name.kind))
+        };
+        let mendable = self.repository.broken_copies(is_named)?.mendable;
+        self.report.copies_mendable = mendable.iter().filter(|name| named.contains(name)).count() as u64;
         Ok(())
     }
 

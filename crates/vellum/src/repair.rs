@@ -99,8 +99,7 @@ pub fn repair_index(
     context: &Context,
 ) -> Result<RepairReport, Error> {
     let mut report = RepairReport::default();
-    // Snapshots have a repair of their own.
-    let broken = repository.broken_copies(|kind| kind != ObjectKind::Snapshot)?;
+    let broken = repository.broken_copies(|_| true)?;
     broken.lost.into_iter().for_each(|damage| report.find(damage));
     repository.refresh_for_check()?;
     let unlisted = repository.unlisted_packs()?;

@@ -5,6 +5,7 @@ use crate::time::local;
 use crate::units::{count, duration, rate, size};
 use std::fmt::Write as _;
 use std::time::Duration;
+use vellum::format::ObjectKind;
 use vellum::format::tree::{Entry, Node};
 use vellum::{
     BackupReport, CheckReport, Coverage, Finding, HeadCode, HistoryFinding, ParityCover, Problem, PruneReport,
@@ -229,9 +230,18 @@ pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
     put_restore_test(&mut text, &report.restore_test);
     put_parity(&mut text, &report.parity);
     put_coverage(&mut text, &report.coverage);
-    if report.packs_unlisted > 0 {
-        let packs = count(report.packs_unlisted, "pack");
-        put(&mut text, format_args!("{packs} of interrupted or running backups, in no catalog; harmless\n"));
+    let packs = count(report.packs_unlisted, "pack");
+    match (report.packs_unlisted, report.misses_chunks) {
+        (0, _) => {}
+        (_, false) => {
+            put(&mut text, format_args!("{packs} of interrupted or running backups, in no catalog; harmless\n"))
+        }
+        (_, true) => {
+            put(
+                &mut text,
+                format_args!("{packs} in no catalog, and what is missing may be there: run `vellum repair index`\n"),
+            );
+        }
     }
     if let Some(code) = report.head_code {
         put(&mut text, format_args!("head code {code}\n"));
@@ -242,7 +252,7 @@ pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
             &mut text,
             format_args!(
                 "{snapshots} of interrupted or running backups, whole but stored once, and perhaps told as failed; \
-                 `vellum repair snapshots` or the next backup stores the other copy\n"
+                 `vellum repair index` or the next backup stores the other copy\n"
             ),
         );
     }
@@ -250,6 +260,10 @@ pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
     if catalogs_unpaired > 0 {
         let objects = count(catalogs_unpaired, "small object");
         put(&mut text, format_args!("{objects} of interrupted or running backups, stored once; harmless\n"));
+    }
+    if report.copies_mendable > 0 {
+        let copies = count(report.copies_mendable, "damaged or missing object");
+        put(&mut text, format_args!("{copies} can be stored anew from another copy: run `vellum repair index`\n"));
     }
     if report.packs_healable > 0 {
         let packs = count(report.packs_healable, "damaged pack");
@@ -328,6 +342,13 @@ pub(crate) fn repair(report: &RepairReport, took: Duration) -> String {
         0 if report.mended.is_empty() && report.packs_listed == 0 => text.push_str("there is nothing to repair\n"),
         0 => text.push_str("all of it is repaired\n"),
         findings => put(&mut text, format_args!("damage that stays: {}\n", count(findings, "finding"))),
+    }
+    let is_snapshot = |finding: &Finding| finding.object.is_some_and(|object| object.kind == ObjectKind::Snapshot);
+    if report.findings.iter().any(is_snapshot) {
+        text.push_str(
+            "no copy of such a snapshot is whole: bring its file back from a copy of the repository, \
+             or give it up with `vellum forget ID`\n",
+        );
     }
     text
 }
