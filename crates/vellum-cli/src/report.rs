@@ -156,7 +156,7 @@ fn engine_words(error: &Error) -> Words {
         Error::SourceMissing { .. } => (
             Failed,
             "source_missing",
-            "a path to back up is not there, or cannot be reached; no snapshot was made",
+            "nothing to back up is there, or can be reached; no snapshot was made",
             "check its spelling, its permissions, and whether its disk is mounted",
         ),
         Error::NothingToBackUp => {
