@@ -101,7 +101,8 @@ pub(crate) fn restore(report: &RestoreReport, took: Duration, dry_run: bool) -> 
 
 /// Snapshots, one a line.
 pub(crate) fn snapshots(snapshots: &[&Snapshot]) -> String {
-    let header = ["ID", "Time", "Host", "Tags", "Files", "Size", "Paths"].map(str::to_owned).to_vec();
+    let header = ["ID", "Time", "Host", "Tags", "Files", "Size", "", "Paths"].map(str::to_owned).to_vec();
+    let incomplete = snapshots.iter().filter(|snapshot| snapshot.manifest.summary.errors > 0).count() as u64;
     let row = |snapshot: &&Snapshot| {
         let manifest = &snapshot.manifest;
         let paths: Vec<_> = manifest.paths.iter().map(|path| printable(&path.0)).collect();
@@ -112,11 +113,18 @@ pub(crate) fn snapshots(snapshots: &[&Snapshot]) -> String {
             printable(manifest.tags.join(",").as_bytes()).into_owned(),
             manifest.summary.files.to_string(),
             size(manifest.summary.bytes),
+            if manifest.summary.errors > 0 { "incomplete" } else { "" }.to_owned(),
             paths.join(" "),
         ]
     };
-    let rows: Vec<_> = std::iter::once(header).chain(snapshots.iter().map(row)).collect();
-    let shown = count(snapshots.len() as u64, "snapshot");
+    let mut rows: Vec<_> = std::iter::once(header).chain(snapshots.iter().map(row)).collect();
+    let mut shown = count(snapshots.len() as u64, "snapshot");
+    match incomplete {
+        0 => rows.iter_mut().for_each(|row| drop(row.remove(6))),
+        incomplete => {
+            put(&mut shown, format_args!(", {incomplete} incomplete: something could not be read or is lost"))
+        }
+    }
     match snapshots.is_empty() {
         true => format!("{shown}\n"),
         false => format!("{}{shown}\n", table(&rows)),

@@ -156,6 +156,13 @@ fn a_source_that_is_not_there_is_told_and_the_others_are_saved() {
     scene.run(["backup", "--quiet", "--skip-if-unchanged", "nothere", "source"]).expect_code(3);
     assert_eq!(scene.run(["snapshots", "--json"]).expect_code(0).json().len(), 1);
     scene.run(["backup", "--dry-run", "nothere", "source"]).expect_code(3);
+    scene.run(["backup", "--quiet", "source"]).expect_code(0);
+    let listed = scene.run(["snapshots"]).expect_code(0).stdout;
+    let marked: Vec<bool> = listed.lines().map(|line| line.contains(" incomplete ")).collect();
+    assert_eq!(marked[..3], [false, true, false], "{listed}");
+    assert!(listed.contains("2 snapshots, 1 incomplete: "), "{listed}");
+    scene.run(["forget", "latest~1"]).expect_code(0);
+    assert!(!scene.run(["snapshots"]).expect_code(0).stdout.contains("incomplete"));
     let refused = scene.run(["backup", "nothere", "socket"]).expect_code(1);
     assert!(refused.error_lines()[0].contains("nothere"), "{}", refused.stderr);
     assert_eq!(scene.run(["snapshots", "--json"]).expect_code(0).json().len(), 1);
