@@ -25,6 +25,9 @@ pub(crate) struct Failure {
 /// A failure's constant part.
 type Words = (ExitCode, &'static str, &'static str, &'static str);
 
+/// The name of a failure of standard output.
+const OUTPUT: &str = "output";
+
 const DEFECT: Words = (
     ExitCode::Failed,
     "internal",
@@ -81,7 +84,17 @@ impl Failure {
     pub(crate) fn output(error: &io::Error) -> Self {
         let message = format!("cannot write to standard output: {error}");
         let meaning = "the result could not be told, whatever was done";
-        Self::new(ExitCode::Failed, "output", message, meaning, "check what standard output is redirected to")
+        Self::new(ExitCode::Failed, OUTPUT, message, meaning, "check what standard output is redirected to")
+    }
+
+    /// The same, where what was done is known.
+    pub(crate) fn after(self, meaning: impl Into<Cow<'static, str>>) -> Self {
+        Self { meaning: meaning.into(), ..self }
+    }
+
+    /// Whether it is about standard output itself.
+    pub(crate) fn is_about_output(&self) -> bool {
+        self.code == OUTPUT
     }
 
     fn of_words(message: String, (exit_code, code, meaning, hint): Words) -> Self {

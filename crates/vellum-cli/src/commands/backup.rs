@@ -51,6 +51,9 @@ pub(super) fn run(invocation: &Invocation, args: &BackupArgs) -> Result<ExitCode
         }
         false => output.summary(&human::backup(&report, start.elapsed(), args.dry_run)),
     }
+    if let Some(snapshot) = report.snapshot {
+        output.finish().map_err(|lost| lost.after(format!("snapshot {snapshot} is saved; only its report is lost")))?;
+    }
     if report.summary.errors == 0 {
         return Ok(ExitCode::Complete);
     }

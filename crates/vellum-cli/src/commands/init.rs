@@ -29,6 +29,10 @@ pub(super) fn run(invocation: &Invocation, args: &InitArgs) -> Result<ExitCode, 
     let storage = Arc::from(location.create()?);
     let created = Repository::create(storage, &options, &slots, &invocation.settings.local_state)?;
     tell(invocation, &created)?;
+    invocation.output.finish().map_err(|lost| Failure {
+        hint: "`vellum recovery show --new` makes another recovery key and shows it".into(),
+        ..lost.after("the repository is made, but its recovery key was told to nobody, and is stored nowhere")
+    })?;
     Ok(ExitCode::Complete)
 }
 
