@@ -282,7 +282,7 @@ fn repository_words(error: &RepositoryError) -> Words {
             Failed,
             "key_change",
             "the key slots are as they were",
-            "`vellum key list` shows every slot; a label is at most a few words long",
+            "`vellum key list` shows every slot; use a newer version where it shows an unknown one, or a shorter label",
         ),
         RepositoryError::KeysChanged { .. } => (
             Failed,

@@ -73,7 +73,7 @@ fn tell(invocation: &Invocation, created: &Created) -> Result<(), Failure> {
         location: repository.storage().location(),
         owner_fingerprint: repository.owner_fingerprint(),
         recovery_key: &recovery_key,
-        slots: repository.slots()?.into_iter().map(|slot| slot.kind).collect(),
+        slots: repository.slots().into_iter().map(|slot| slot.kind).collect(),
     });
     Ok(())
 }

@@ -426,7 +426,10 @@ pub(crate) fn slots(slots: &[SlotSummary]) -> String {
     let row = |slot: &SlotSummary| {
         let current = if slot.is_current { "(in use)" } else { "" };
         let label = printable(slot.label.as_bytes()).into_owned();
-        vec![slot.id.clone(), slot.kind.clone(), local(slot.created), label, current.to_owned()]
+        let unknown = "does not decode: made by a newer version";
+        let state = if slot.kind == SlotSummary::UNKNOWN { unknown } else { current };
+        let created = slot.created.map(local).unwrap_or_default();
+        vec![slot.id.clone(), slot.kind.clone(), created, label, state.to_owned()]
     };
     table(&std::iter::once(header).chain(slots.iter().map(row)).collect::<Vec<_>>())
 }
@@ -471,6 +474,25 @@ mod tests {
         ] {
             assert_eq!(mode(node, bits), text);
         }
+    }
+
+    #[test]
+    fn a_slot_that_does_not_decode_is_listed_as_unknown() {
+        let known = SlotSummary {
+            id: "ab".into(),
+            kind: "password".into(),
+            role: "owner".into(),
+            label: "me".into(),
+            created: Some(vellum::format::snapshot::Timestamp { seconds: 0, nanoseconds: 0 }),
+            argon2id: None,
+            is_current: true,
+        };
+        let (id, kind, label) = (String::new(), SlotSummary::UNKNOWN.to_owned(), String::new());
+        let newer = SlotSummary { id, kind, label, created: None, is_current: false, ..known.clone() };
+        let text = slots(&[known, newer]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].starts_with("ab") && lines[1].ends_with("(in use)"), "{text}");
+        assert!(lines[2].contains("unknown") && lines[2].ends_with("made by a newer version"), "{text}");
     }
 
     #[test]
