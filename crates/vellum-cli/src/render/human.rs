@@ -122,7 +122,7 @@ pub(crate) fn snapshots(snapshots: &[&Snapshot]) -> String {
     match incomplete {
         0 => rows.iter_mut().for_each(|row| drop(row.remove(6))),
         incomplete => {
-            put(&mut shown, format_args!(", {incomplete} incomplete: something could not be read or is lost"))
+            put(&mut shown, format_args!(", {incomplete} incomplete: something could not be read or is lost"));
         }
     }
     match snapshots.is_empty() {
@@ -242,7 +242,7 @@ pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
     match (report.packs_unlisted, report.misses_chunks) {
         (0, _) => {}
         (_, false) => {
-            put(&mut text, format_args!("{packs} of interrupted or running backups, in no catalog; harmless\n"))
+            put(&mut text, format_args!("{packs} of interrupted or running backups, in no catalog; harmless\n"));
         }
         (_, true) => {
             put(
