@@ -25,7 +25,7 @@ fn catalog(number: u64) -> (ObjectId, Catalog) {
 }
 
 fn open(folder: &Path) -> Index {
-    Index::open(&StateFolder::At(folder.to_owned()), &[7; 32]).expect("a writable folder")
+    Index::open(&StateFolder::At(folder.to_owned()), &[7; 32])
 }
 
 fn private_bytes() -> u64 {

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use vellum::format::snapshot::Timestamp;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{LocalStorage, MemoryStorage, Storage};
-use vellum::{CheckOptions, CheckReport, Coverage, KeyFile, LocalState, ReadData, Repository, RestoreTest};
+use vellum::{
+    CheckOptions, CheckReport, Coverage, KeyFile, LocalState, ReadData, RepairOptions, Repository, RestoreTest,
+};
 use vellum_testkit::{Fault, FaultKind, FaultMoment, FaultyStorage, Operation, RecordingStorage, SimDisk};
 
 const DAY: i64 = 24 * 60 * 60;
@@ -261,9 +263,51 @@ fn damaged_packs_are_not_verified_and_do_not_keep_others_from_being_read() {
     }
     let report = scene.check(5 * DAY, ReadData::None);
     assert_eq!((report.coverage.damaged, report.coverage.fully_verified), (3, None));
-    vellum::repair_packs(&scene.open(), &threads(1)).expect("a repair");
+    vellum::repair_packs(&scene.open(), &repair_at(5 * DAY), &threads(1)).expect("a repair");
     let healed = scene.check(6 * DAY, ReadData::All);
     assert_eq!((healed.findings, healed.coverage.fully_verified), (Vec::new(), Some(at(6 * DAY))));
+}
+
+fn repair_at(seconds: i64) -> RepairOptions {
+    RepairOptions::new(at(seconds))
+}
+
+/// What is known to be damaged is told by every check, as long as it is there and no longer: each looks itself.
+#[test]
+fn damage_that_was_found_is_found_again_until_it_is_mended() {
+    for mends in [true, false] {
+        let scene = Scene::new();
+        let pack = ObjectName::new(ObjectKind::Pack, *scene.packs().first().expect("a pack"));
+        let whole = scene.bytes(&pack);
+        scene.change(&pack, |bytes| bytes[5000] ^= 1);
+        assert_eq!(scene.check(0, ReadData::None).finding_count, 0, "nobody has read it");
+        let found = scene.check(1, ReadData::All).findings;
+        assert_eq!(found.iter().filter_map(|finding| finding.object).collect::<Vec<_>>(), [pack]);
+        let record = scene.records();
+        for (run, read_data) in (2..).zip([ReadData::None, ReadData::Bytes(1), ReadData::Part(1, 3)]) {
+            let again = scene.check(run, read_data);
+            assert_eq!((again.findings, again.packs_healable), (found.clone(), 1), "{read_data:?}");
+            assert!(again.is_recorded == (read_data != ReadData::None), "what is known is not written again");
+            assert!(read_data == ReadData::None || again.packs_read > 0, "others are read as well");
+        }
+        assert_ne!(scene.records(), record);
+        match mends {
+            true => drop(vellum::repair_packs(&scene.open(), &repair_at(DAY), &threads(1)).expect("a repair")),
+            false => scene.storage.replace_damaged(&pack, &whole).expect("memory"),
+        }
+        let known = vellum::coverage(&refreshed(&scene), at(DAY)).expect("a storage");
+        assert_eq!(known.damaged, u64::from(!mends), "a repair tells what it has mended");
+        let plain = scene.check(DAY, ReadData::None);
+        assert_eq!((plain.findings, plain.coverage.damaged), (Vec::new(), 0));
+        assert_eq!((plain.packs_read, plain.is_recorded), (u64::from(!mends), !mends), "read once more, if need be");
+    }
+}
+
+/// Opened, and brought up to date.
+fn refreshed(scene: &Scene) -> Repository {
+    let repository = scene.open();
+    repository.refresh().expect("memory");
+    repository
 }
 
 #[test]

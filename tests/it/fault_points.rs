@@ -282,7 +282,7 @@ impl World {
             Scene::Prune | Scene::PruneRescuing => drop(vellum::prune(&repository, &at_once(0), &one)?),
             Scene::PruneGivingUp => drop(vellum::prune(&repository, &at_once(8), &one)?),
             Scene::RepairCopy => drop(repair_index(&repository, &RepairOptions::new(NOW), &one)?),
-            Scene::RepairPack => drop(repair_packs(&repository, &one)?),
+            Scene::RepairPack => drop(repair_packs(&repository, &RepairOptions::new(NOW), &one)?),
             Scene::KeyChange => {
                 let other = KeyFile::generate().expect("randomness");
                 let slot = NewSlot { credential: Credential::KeyFile(&other), label: "two", argon2id: None, now: NOW };
@@ -405,7 +405,7 @@ impl World {
         if matches!(scene, Scene::RepairCopy | Scene::RepairPack) {
             let repository = self.open(at).expect("it opens");
             let one = threads(1);
-            drop(repair_packs(&repository, &one).expect("a repair after a repair"));
+            drop(repair_packs(&repository, &RepairOptions::new(NOW), &one).expect("a repair after a repair"));
             drop(repair_index(&repository, &RepairOptions::new(NOW), &one).expect("a repair after a repair"));
         }
         // An init that was cut off may have stored one copy of its config; the first backup puts the other back.

@@ -117,8 +117,29 @@ fn tells_of_storage(error: &Error) -> bool {
 fn storage_error(error: &Error) -> Option<&StorageError> {
     match error {
         Error::Repository(RepositoryError::Storage(error)) => Some(error),
+        Error::Repository(RepositoryError::Unacknowledged { source, .. }) => match &**source {
+            RepositoryError::Storage(error) => Some(error),
+            _ => None,
+        },
         _ => None,
     }
+}
+
+/// Each snapshot that is there was acknowledged, or is named by the error.
+fn assert_told(
+    repository: &Result<Repository, RepositoryError>,
+    promises: &Oracle<ObjectId, usize>,
+    done: &Result<ObjectId, Error>,
+    case: &str,
+) {
+    let mut told = Vec::new();
+    promises.expect_each(|(id, _)| told.push(*id));
+    if let Err(Error::Repository(RepositoryError::Unacknowledged { snapshot, .. })) = done {
+        told.push(*snapshot);
+    }
+    let found = repository.as_ref().expect("a healed storage").snapshots().expect("a healed storage").snapshots;
+    let untold: Vec<ObjectId> = found.iter().map(|found| found.id).filter(|id| !told.contains(id)).collect();
+    assert_eq!(untold, [], "{case}: snapshots are there that nobody was told of");
 }
 
 #[test]
@@ -151,6 +172,7 @@ fn each_storage_call_of_a_backup_may_fail() {
                     assert!(is_told_right, "{case}: a full storage is told as {error}");
                 }
             }
+            assert_told(&world.open(Arc::<FaultyStorage<_>>::clone(&storage)), &promises, &done, &case);
             *outcomes.entry((done.is_ok(), was_hit)).or_insert(0) += 1;
             let storage: Arc<dyn Storage> = storage;
             world.assert_goes_on(&storage, &promises, &case);

@@ -87,7 +87,7 @@ type Repair = fn(&Repository) -> Result<RepairReport, Error>;
 fn repairs() -> [(&'static str, Repair); 3] {
     [
         ("index", |repository| repair_index(repository, &options(), &threads(1))),
-        ("packs", |repository| repair_packs(repository, &threads(2))),
+        ("packs", |repository| repair_packs(repository, &options(), &threads(2))),
         ("snapshots", |repository| repair_snapshots(repository, &options(), &threads(2))),
     ]
 }
@@ -129,11 +129,10 @@ fn a_broken_copy_is_stored_anew_from_the_other() {
             }
             let storage = Arc::new(RecordingStorage::new(scene.storage.clone()));
             let repository = support::open(Arc::<RecordingStorage<_>>::clone(&storage), &scene.key, &LocalState::None);
-            let report = match name.kind {
-                ObjectKind::Snapshot | ObjectKind::SnapshotMirror => {
-                    repair_snapshots(&repository, &options(), &threads(1))
-                }
-                _ => repair_index(&repository, &options(), &threads(1)),
+            let is_snapshot = matches!(name.kind, ObjectKind::Snapshot | ObjectKind::SnapshotMirror);
+            let report = match is_snapshot && harm.is_some() {
+                true => repair_snapshots(&repository, &options(), &threads(1)),
+                false => repair_index(&repository, &options(), &threads(1)),
             };
             let report = report.expect("a repair");
             assert_eq!((report.mended, report.findings), (vec![*name], Vec::new()), "{name}, {harm:?}");
@@ -200,7 +199,7 @@ fn damaged_packs_are_stored_anew_as_they_were() {
         });
     }
     let (repository, storage) = scene.open();
-    let report = repair_packs(&repository, &threads(2)).expect("a repair");
+    let report = repair_packs(&repository, &options(), &threads(2)).expect("a repair");
     assert_eq!((report.mended, report.findings), (packs, Vec::new()));
     assert!(objects(&*storage) == before, "bit for bit");
     assert_eq!(repository.healed_packs(), [], "nothing is damaged any more");
@@ -215,7 +214,7 @@ fn what_parity_cannot_heal_is_named_with_every_path_it_costs() {
     scene.ruin(&pack);
     let before = objects(&scene.storage);
     let (repository, storage) = scene.open();
-    let report = repair_packs(&repository, &threads(1)).expect("a repair");
+    let report = repair_packs(&repository, &options(), &threads(1)).expect("a repair");
     assert!(report.findings.iter().any(|one| one.object == Some(pack) && one.path.is_none()), "{:?}", report.findings);
     for (number, id) in scene.snapshots.iter().enumerate() {
         let told: BTreeSet<Vec<u8>> = paths(&report, *id);
@@ -386,7 +385,7 @@ fn what_goes_while_a_repair_looks_is_no_damage_and_a_lost_pack_is_missing() {
 
     let pack = scene.data_pack();
     *lock(&vanishing.going) = vec![pack];
-    let report = repair_packs(&repository, &threads(1)).expect("a repair");
+    let report = repair_packs(&repository, &options(), &threads(1)).expect("a repair");
     let told: Vec<&str> = report
         .findings
         .iter()
@@ -432,7 +431,7 @@ fn an_index_that_is_damaged_where_it_stands_costs_no_file() {
         let look = |state: &Path| {
             let storage = Arc::new(scene.storage.clone());
             let repository = support::open(storage, &scene.key, &LocalState::At(state.to_owned()));
-            repair_packs(&repository, &threads(1)).expect("a repair").findings
+            repair_packs(&repository, &options(), &threads(1)).expect("a repair").findings
         };
         let expected = look(&good);
         let mut segments = files_below(&good);

@@ -159,6 +159,10 @@ fn snapshot_reference() -> impl TypedValueParser<Value = SnapshotReference> {
     clap::builder::StringValueParser::new().try_map(|text| SnapshotReference::parse(&text))
 }
 
+fn exact_snapshot_reference() -> impl TypedValueParser<Value = SnapshotReference> {
+    clap::builder::StringValueParser::new().try_map(|text| SnapshotReference::parse_exact(&text))
+}
+
 fn parse_head(text: &str) -> Result<HeadCode, String> {
     HeadCode::parse(text).map_err(|error| error.to_string())
 }

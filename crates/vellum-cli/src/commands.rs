@@ -26,6 +26,7 @@ use crate::report::Failure;
 /// Refuses what a verb's arguments already show to be wrong.
 pub(crate) fn look_over(verb: &Verb) -> Result<(), Failure> {
     match verb {
+        Verb::Try(args) => backup::refuse_empty("PATH", &args.paths),
         Verb::Backup(args) => backup::look_over(args),
         Verb::Restore(args) => restore::look_over(args),
         Verb::Forget(args) => forget::look_over(args),

@@ -3,12 +3,17 @@
 use crate::exit_code::ExitCode;
 use crate::output::Output;
 use crate::passphrase::{self, Password};
+use crate::paths::printable_path;
 use crate::report::Failure;
 use crate::settings::{CredentialSources, Settings};
 use crate::signals::Signals;
+use std::cell::Cell;
 use std::sync::Arc;
 use vellum::storage::{Location, Storage};
-use vellum::{Context, Credential, KeyFile, LocalState, Locked, RecoveryKey, Repository, RepositoryError};
+use vellum::{
+    Context, Credential, KeyFile, LocalState, Locked, Persistence, PersistenceWatch, RecoveryKey, Repository,
+    RepositoryError,
+};
 
 /// One run of the command.
 pub(crate) struct Invocation {
@@ -16,6 +21,8 @@ pub(crate) struct Invocation {
     pub(crate) settings: Settings,
     /// Where it tells.
     pub(crate) output: Arc<Output>,
+    /// Tells whether local state is kept, once a repository is open; empty again after a warning.
+    watch: Cell<Option<PersistenceWatch>>,
 }
 
 /// What a user has shown to unlock.
@@ -49,6 +56,30 @@ impl OwnedCredential {
 }
 
 impl Invocation {
+    /// A run that has opened nothing yet.
+    pub(crate) fn new(settings: Settings, output: Arc<Output>) -> Self {
+        Self { settings, output, watch: Cell::new(None) }
+    }
+
+    /// Warns once that this run keeps no local state, though nobody asked for that: the run is slower by it, and the
+    /// next one can tell less of history.
+    pub(crate) fn warn_of_local_state(&self) {
+        let Some(watch) = self.watch.take() else { return };
+        let reason = match (&self.settings.local_state, watch.now()) {
+            (LocalState::None, _) if self.settings.has_no_cache_folder => {
+                "neither HOME nor XDG_CACHE_HOME is set".to_owned()
+            }
+            (LocalState::At(folder), Persistence::Unwritable) => {
+                format!("{} cannot be made or written", printable_path(folder))
+            }
+            _ => return self.watch.set(Some(watch)),
+        };
+        self.output.warn(&format!(
+            "this run keeps no cache, because {reason}; it is slower, and notices less of what a repository has lost; \
+             name a folder with --cache-dir, or give --no-cache"
+        ));
+    }
+
     /// Opens and unlocks the repository for something short.
     pub(crate) fn open(&self) -> Result<Repository, Failure> {
         let storage = self.open_storage()?;
@@ -66,6 +97,8 @@ impl Invocation {
     }
 
     fn as_this_machine(&self, repository: Repository) -> Repository {
+        self.watch.set(Some(repository.local_state_watch()));
+        self.warn_of_local_state();
         repository.with_device_name(&self.settings.device_name)
     }
 

@@ -109,8 +109,10 @@ impl From<Failure> for Refusal {
 fn run(cli: &Cli, variables: &Variables) -> ExitCode {
     let output = Arc::new(Output::new(&cli.global, variables));
     let result = Settings::resolve(&cli.global, &cli.verb, variables).and_then(|settings| {
-        let invocation = Invocation { settings, output: Arc::clone(&output) };
-        let exit_code = commands::run(&invocation, &cli.verb)?;
+        let invocation = Invocation::new(settings, Arc::clone(&output));
+        let done = commands::run(&invocation, &cli.verb);
+        invocation.warn_of_local_state();
+        let exit_code = done?;
         output.finish()?;
         Ok(exit_code)
     });

@@ -92,9 +92,9 @@ impl Output {
         }
     }
 
-    /// Three lines, or one object, about why the run failed.
+    /// Three lines, or one object, about why the run failed; lines if the object would go where nothing can be written.
     pub(crate) fn failure(&self, failure: &Failure) {
-        if self.is_json {
+        if self.is_json && !failure.is_about_output() {
             return self.json_event(&Line::error(failure));
         }
         let Failure { message, meaning, hint, .. } = failure;

@@ -1,6 +1,6 @@
 //! Snapshots as people name them: `latest`, `latest~2`, an id or its start, a date; with `:PATH` behind it or not.
 
-use crate::time::parse_time_until;
+use crate::time::{parse_time, parse_time_until};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use vellum::SnapshotRef;
@@ -29,6 +29,16 @@ impl SnapshotReference {
             return Err("it must be `latest`, `latest~2`, an id in hex, or a date such as 2026-11-21".to_owned());
         };
         Ok(Self { text: text.to_owned(), snapshot })
+    }
+
+    /// Parses the name of a snapshot that shall go: a time means only what is dated exactly so, since the snapshot
+    /// before it would be the wrong one to lose.
+    pub(crate) fn parse_exact(text: &str) -> Result<Self, String> {
+        let mut reference = Self::parse(text)?;
+        if let SnapshotRef::At(last) = reference.snapshot {
+            reference.snapshot = SnapshotRef::During(parse_time(text)?, last);
+        }
+        Ok(reference)
     }
 }
 

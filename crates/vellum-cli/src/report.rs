@@ -25,6 +25,9 @@ pub(crate) struct Failure {
 /// A failure's constant part.
 type Words = (ExitCode, &'static str, &'static str, &'static str);
 
+/// The name of a failure of standard output.
+const OUTPUT: &str = "output";
+
 const DEFECT: Words = (
     ExitCode::Failed,
     "internal",
@@ -41,7 +44,7 @@ const NO_SPACE: Words = (
     ExitCode::Failed,
     "no_space",
     "the disk or quota is used up; this run acknowledged nothing, and earlier snapshots are untouched",
-    "free some space, then run the same command again: what was stored already is used",
+    "free some space, or inodes where `df -i` shows none, then run the same command again: what was stored is used",
 );
 
 impl Failure {
@@ -81,7 +84,17 @@ impl Failure {
     pub(crate) fn output(error: &io::Error) -> Self {
         let message = format!("cannot write to standard output: {error}");
         let meaning = "the result could not be told, whatever was done";
-        Self::new(ExitCode::Failed, "output", message, meaning, "check what standard output is redirected to")
+        Self::new(ExitCode::Failed, OUTPUT, message, meaning, "check what standard output is redirected to")
+    }
+
+    /// The same, where what was done is known.
+    pub(crate) fn after(self, meaning: impl Into<Cow<'static, str>>) -> Self {
+        Self { meaning: meaning.into(), ..self }
+    }
+
+    /// Whether it is about standard output itself.
+    pub(crate) fn is_about_output(&self) -> bool {
+        self.code == OUTPUT
     }
 
     fn of_words(message: String, (exit_code, code, meaning, hint): Words) -> Self {
@@ -112,6 +125,12 @@ impl From<Error> for Failure {
 
 impl From<RepositoryError> for Failure {
     fn from(error: RepositoryError) -> Self {
+        if let RepositoryError::Unacknowledged { snapshot, is_there, source } = error {
+            let failure = Self::from(*source);
+            let was = if is_there { "was stored and is listed" } else { "may have been stored" };
+            let meaning = format!("{}; but snapshot {} {was}", failure.meaning, snapshot.short());
+            return Self { meaning: meaning.into(), ..failure };
+        }
         let words = match &error {
             RepositoryError::Storage(error) => storage_words(error),
             error => repository_words(error),
@@ -152,7 +171,7 @@ fn engine_words(error: &Error) -> Words {
         Error::SourceMissing { .. } => (
             Failed,
             "source_missing",
-            "a path to back up is not there, or cannot be reached; no snapshot was made",
+            "nothing to back up is there, or can be reached; no snapshot was made",
             "check its spelling, its permissions, and whether its disk is mounted",
         ),
         Error::NothingToBackUp => {
@@ -277,7 +296,7 @@ fn repository_words(error: &RepositoryError) -> Words {
             Failed,
             "key_change",
             "the key slots are as they were",
-            "`vellum key list` shows every slot; a label is at most a few words long",
+            "`vellum key list` shows every slot; use a newer version where it shows an unknown one, or a shorter label",
         ),
         RepositoryError::KeysChanged { .. } => (
             Failed,
@@ -485,6 +504,22 @@ mod tests {
         for (failure, exit_code, code) in table {
             assert_eq!((failure.exit_code, failure.code), (exit_code, code), "{}", failure.message);
             assert!(!failure.message.contains('\n') && !failure.meaning.is_empty() && !failure.hint.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_snapshot_that_was_stored_and_not_acknowledged_is_named() {
+        let snapshot = vellum::format::ObjectId::of(b"snapshot");
+        let failed = |is_there| {
+            let full = io::Error::from(io::ErrorKind::StorageFull);
+            let full = RepositoryError::from(StorageError::NoSpace { path: "/r".into(), source: full });
+            Failure::from(RepositoryError::Unacknowledged { snapshot, is_there, source: Box::new(full) })
+        };
+        for (is_there, words) in [(true, "was stored and is listed"), (false, "may have been stored")] {
+            let Failure { exit_code, code, meaning, hint, message } = failed(is_there);
+            assert_eq!((exit_code, code), (ExitCode::Failed, "no_space"));
+            assert!(meaning.contains(&snapshot.short()) && meaning.contains(words), "{meaning}");
+            assert!(hint.contains("inodes") && message.matches("no space left").count() == 1, "{hint} {message}");
         }
     }
 

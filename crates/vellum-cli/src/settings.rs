@@ -117,6 +117,8 @@ pub(crate) struct Settings {
     pub(crate) credentials: CredentialSources,
     /// Where local state is kept.
     pub(crate) local_state: LocalState,
+    /// Whether none is kept for want of a place, and not because that was asked for.
+    pub(crate) has_no_cache_folder: bool,
     /// Worker threads; `None` is one a core.
     pub(crate) threads: Option<usize>,
     /// The user's name.
@@ -139,12 +141,14 @@ impl Settings {
             (None, Some(text)) => Some(threads_variable(text)?),
             (None, None) => None,
         };
+        let local_state = local_state(global, variables);
         let host = rustix::system::uname().nodename().to_bytes().to_vec();
         let machine_id = std::fs::read("/etc/machine-id").unwrap_or_default();
         Ok(Self {
             address: global.repository.clone().or_else(|| variables.repository.clone()),
             credentials: credential_sources(global, verb, variables)?,
-            local_state: local_state(global, variables),
+            has_no_cache_folder: !global.no_cache && matches!(local_state, LocalState::None),
+            local_state,
             threads,
             user: user_name(variables),
             device_name: device_name(&machine_id, &host, rustix::process::geteuid().as_raw()),

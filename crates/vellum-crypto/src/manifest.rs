@@ -209,6 +209,12 @@ pub enum DraftError {
         /// The role.
         role: String,
     },
+    /// A slot does not decode, so that it cannot be sealed anew.
+    #[error("slot number {number} does not decode: it was made by a newer version of Vellum")]
+    UnreadableSlot {
+        /// Its place, counted from 1.
+        number: usize,
+    },
     /// A slot was not made or not sealed anew.
     #[error(transparent)]
     Slot(#[from] SlotError),
@@ -221,11 +227,15 @@ impl Unlocked {
     /// Prepares the generation after this one, which stays usable; `previous` names the stored object of this one.
     ///
     /// # Errors
-    /// [`DraftError::UnknownRole`] when the manifest holds rings or slots of roles that this version does not know.
+    /// [`DraftError::UnknownRole`] when the manifest holds rings or slots of roles that this version does not know,
+    /// [`DraftError::UnreadableSlot`] when it holds a slot that does not decode.
     pub fn draft(&self, previous: ObjectId) -> Result<KeyManifestDraft, DraftError> {
         let Self { ring, ring_key, manifest, .. } = self;
-        let slot_roles = manifest.slots.iter().map(|slot| slot::header_of(slot).map(|header| header.role));
-        let slot_roles = slot_roles.collect::<Result<Vec<_>, _>>()?;
+        let role_of = |(number, slot)| match slot::header_of(slot) {
+            Ok(header) => Ok(header.role),
+            Err(_) => Err(DraftError::UnreadableSlot { number }),
+        };
+        let slot_roles = (1..).zip(&manifest.slots).map(role_of).collect::<Result<Vec<_>, _>>()?;
         let roles = manifest.rings.iter().map(|ring| ring.role.clone()).chain(slot_roles);
         if let Some(role) = roles.into_iter().find(|role| role != OWNER) {
             return Err(DraftError::UnknownRole { role });
@@ -435,7 +445,9 @@ mod tests {
         bad.sealed_ring_key.0[0] ^= 1;
         unlocked.manifest.slots.insert(0, bad);
         unlocked.manifest.slots.insert(0, Slot { header: Bytes(vec![1]), ..unlocked.manifest.slots[0].clone() });
-        assert!(unlock(&signed(&unlocked.manifest, &unlocked.ring), &expected, &credential).is_ok());
+        let opened = unlock(&signed(&unlocked.manifest, &unlocked.ring), &expected, &credential).unwrap();
+        let refused = opened.draft(ObjectId::of(b"previous")).err();
+        assert!(matches!(refused, Some(DraftError::UnreadableSlot { number: 1 })), "keys are not changed without it");
         unlocked.manifest.slots.remove(0);
         unlocked.manifest.slots.pop();
         let error = unlock(&signed(&unlocked.manifest, &unlocked.ring), &expected, &credential).err();

@@ -1,21 +1,11 @@
 //! The one error of this crate. Most of what can go wrong with a cache is not an error but a slower run.
 
-use std::io;
-use std::path::PathBuf;
 use vellum_format::ObjectId;
 
 /// Why the index could not do what it was asked. Damage of its own files never surfaces as wrong places.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum IndexError {
-    /// The local state folder cannot be made: most likely a wrong path in the settings.
-    #[error("the local state folder {} cannot be used", path.display())]
-    Folder {
-        /// The folder that was asked for.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
     /// A segment does not hold what was written, or cannot be read. It is no longer used; see
     /// [`crate::Index::drop_damaged`].
     #[error("index segment {segment} is damaged")]

@@ -6,7 +6,6 @@
 //! deleting happen while the database is open, that is by one process at a time; a process that has a deleted segment
 //! open keeps reading it.
 
-use crate::IndexError;
 use crate::key::{LocalKey, SegmentId};
 use crate::segment::{Draft, Segment, Source};
 use crate::state::{Failure, State};
@@ -37,9 +36,9 @@ pub(crate) struct Found {
 }
 
 impl Folder {
-    pub(crate) fn create(path: &Path, key: &LocalKey) -> Result<Self, IndexError> {
+    pub(crate) fn create(path: &Path, key: &LocalKey) -> Result<Self, Failure> {
         let segments = path.join("segments");
-        fs::create_dir_all(&segments).map_err(|source| IndexError::Folder { path: path.to_owned(), source })?;
+        fs::create_dir_all(&segments).map_err(|_| Failure::Unwritable)?;
         let state = State::new(path.join("state.redb"), key.clone());
         Ok(Self { segments, state, key: key.clone() })
     }

@@ -71,6 +71,26 @@ pub enum Persistence {
     Unwritable,
 }
 
+/// The [`Persistence`] of an index as it is whenever somebody asks.
+#[derive(Debug, Clone)]
+pub struct PersistenceWatch(Arc<Mutex<Persistence>>);
+
+impl PersistenceWatch {
+    fn new(persistence: Persistence) -> Self {
+        Self(Arc::new(Mutex::new(persistence)))
+    }
+
+    fn set(&self, persistence: Persistence) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = persistence;
+    }
+
+    /// As it is now.
+    #[must_use]
+    pub fn now(&self) -> Persistence {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The places of all chunks of a repository, as far as this machine knows them.
 ///
 /// It can be shared by threads; lookups do not wait for each other.
@@ -79,7 +99,7 @@ pub struct Index {
     folder: Option<Folder>,
     known: RwLock<Known>,
     values: RwLock<BTreeMap<String, Vec<u8>>>,
-    persistence: Mutex<Persistence>,
+    persistence: PersistenceWatch,
     changing: Mutex<()>,
     next_serial: AtomicU64,
     /// Whether damaged files were removed, when this was opened or since.
@@ -100,36 +120,37 @@ impl Index {
     /// Opens the index of a folder under a key that stays the same as long as the folder is used.
     ///
     /// Damaged content is removed and counts as not loaded. Under another key everything looks damaged. When other
-    /// processes keep the folder locked for a second, or it cannot be written, the index works in memory and
+    /// processes keep the folder locked for a second, or it cannot be made or written, the index works in memory and
     /// [`Index::persistence`] says so.
-    ///
-    /// # Errors
-    /// [`IndexError::Folder`] when the folder cannot be made.
-    pub fn open(folder: &StateFolder, local_key: &[u8; 32]) -> Result<Self, IndexError> {
+    #[must_use]
+    pub fn open(folder: &StateFolder, local_key: &[u8; 32]) -> Self {
         let mut index = Self {
             key: LocalKey::new(*local_key),
             folder: None,
             known: RwLock::default(),
             values: RwLock::default(),
-            persistence: Mutex::new(Persistence::Disabled),
+            persistence: PersistenceWatch::new(Persistence::Disabled),
             changing: Mutex::default(),
             next_serial: AtomicU64::new(0),
             damage_removed: AtomicBool::new(false),
         };
-        let StateFolder::At(path) = folder else { return Ok(index) };
-        let folder = Folder::create(path, &index.key)?;
-        match folder.load(&index.next_serial) {
-            Ok(found) => index.start_with(folder, found),
+        let StateFolder::At(path) = folder else { return index };
+        let opened = Folder::create(path, &index.key).and_then(|folder| {
+            let found = folder.load(&index.next_serial)?;
+            Ok((folder, found))
+        });
+        match opened {
+            Ok((folder, found)) => index.start_with(folder, found),
             Err(failure) => index.note(failure),
         }
-        Ok(index)
+        index
     }
 
     fn start_with(&mut self, folder: Folder, found: Found) {
         let segments = found.segments.into_iter().rev().map(Arc::new).collect();
         self.known = RwLock::new(Known { segments, ..Known::default() });
         self.values = RwLock::new(found.values);
-        self.persistence = Mutex::new(Persistence::Kept);
+        self.persistence.set(Persistence::Kept);
         self.damage_removed = AtomicBool::new(found.damaged);
         self.folder = Some(folder);
     }
@@ -137,7 +158,13 @@ impl Index {
     /// Whether the next run will find what this one knows, and if not, why.
     #[must_use]
     pub fn persistence(&self) -> Persistence {
-        *self.persistence.lock().unwrap_or_else(PoisonError::into_inner)
+        self.persistence.now()
+    }
+
+    /// What tells of [`Index::persistence`] also while others use the index, and when it is gone.
+    #[must_use]
+    pub fn persistence_watch(&self) -> PersistenceWatch {
+        self.persistence.clone()
     }
 
     /// Whether the next run will find everything that this one knows.
@@ -179,8 +206,8 @@ impl Index {
     }
 
     fn note(&self, failure: Failure) {
-        let mut persistence = self.persistence.lock().unwrap_or_else(PoisonError::into_inner);
-        *persistence = if failure == Failure::Locked { Persistence::Locked } else { Persistence::Unwritable };
+        let is_locked = failure == Failure::Locked;
+        self.persistence.set(if is_locked { Persistence::Locked } else { Persistence::Unwritable });
     }
 
     fn known(&self) -> RwLockReadGuard<'_, Known> {

@@ -1,6 +1,6 @@
 //! The one error of this crate. A variant is something a caller could act on; words for people live at the edge.
 
-use vellum_format::{ChunkId, FormatError, ObjectKind, ObjectName};
+use vellum_format::{ChunkId, FormatError, ObjectId, ObjectKind, ObjectName};
 use vellum_storage::StorageError;
 
 /// Why the repository could not do what was asked.
@@ -124,6 +124,17 @@ pub enum RepositoryError {
     SnapshotRefused {
         /// Why.
         reason: String,
+    },
+    /// A snapshot may be there that was not acknowledged: something failed after it had been stored in one place at
+    /// least. It is whole, and may go with a crash.
+    #[error("{source}")]
+    Unacknowledged {
+        /// The snapshot.
+        snapshot: ObjectId,
+        /// Whether it was seen to be there; else nobody could tell.
+        is_there: bool,
+        /// What failed.
+        source: Box<RepositoryError>,
     },
     /// History does not hold the record whose code somebody has noted: an older state is shown, or another repository.
     #[error("no record of this repository has the head code {code}")]

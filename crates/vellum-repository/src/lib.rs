@@ -89,4 +89,5 @@ pub(crate) fn lock<T>(mutex: &std::sync::Mutex<T>) -> std::sync::MutexGuard<'_, 
 pub use vellum_crypto::{Credential, HeadCode, KeyFile, ParseHeadCodeError, RecoveryKey};
 pub use vellum_format as format;
 pub use vellum_format::key_manifest::Argon2idParameters;
+pub use vellum_index::{Persistence, PersistenceWatch};
 pub use vellum_storage as storage;

@@ -17,7 +17,7 @@ use vellum_format::catalog::CatalogedPack;
 use vellum_format::key_manifest::SignedKeyManifest;
 use vellum_format::repository_config::RepositoryConfig;
 use vellum_format::{ObjectId, ObjectKind, ObjectName, RepositoryId, limits};
-use vellum_index::{Index, StateFolder};
+use vellum_index::{Index, PersistenceWatch, StateFolder};
 use vellum_storage::{Storage, StorageError};
 
 /// A repository whose config was read but not yet authenticated: that takes the keys.
@@ -150,7 +150,7 @@ impl Locked {
         let class = Class::new(class, &unlocked.ring)?;
         let state_folder = local_state.folder(config.repository);
         let index_folder = state_folder.clone().map_or(StateFolder::None, StateFolder::At);
-        let index = Index::open(&index_folder, unlocked.ring.local_key("index").expose())?;
+        let index = Index::open(&index_folder, unlocked.ring.local_key("index").expose());
         let repository = Repository {
             storage,
             config,
@@ -209,6 +209,12 @@ impl Repository {
     #[must_use]
     pub fn state_folder(&self) -> Option<&PathBuf> {
         self.state_folder.as_ref()
+    }
+
+    /// What tells whether local state is kept: a folder that cannot be used costs time, not the run.
+    #[must_use]
+    pub fn local_state_watch(&self) -> PersistenceWatch {
+        self.index.persistence_watch()
     }
 
     /// The catalogs that the index has loaded.

@@ -11,6 +11,7 @@ use crate::fault::reach;
 use crate::history::{HistoryFinding, Position, Records};
 use crate::intent::{OwnIntent, WriterNote};
 use crate::memory_faults::{self, Stage, pass};
+use crate::objects::names_of;
 use crate::open::Repository;
 use crate::pack_writer::{CatalogMark, CatalogMarks, FrameKey, OpenPack, PackShape, Room, SealedFrame, random};
 use crate::pending::Pending;
@@ -29,6 +30,7 @@ use vellum_format::pack::PackedChunk;
 use vellum_format::parity::Parity;
 use vellum_format::snapshot::{self, Root, SnapshotManifest, Summary, Timestamp};
 use vellum_format::{Bytes, ChunkId, DeviceId, ObjectId, ObjectKind, ObjectName, RepositoryId, limits};
+use vellum_storage::StorageError;
 
 /// Packs, or chunks in them, after which a long session writes a catalog: so that an interrupted one need not store them
 /// again, and so that the ids on their way are few, however small the files are.
@@ -393,7 +395,8 @@ impl Durable<'_> {
     ///
     /// # Errors
     /// [`RepositoryError::Fenced`] when a prune gave this writer up: nothing was published, and the backup has to be
-    /// made again. Another [`RepositoryError`] when the snapshot may not be there; the chunks stay for the next backup.
+    /// made again. [`RepositoryError::Unacknowledged`] when the snapshot is there or may be. Another [`RepositoryError`]
+    /// when it is not; the chunks stay for the next backup in any case.
     pub fn publish(mut self, mut draft: SnapshotDraft) -> Result<ObjectId, RepositoryError> {
         let repository = self.repository;
         let device = repository.device()?;
@@ -405,16 +408,27 @@ impl Durable<'_> {
         memory_faults::pass_content(repository.id(), &mut draft.root);
         let manifest = self.manifest(draft, device.id(), position);
         let bytes = seal_readable(repository, &device, &manifest)?;
-        let name = repository.put_verified(ObjectKind::Snapshot, bytes, |name, bytes| {
+        let mut named = None;
+        let stored = repository.put_verified(ObjectKind::Snapshot, bytes, |name, bytes| {
+            named = Some(name);
             let stored = repository.open_snapshot(name, bytes)?.manifest;
             Ok(stored == manifest && stored.root.content().is_ok_and(|stored| stored == root))
-        })?; // W5
-        repository.storage().sync()?;
-        reach(Point::WriterSnapshotSynced)?;
-        repository.remember_own(device.id(), sequence, name);
+        }); // W5
+        let acknowledged = stored.and_then(|name| {
+            repository.storage().sync()?;
+            reach(Point::WriterSnapshotSynced)?;
+            repository.remember_own(device.id(), sequence, name);
+            self.acknowledge(name, &manifest)
+        });
+        acknowledged.map_err(|error| repository.unacknowledged(named, error))
+    }
+
+    /// The id of a snapshot that is durable, unless a prune gave this writer up.
+    fn acknowledge(&self, name: ObjectName, manifest: &SnapshotManifest) -> Result<ObjectId, RepositoryError> {
+        let repository = self.repository;
         if !repository.may_acknowledge(&self.intent)? {
             reach(Point::WriterFenceFound)?;
-            repository.take_back(name.id, &manifest)?; // W6, I24
+            repository.take_back(name.id, manifest)?; // W6, I24
             return Err(RepositoryError::Fenced);
         }
         reach(Point::WriterFencesListed)?;
@@ -508,6 +522,18 @@ impl Repository {
             Ok(stored.packs.len() == catalog.packs.len() && stored.packs.iter().all(is_right))
         })?;
         Ok((name.id, stored, len_bytes))
+    }
+
+    /// The error of a snapshot that was to be published under this name: also that it is there, if it is or may be.
+    fn unacknowledged(&self, named: Option<ObjectName>, error: RepositoryError) -> RepositoryError {
+        let is_taken_back = matches!(error, RepositoryError::Fenced | RepositoryError::WriteVerification { .. });
+        let Some(name) = named.filter(|_| !is_taken_back) else { return error };
+        let looks: Vec<_> = names_of(&name).map(|name| self.storage().len(&name)).collect();
+        let is_there = looks.iter().any(Result::is_ok);
+        match is_there || !looks.iter().all(|look| matches!(look, Err(StorageError::NotFound { .. }))) {
+            true => RepositoryError::Unacknowledged { snapshot: name.id, is_there, source: Box::new(error) },
+            false => error,
+        }
     }
 
     pub(crate) fn seal_snapshot(&self, signed: &[u8]) -> Result<Vec<u8>, RepositoryError> {

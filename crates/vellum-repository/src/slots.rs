@@ -7,14 +7,14 @@ use crate::objects::{delete_both, put_twice};
 use crate::open::{Repository, newest_key_manifest, remove_older_key_manifests};
 use vellum_crypto::KeyManifestDraft;
 use vellum_faults::Point;
-use vellum_format::key_manifest::{KeyManifest, SlotHeader};
+use vellum_format::key_manifest::{KeyManifest, Slot, SlotHeader};
 use vellum_format::snapshot::Timestamp;
 use vellum_format::{ObjectId, ObjectKind};
 
 /// What a slot says of itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SlotSummary {
-    /// Its id in hex.
+    /// Its id in hex; empty where it does not decode.
     pub id: String,
     /// `password`, `key-file`, `recovery`, ….
     pub kind: String,
@@ -22,34 +22,43 @@ pub struct SlotSummary {
     pub role: String,
     /// For people.
     pub label: String,
-    /// When it was added.
-    pub created: Timestamp,
+    /// When it was added; unknown where it does not decode.
+    pub created: Option<Timestamp>,
     /// Argon2id memory in KiB, passes and lanes of a password slot.
     pub argon2id: Option<(u32, u32, u32)>,
     /// Whether this process unlocked with it.
     pub is_current: bool,
 }
 
+impl SlotSummary {
+    /// The kind of slots that do not decode.
+    pub const UNKNOWN: &str = "unknown";
+}
+
 impl Repository {
-    /// Every way to unlock, in the order in which they were added.
-    ///
-    /// # Errors
-    /// [`RepositoryError::KeysContradict`] when a signed slot does not decode.
-    pub fn slots(&self) -> Result<Vec<SlotSummary>, RepositoryError> {
-        let contradict =
-            |error: vellum_format::FormatError| RepositoryError::KeysContradict { detail: error.to_string() };
-        let summarize = |slot: &vellum_format::key_manifest::Slot| {
-            let header = SlotHeader::decode(&slot.header).map_err(contradict)?;
-            let id = format!("{:?}", header.slot);
-            Ok(SlotSummary {
+    /// Every way to unlock, in the order in which they were added. One that does not decode, as a newer version may
+    /// make it, is of the kind [`SlotSummary::UNKNOWN`]; as long as it is there, keys cannot be changed.
+    #[must_use]
+    pub fn slots(&self) -> Vec<SlotSummary> {
+        let summarize = |slot: &Slot| match SlotHeader::decode(&slot.header) {
+            Ok(header) => SlotSummary {
                 is_current: self.unlocked().slot == Some(header.slot),
-                id,
+                id: format!("{:?}", header.slot),
                 kind: header.kind,
                 role: header.role,
                 label: header.label,
-                created: header.created,
+                created: Some(header.created),
                 argon2id: header.argon2id.map(|cost| (cost.memory_kib, cost.passes, cost.lanes)),
-            })
+            },
+            Err(_) => SlotSummary {
+                id: String::new(),
+                kind: SlotSummary::UNKNOWN.to_owned(),
+                role: String::new(),
+                label: String::new(),
+                created: None,
+                argon2id: None,
+                is_current: false,
+            },
         };
         self.unlocked().manifest.slots.iter().map(summarize).collect()
     }
@@ -147,5 +156,40 @@ fn remove(draft: &mut KeyManifestDraft, id: &str) -> Result<(), RepositoryError>
         [] => Err(refused("there is no such slot")),
         [slot] => draft.remove_slot(slot).map_err(RepositoryError::KeyChange),
         _ => Err(refused("more than one slot begins like this")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::support::World;
+    use crate::{Credential, KeyFile};
+    use vellum_crypto::DraftError;
+    use vellum_format::Bytes;
+
+    #[test]
+    fn a_slot_of_a_newer_version_is_shown_and_keeps_keys_from_being_changed() {
+        let world = World::new();
+        let mut repository = world.open();
+        let slots = repository.slots();
+        let (_, mut unlocked) = repository.unlocked().draft(repository.key_manifest()).unwrap().finish().unwrap();
+        let newer = Slot { header: Bytes(vec![1]), ..unlocked.manifest.slots[0].clone() };
+        unlocked.manifest.slots.push(newer);
+        repository.set_keys(repository.key_manifest(), unlocked);
+        let shown = repository.slots();
+        assert_eq!(shown[..slots.len()], slots);
+        let newer = &shown[slots.len()];
+        assert_eq!((newer.kind.as_str(), newer.created, newer.is_current), (SlotSummary::UNKNOWN, None, false));
+        let key = KeyFile::generate().unwrap();
+        let now = crate::support::NOW;
+        let slot = NewSlot { credential: Credential::KeyFile(&key), label: "new", argon2id: None, now };
+        let number = shown.len();
+        for refused in [repository.add_slot(&slot).map(drop), repository.remove_slot(&slots[0].id)] {
+            let error = refused.unwrap_err();
+            assert!(
+                matches!(error, RepositoryError::KeyChange(DraftError::UnreadableSlot { number: one }) if one == number),
+                "{error:?}"
+            );
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! What checks remember in the repository: which pack was read when, and whether it was undamaged.
 //!
-//! Only advice (I25): a record decides which packs a sample reads first and what people are told about it, nothing
+//! Only advice (I25): a record decides which packs a check reads first and what people are told about it, nothing
 //! else. Each run stores the union of what it found there and what it saw, and then removes what that replaces.
 
 use crate::RepositoryError;

@@ -41,7 +41,9 @@ pub use exclude::Excludes;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BackupOptions {
-    /// Absolute paths. A path that is a symbolic link saves the link.
+    /// Absolute paths. A path that is a symbolic link saves the link. One that is not there is a [`Problem`] as long as
+    /// another is: then the snapshot bears only the paths that were, and is one of theirs for `skip_if_unchanged`, for
+    /// the file cache and for whoever groups by paths.
     pub paths: Vec<PathBuf>,
     /// The host's name as it shall stand in the snapshot.
     pub host: Vec<u8>,
@@ -181,7 +183,7 @@ impl Run<'_> {
 /// A run that a prune gave up while it stood still is made again, from the start.
 ///
 /// # Errors
-/// [`Error::SourceMissing`] when a path is not there: nothing is published then. An entry that cannot be read is no
+/// [`Error::SourceMissing`] when none of the paths is there: nothing is published then. An entry that cannot be read is no
 /// error but a [`Problem`] in the report. [`Error::Cancelled`] keeps what was stored, without a snapshot.
 pub fn backup(repository: &Repository, options: &BackupOptions, context: &Context) -> Result<BackupReport, Error> {
     match try_backup(repository, options, context) {
@@ -211,6 +213,9 @@ fn try_backup(repository: &Repository, options: &BackupOptions, context: &Contex
         problems: Mutex::default(),
         failure: Mutex::default(),
     };
+    for (path, error) in &roots.missing {
+        run.problem(&path_bytes(path), "back up", error);
+    }
     let Some(session) = session else {
         walk::survey(&run, options, &roots, cache.as_ref())?;
         return Ok(report(run, None, Summary::default()));
@@ -223,7 +228,8 @@ fn try_backup(repository: &Repository, options: &BackupOptions, context: &Contex
     }
     let root = stored?;
     let mut durable = session.seal()?;
-    if options.skip_if_unchanged && is_unchanged(repository, options, &root)? {
+    let paths: Vec<Vec<u8>> = roots.paths.iter().map(|path| path_bytes(path)).collect();
+    if options.skip_if_unchanged && is_unchanged(repository, options, &paths, &root)? {
         return Ok(report(run, None, Summary::default()));
     }
     verify::verify(repository, &durable, &root, context)?;
@@ -236,8 +242,7 @@ fn try_backup(repository: &Repository, options: &BackupOptions, context: &Contex
         ..run.summary()
     };
     let history = durable.history_findings()?;
-    let snapshot =
-        durable.publish(draft(options, options.paths.iter().map(|path| path_bytes(path)).collect(), root, summary))?;
+    let snapshot = durable.publish(draft(options, paths, root, summary))?;
     if let Some(writer) = &run.cache_writer {
         writer.publish(repository);
     }
@@ -366,8 +371,12 @@ fn draft(options: &BackupOptions, paths: Vec<Vec<u8>>, root: Content, summary: S
     }
 }
 
-fn is_unchanged(repository: &Repository, options: &BackupOptions, root: &Content) -> Result<bool, Error> {
-    let paths: Vec<Vec<u8>> = options.paths.iter().map(|path| path_bytes(path)).collect();
+fn is_unchanged(
+    repository: &Repository,
+    options: &BackupOptions,
+    paths: &[Vec<u8>],
+    root: &Content,
+) -> Result<bool, Error> {
     let snapshots = repository.snapshots()?.snapshots;
     let last = snapshots.iter().rev().find(|snapshot| {
         let manifest = &snapshot.manifest;
@@ -376,7 +385,7 @@ fn is_unchanged(repository: &Repository, options: &BackupOptions, root: &Content
     let Some(last) = last else { return Ok(false) };
     let cache = FrameCache::new(4);
     let before = crate::tree_reader::root_content(last)?;
-    for path in &paths {
+    for path in paths {
         // The folders above a root do not count: their times change with every neighbour.
         if entry_at(repository, &cache, root, path)? != entry_at(repository, &cache, &before, path)? {
             return Ok(false);

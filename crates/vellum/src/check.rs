@@ -45,7 +45,7 @@ const MISSING: &str = "it is missing";
 pub struct CheckOptions {
     /// The time: the library reads no clock. Without it nothing of earlier checks counts, and nothing is recorded.
     pub now: Option<Timestamp>,
-    /// Which packs are read and verified byte by byte.
+    /// Which packs are read and verified byte by byte, beside those that were damaged when they were read last.
     pub read_data: ReadData,
     /// Files that are restored to try it, if any.
     pub restore_test: Option<RestoreTest>,
@@ -58,7 +58,7 @@ pub struct CheckOptions {
 /// Which packs are read.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub enum ReadData {
-    /// None.
+    /// None but those.
     #[default]
     None,
     /// Every one.
@@ -101,11 +101,18 @@ pub struct CheckReport {
     pub bytes_read: u64,
     /// Damaged packs that can be healed by their parity. What lies in them is no loss.
     pub packs_healable: u64,
+    /// Damaged or missing copies of small objects that are told as findings and of which the other copy is whole.
+    pub copies_mendable: u64,
+    /// Whether something is lost because no catalog lists the chunks that hold it. Packs that no catalog lists may have
+    /// them: then a catalog is lost, and nothing else.
+    pub misses_chunks: bool,
     /// Packs that no catalog lists: left by an interrupted backup or a running one. Harmless.
     pub packs_unlisted: u64,
     /// Catalogs and snapshots of which only one copy is there and that no acknowledged snapshot is known to need: left
     /// by an interrupted backup or a running one. Harmless; the next backup stores the other copy.
     pub copies_missing: u64,
+    /// How many of them are snapshots: whole and listed, though the backup that stored them may have told that it failed.
+    pub snapshots_unpaired: u64,
     /// What restoring files to try it showed.
     pub restore_test: RestoreTestReport,
     /// The code of history's newest record.
@@ -150,6 +157,7 @@ pub fn check(repository: &Repository, options: &CheckOptions, context: &Context)
             break;
         }
     }
+    checker.count_mendable_copies()?;
     checker.remember(options)?;
     Ok(checker.report)
 }
@@ -324,7 +332,19 @@ impl<'a> Checker<'a> {
 
     /// A repository error that concerns one object or chunk becomes a finding; any other ends the check.
     fn finding(&mut self, error: RepositoryError, path: Option<(ObjectId, Vec<u8>)>) -> Result<(), Error> {
+        self.report.misses_chunks |= matches!(error, RepositoryError::ChunkMissing { .. });
         self.find(as_finding(error, path)?);
+        Ok(())
+    }
+
+    /// How many of the objects that findings name a repair can store anew from their other copies.
+    fn count_mendable_copies(&mut self) -> Result<(), Error> {
+        let named: BTreeSet<ObjectName> = self.report.findings.iter().filter_map(|finding| finding.object).collect();
+        let is_named = |kind: ObjectKind| {
+            named.iter().any(|name| name.kind == kind || kind.mirror().is_some_and(|copy| copy == name.kind))
+        };
+        let mendable = self.repository.broken_copies(is_named)?.mendable;
+        self.report.copies_mendable = mendable.iter().filter(|name| named.contains(name)).count() as u64;
         Ok(())
     }
 
@@ -342,7 +362,7 @@ impl<'a> Checker<'a> {
 
     fn check_packs(&mut self, options: &CheckOptions) -> Result<(), Error> {
         self.count_packs()?;
-        let chosen = choose(&self.stored, options.read_data, &self.known)?;
+        let chosen = choose(&self.stored, &self.listed, options.read_data, &self.known)?;
         self.context.progress.add_total(chosen.len() as u64, chosen.iter().map(|(_, len)| len).sum());
         self.context.progress.scan_finished.store(true, Ordering::Relaxed);
         let verify = |reader: &mut FrameReader, id| self.repository.verify_pack(reader, id);
@@ -369,7 +389,12 @@ impl<'a> Checker<'a> {
     fn remember(&mut self, options: &CheckOptions) -> Result<(), Error> {
         let report = &mut self.report;
         let Some(time) = options.now else { return Ok(()) };
-        if !self.readings.is_empty() || report.restore_test.files > 0 {
+        let says_more = match options.read_data {
+            // That what was damaged still is, is known.
+            ReadData::None => self.readings.values().any(|is_whole| *is_whole),
+            _ => !self.readings.is_empty(),
+        };
+        if says_more || report.restore_test.files > 0 {
             let reach = match options.read_data {
                 ReadData::None => Reach::Structure,
                 ReadData::All => Reach::EveryByte,
@@ -466,9 +491,11 @@ impl<'a> Checker<'a> {
                     }
                 },
             };
-            match is_needed {
-                true => self.find(Finding { object: Some(*name), path: None, reason: MISSING.to_owned() }),
-                false => self.report.copies_missing += 1,
+            if is_needed {
+                self.find(Finding { object: Some(*name), path: None, reason: MISSING.to_owned() });
+            } else {
+                self.report.copies_missing += 1;
+                self.report.snapshots_unpaired += u64::from(!is_catalog(name));
             }
         }
         Ok(())

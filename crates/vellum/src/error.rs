@@ -1,6 +1,8 @@
 //! The one error of the engine. Words for people live at the edge.
 
 use std::path::PathBuf;
+use vellum_format::ObjectId;
+use vellum_format::snapshot::Timestamp;
 use vellum_repository::RepositoryError;
 
 /// Why an operation as a whole failed. What concerns a single entry is a [`Problem`](crate::Problem) instead.
@@ -81,6 +83,16 @@ pub enum Error {
         reference: String,
         /// How many.
         count: usize,
+    },
+    /// A time was to name one snapshot, and names none or several.
+    #[error("{count} snapshots are dated {reference}")]
+    NotOneSnapshot {
+        /// What was asked for.
+        reference: String,
+        /// How many.
+        count: usize,
+        /// Those, newest first; when there is none, the last before and the first after.
+        candidates: Vec<(ObjectId, Timestamp)>,
     },
     /// What a reference names depends on records of history that cannot be read.
     #[error("it is not certain what {reference} means, because {damaged} snapshots or tombstones cannot be read")]

@@ -176,7 +176,7 @@ pub fn forget(repository: &Repository, options: &ForgetOptions, context: &Contex
 ///
 /// # Errors
 /// [`Error::NoRetentionRule`], [`Error::UnknownKeepTag`], [`Error::GroupsEmptied`] for rules that could only be a
-/// mistake; [`Error::NoSnapshot`], [`Error::AmbiguousSnapshot`], [`Error::DoubtfulSnapshot`] for names.
+/// mistake; [`Error::NoSnapshot`], [`Error::AmbiguousSnapshot`], [`Error::NotOneSnapshot`], [`Error::DoubtfulSnapshot`] for names.
 pub fn plan_forget(snapshots: &Snapshots, options: &ForgetOptions) -> Result<ForgetPlan, Error> {
     match &options.target {
         ForgetTarget::Named(references) => {
@@ -326,6 +326,32 @@ mod tests {
     }
 
     #[test]
+    fn a_time_names_the_only_snapshot_of_it_or_nothing_goes() {
+        let during = |first, last| {
+            SnapshotRef::During(
+                Timestamp { seconds: first, nanoseconds: 0 },
+                Timestamp { seconds: last, nanoseconds: 999_999_999 },
+            )
+        };
+        assert_eq!(named(&three(), &[during(2, 2)]).unwrap(), [id("aa2")]);
+        let refused = |first, last| match named(&three(), &[during(first, last)]) {
+            Err(Error::NotOneSnapshot { count, candidates, .. }) => {
+                (count, candidates.into_iter().map(|(id, _)| id).collect::<Vec<_>>())
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(refused(4, 9), (0, vec![id("bb1")]));
+        assert_eq!(refused(-9, 0), (0, vec![id("aa1")]));
+        assert_eq!(refused(1, 2), (2, vec![id("aa2"), id("aa1")]));
+        let mut sparse = three();
+        sparse.snapshots.remove(1);
+        let between = named(&sparse, &[during(2, 2)]);
+        assert!(
+            matches!(between, Err(Error::NotOneSnapshot { count: 0, ref candidates, .. }) if candidates.len() == 2)
+        );
+    }
+
+    #[test]
     fn damaged_snapshots_go_by_their_id_and_make_other_names_doubtful() {
         let short = |text: &str| SnapshotRef::Id(text.to_owned());
         assert_eq!(named(&with_damage("cc1"), &[short("cc")]).unwrap(), [id("cc1")]);
@@ -334,7 +360,7 @@ mod tests {
         assert!(matches!(ambiguous, Err(Error::AmbiguousSnapshot { count: 2, .. })));
         assert!(matches!(named(&with_damage("aa3"), &[short("aa")]), Err(Error::AmbiguousSnapshot { count: 3, .. })));
         assert!(matches!(named(&with_damage("cc1"), &[short("dd")]), Err(Error::NoSnapshot { .. })));
-        for doubtful in [SnapshotRef::Latest(0), SnapshotRef::At(NOW)] {
+        for doubtful in [SnapshotRef::Latest(0), SnapshotRef::At(NOW), SnapshotRef::During(NOW, NOW)] {
             assert!(matches!(named(&with_damage("cc1"), &[doubtful]), Err(Error::DoubtfulSnapshot { damaged: 1, .. })));
         }
     }

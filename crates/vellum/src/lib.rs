@@ -76,7 +76,7 @@ pub use vellum_repository::memory_faults;
 pub use vellum_repository::storage;
 pub use vellum_repository::{
     Argon2idParameters, CreateOptions, Created, Credential, FrameCache, FrameWriter, HeadCode, HeldKeys, History,
-    HistoryFinding, KeyFile, KnownBy, LocalState, Locked, MaxUnused, NewSlot, ParseHeadCodeError, PruneReport,
-    RecoveryKey, Removal, Repository, RepositoryError, Session, SessionOptions, SlotSummary, Snapshot, SnapshotDraft,
-    Snapshots, Tombstone, WriterNote,
+    HistoryFinding, KeyFile, KnownBy, LocalState, Locked, MaxUnused, NewSlot, ParseHeadCodeError, Persistence,
+    PersistenceWatch, PruneReport, RecoveryKey, Removal, Repository, RepositoryError, Session, SessionOptions,
+    SlotSummary, Snapshot, SnapshotDraft, Snapshots, Tombstone, WriterNote,
 };

@@ -9,9 +9,10 @@ use crate::losses::{Losses, look_at_packs};
 use crate::platform::process;
 use crate::{Context, Error, Finding};
 use rebuild::Rebuilder;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::Ordering;
 use vellum_format::snapshot::Timestamp;
+use vellum_format::verification::{CheckRun, Reach};
 use vellum_format::{ObjectId, ObjectKind, ObjectName};
 use vellum_repository::{Damage, Repository, RepositoryError, SessionOptions, Snapshot, SnapshotDraft, WriterNote};
 
@@ -70,6 +71,9 @@ pub struct RepairReport {
     pub findings: Vec<Finding>,
     /// Snapshots that lost something, in the order of their names.
     pub snapshots: Vec<RepairedSnapshot>,
+    /// Why the repository could not remember that packs are whole again that a check had found damaged, if it could
+    /// not: the next check reads them.
+    pub not_recorded: Option<String>,
 }
 
 /// A snapshot that lost something.
@@ -95,8 +99,7 @@ pub fn repair_index(
     context: &Context,
 ) -> Result<RepairReport, Error> {
     let mut report = RepairReport::default();
-    // Snapshots have a repair of their own.
-    let broken = repository.broken_copies(|kind| kind != ObjectKind::Snapshot)?;
+    let broken = repository.broken_copies(|_| true)?;
     broken.lost.into_iter().for_each(|damage| report.find(damage));
     repository.refresh_for_check()?;
     let unlisted = repository.unlisted_packs()?;
@@ -126,18 +129,28 @@ pub fn repair_index(
     Ok(report)
 }
 
-/// Reads every pack and stores those anew that are damaged and that parity heals; names what the others cost.
+/// Reads every pack and stores those anew that are damaged and that parity heals; names what the others cost. Packs
+/// that a check had found damaged and that are whole now are recorded as that.
 ///
 /// # Errors
 /// [`Error::Repository`] when the storage fails.
-pub fn repair_packs(repository: &Repository, context: &Context) -> Result<RepairReport, Error> {
+pub fn repair_packs(
+    repository: &Repository,
+    options: &RepairOptions,
+    context: &Context,
+) -> Result<RepairReport, Error> {
     let mut report = RepairReport::default();
     let mut hopeless = Vec::new();
     repository.refresh_for_check()?;
-    for damage in read_packs(repository, context, &mut report)? {
+    let damaged = read_packs(repository, context, &mut report)?;
+    let mut unsound: BTreeSet<ObjectId> = damaged.iter().map(|damage| damage.object.id).collect();
+    for damage in damaged {
         context.check_cancelled()?;
         match repository.mend_pack(damage.object.id) {
-            Ok(()) => report.mended.push(damage.object),
+            Ok(()) => {
+                unsound.remove(&damage.object.id);
+                report.mended.push(damage.object);
+            }
             Err(RepositoryError::Damaged { .. }) => hopeless.push(damage),
             Err(error) => return Err(error.into()),
         }
@@ -152,6 +165,8 @@ pub fn repair_packs(repository: &Repository, context: &Context) -> Result<Repair
             report.findings.extend(rebuilder.survey(snapshot)?.lost);
         }
     }
+    let recorded = record_whole(repository, options, &unsound, &report);
+    report.not_recorded = recorded.err().map(|error| error.to_string());
     Ok(report)
 }
 
@@ -224,6 +239,27 @@ fn read_packs(repository: &Repository, context: &Context, report: &mut RepairRep
         }
     }
     Ok(damaged)
+}
+
+/// Records that packs are whole now that were damaged when a check read them last; without such a pack nothing is
+/// written (I19).
+fn record_whole(
+    repository: &Repository,
+    options: &RepairOptions,
+    unsound: &BTreeSet<ObjectId>,
+    report: &RepairReport,
+) -> Result<(), RepositoryError> {
+    let known = repository.verifications(options.now)?;
+    let is_whole_again = |pack: &ObjectId| known.was_whole(pack) == Some(false) && !unsound.contains(pack);
+    let stored = repository.names(ObjectKind::Pack)?.into_keys();
+    let readings: BTreeMap<ObjectId, bool> = stored.filter(is_whole_again).map(|pack| (pack, true)).collect();
+    if readings.is_empty() {
+        return Ok(());
+    }
+    let (time, device) = (options.now, repository.device_id()?);
+    let findings = report.findings.len() as u64;
+    let run = CheckRun { time, device, reach: Reach::Sample, files_restored: 0, findings };
+    repository.record_check(run, &readings)
 }
 
 /// Takes damaged and missing packs up, and tells those that are lost. Whether anything may be lost with them.

@@ -14,6 +14,8 @@ pub enum SnapshotRef {
     Id(String),
     /// The newest that is not younger than this.
     At(Timestamp),
+    /// The only one dated from the first to the last of these moments.
+    During(Timestamp, Timestamp),
 }
 
 impl std::fmt::Display for SnapshotRef {
@@ -22,7 +24,7 @@ impl std::fmt::Display for SnapshotRef {
             Self::Latest(0) => f.write_str("latest"),
             Self::Latest(back) => write!(f, "latest~{back}"),
             Self::Id(id) => f.write_str(id),
-            Self::At(time) => write!(f, "the time {} seconds since 1970", time.seconds),
+            Self::At(time) | Self::During(time, _) => write!(f, "the time {} seconds since 1970", time.seconds),
         }
     }
 }
@@ -99,7 +101,32 @@ impl SnapshotRef {
             }
             Self::Latest(back) => newest_first.nth(*back),
             Self::At(time) => newest_first.find(|snapshot| snapshot.manifest.time <= *time),
+            Self::During(first, last) => return self.only_one(newest_first, *first, *last),
         };
         found.ok_or_else(|| Error::NoSnapshot { reference: self.to_string() })
+    }
+
+    /// The snapshot of a span of time, if it is the only one there; else the error names those there, or its neighbours.
+    fn only_one<'a>(
+        &self,
+        newest_first: impl Iterator<Item = &'a Snapshot>,
+        first: Timestamp,
+        last: Timestamp,
+    ) -> Result<&'a Snapshot, Error> {
+        let (mut before, mut during, mut after) = (None, Vec::new(), None);
+        for snapshot in newest_first {
+            match snapshot.manifest.time {
+                time if time > last => after = Some(snapshot),
+                time if time < first => before = before.or(Some(snapshot)),
+                _ => during.push(snapshot),
+            }
+        }
+        if let [only] = during[..] {
+            return Ok(only);
+        }
+        let (reference, count) = (self.to_string(), during.len());
+        let candidates = if during.is_empty() { before.into_iter().chain(after).collect() } else { during };
+        let candidates = candidates.into_iter().map(|snapshot| (snapshot.id, snapshot.manifest.time)).collect();
+        Err(Error::NotOneSnapshot { reference, count, candidates })
     }
 }

@@ -1,6 +1,6 @@
 //! `forget` and `prune`: what takes away, and the rules and limits for it.
 
-use super::{FilterArgs, snapshot_reference};
+use super::{FilterArgs, exact_snapshot_reference};
 use crate::reference::SnapshotReference;
 use crate::rules::{parse_count, parse_grouping, parse_span};
 use crate::units::{parse_seconds, parse_size};
@@ -11,8 +11,8 @@ use vellum::retention::{Count, Grouping, Span};
 /// `vellum forget`
 #[derive(Debug, Args)]
 pub(crate) struct ForgetArgs {
-    /// Snapshots that shall go, whatever they are; without any, rules decide
-    #[arg(value_name = "SNAPSHOT", value_parser = snapshot_reference())]
+    /// Snapshots that shall go, whatever they are; a date names the only one of it; without any, rules decide
+    #[arg(value_name = "SNAPSHOT", value_parser = exact_snapshot_reference())]
     pub(crate) snapshots: Vec<SnapshotReference>,
     /// What rules count by, of host, paths and tags; each device is always counted by itself
     #[arg(short, long, value_name = "LIST", default_value = "host,paths", value_parser = parse_grouping)]

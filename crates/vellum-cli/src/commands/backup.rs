@@ -15,6 +15,7 @@ use crate::selection::pattern_failure;
 use crate::time::{now, rfc3339};
 use crate::units::count;
 use events::BackupEvents;
+use std::ffi::OsString;
 use std::io::Read as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
@@ -49,6 +50,9 @@ pub(super) fn run(invocation: &Invocation, args: &BackupArgs) -> Result<ExitCode
             output.json(&Line::Backup(BackupLine::new(&report, begun, start.elapsed(), args.dry_run)));
         }
         false => output.summary(&human::backup(&report, start.elapsed(), args.dry_run)),
+    }
+    if let Some(snapshot) = report.snapshot {
+        output.finish().map_err(|lost| lost.after(format!("snapshot {snapshot} is saved; only its report is lost")))?;
     }
     if report.summary.errors == 0 {
         return Ok(ExitCode::Complete);
@@ -137,12 +141,28 @@ fn options(invocation: &Invocation, args: &BackupArgs, paths: Vec<PathBuf>) -> R
     Ok(options)
 }
 
-/// Refuses classes that are not there yet, and patterns that are none.
+/// Refuses names that are empty, classes that are not there yet, and patterns that are none.
 pub(super) fn look_over(args: &BackupArgs) -> Result<(), Failure> {
+    if !args.from_command {
+        refuse_empty("PATH", &args.paths)?;
+    }
+    refuse_empty("--host", args.host.as_slice())?;
     refuse_other_classes(args)?;
     let mut patterns = Filter::default();
     let mut all = args.excludes.exclude.iter().chain(&args.excludes.iexclude);
     all.try_for_each(|pattern| patterns.add(pattern, false)).map_err(|error| pattern_failure(&error))
+}
+
+/// An empty path is that of the current folder, and a script with a variable that is not set would go on with it.
+pub(super) fn refuse_empty(name: &str, arguments: &[OsString]) -> Result<(), Failure> {
+    match arguments.iter().position(|argument| argument.is_empty()) {
+        None => Ok(()),
+        Some(at) => Err(Failure::usage(
+            format!("the argument {name}, number {} of its kind, is empty", at + 1),
+            "it may come of a variable that is not set; nothing was done",
+            "say what is meant; the current folder is `.`",
+        )),
+    }
 }
 
 fn exclude(options: &mut BackupOptions, args: &ExcludeArgs) -> Result<(), Failure> {

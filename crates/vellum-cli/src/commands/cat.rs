@@ -121,12 +121,12 @@ fn keys(repository: &Repository) -> Result<Value, Failure> {
             "kind": slot.kind,
             "role": slot.role,
             "label": slot.label,
-            "created": rfc3339(slot.created),
+            "created": slot.created.map(rfc3339),
             "current": slot.is_current,
             "argon2id": cost,
         })
     };
-    let slots: Vec<Value> = repository.slots()?.iter().map(slot).collect();
+    let slots: Vec<Value> = repository.slots().iter().map(slot).collect();
     Ok(json!({ "type": "keys", "id": repository.key_manifest().to_string(), "slots": slots }))
 }
 

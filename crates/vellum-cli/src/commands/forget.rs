@@ -10,8 +10,11 @@ use crate::render::forget::{self as render, ForgetLine, GroupLine, NamedLine};
 use crate::render::json::Line;
 use crate::report::Failure;
 use crate::selection;
+use crate::units::count;
 use crate::{rules, time};
 use std::collections::BTreeMap;
+use vellum::format::ObjectId;
+use vellum::format::snapshot::Timestamp;
 use vellum::retention::{GroupKey, TimeZone};
 use vellum::{Error, ForgetOptions, ForgetPlan, ForgetTarget, Rules};
 
@@ -81,18 +84,34 @@ fn options(invocation: &Invocation, args: &ForgetArgs, zone: &TimeZone) -> Resul
 }
 
 /// The engine names a reference by what it means; people know it by what they typed.
-fn as_typed(error: Error, args: &ForgetArgs) -> Error {
+fn as_typed(error: Error, args: &ForgetArgs) -> Failure {
     let typed = |reference: String| {
         let named = args.snapshots.iter().find(|named| named.snapshot.to_string() == reference);
         named.map_or(reference, |named| named.text.clone())
     };
     match error {
-        Error::NoSnapshot { reference } => Error::NoSnapshot { reference: typed(reference) },
+        Error::NoSnapshot { reference } => Error::NoSnapshot { reference: typed(reference) }.into(),
         Error::DoubtfulSnapshot { reference, damaged } => {
-            Error::DoubtfulSnapshot { reference: typed(reference), damaged }
+            Error::DoubtfulSnapshot { reference: typed(reference), damaged }.into()
         }
-        other => other,
+        Error::NotOneSnapshot { reference, count, candidates } => not_one(&typed(reference), count, &candidates),
+        other => other.into(),
     }
+}
+
+/// A time that names no snapshot, or several, with what could be meant.
+fn not_one(reference: &str, found: usize, candidates: &[(ObjectId, Timestamp)]) -> Failure {
+    const TOLD_MAX: usize = 5;
+    let one = |(id, time): &(ObjectId, Timestamp)| format!("{} of {}", id.short(), time::local(*time));
+    let mut told: Vec<String> = candidates.iter().take(TOLD_MAX).map(one).collect();
+    told.extend((candidates.len() > TOLD_MAX).then(|| format!("{} more", candidates.len() - TOLD_MAX)));
+    let hint = match told.is_empty() {
+        true => "`vellum snapshots` lists them all".to_owned(),
+        false => format!("name one by its id, such as {}", told.join(", ")),
+    };
+    let found = count(found as u64, "snapshot");
+    let meaning = "what shall go has to be the only snapshot of the time that names it; nothing was forgotten";
+    Failure::usage(format!("{found} dated {reference}, not one"), meaning, hint)
 }
 
 fn tell(output: &Output, plan: &ForgetPlan, args: &ForgetArgs, zone: &TimeZone) {

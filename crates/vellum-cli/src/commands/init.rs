@@ -29,6 +29,10 @@ pub(super) fn run(invocation: &Invocation, args: &InitArgs) -> Result<ExitCode, 
     let storage = Arc::from(location.create()?);
     let created = Repository::create(storage, &options, &slots, &invocation.settings.local_state)?;
     tell(invocation, &created)?;
+    invocation.output.finish().map_err(|lost| Failure {
+        hint: "`vellum recovery show --new` makes another recovery key and shows it".into(),
+        ..lost.after("the repository is made, but its recovery key was told to nobody, and is stored nowhere")
+    })?;
     Ok(ExitCode::Complete)
 }
 
@@ -69,7 +73,7 @@ fn tell(invocation: &Invocation, created: &Created) -> Result<(), Failure> {
         location: repository.storage().location(),
         owner_fingerprint: repository.owner_fingerprint(),
         recovery_key: &recovery_key,
-        slots: repository.slots()?.into_iter().map(|slot| slot.kind).collect(),
+        slots: repository.slots().into_iter().map(|slot| slot.kind).collect(),
     });
     Ok(())
 }

@@ -26,7 +26,7 @@ pub(super) fn run(invocation: &Invocation, verb: &KeyVerb) -> Result<ExitCode, F
 }
 
 fn list(invocation: &Invocation, repository: &Repository) -> Result<(), Failure> {
-    let slots = repository.slots()?;
+    let slots = repository.slots();
     let output = &invocation.output;
     match output.is_json {
         true => slots.iter().for_each(|slot| output.json(&Line::Slot(SlotLine::new(slot)))),
@@ -77,7 +77,7 @@ fn new_slot<'a>(credential: &'a OwnedCredential, label: &'a str) -> NewSlot<'a> 
 }
 
 fn remove(invocation: &Invocation, repository: &mut Repository, id: &str) -> Result<(), Failure> {
-    let slots = repository.slots()?;
+    let slots = repository.slots();
     let id = id.to_ascii_lowercase();
     let id = match &slots.iter().filter(|slot| slot.id.starts_with(&id)).collect::<Vec<_>>()[..] {
         [current] if current.is_current => return Err(in_use(&current.id)),
@@ -104,7 +104,7 @@ fn in_use(id: &str) -> Failure {
 
 /// Replaces the password in use, or the only one: who lost it and unlocked in another way gets a new one.
 fn replace_password(invocation: &Invocation, repository: &mut Repository, args: &NewKeyArgs) -> Result<(), Failure> {
-    let passwords: Vec<SlotSummary> = repository.slots()?.into_iter().filter(|slot| slot.kind == "password").collect();
+    let passwords: Vec<SlotSummary> = repository.slots().into_iter().filter(|slot| slot.kind == "password").collect();
     let replaced = match (passwords.iter().find(|slot| slot.is_current), &passwords[..]) {
         (Some(current), _) => Some(current),
         (None, []) => None,

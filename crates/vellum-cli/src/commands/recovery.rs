@@ -19,16 +19,16 @@ pub(super) fn run(invocation: &Invocation, verb: &RecoveryVerb) -> Result<ExitCo
     Ok(ExitCode::Complete)
 }
 
-fn slots(repository: &Repository) -> Result<Vec<SlotSummary>, Failure> {
-    Ok(repository.slots()?.into_iter().filter(|slot| slot.kind == "recovery").collect())
+fn slots(repository: &Repository) -> Vec<SlotSummary> {
+    repository.slots().into_iter().filter(|slot| slot.kind == "recovery").collect()
 }
 
 fn show(invocation: &Invocation) -> Result<(), Failure> {
-    let slots = slots(&invocation.open()?)?;
+    let slots = slots(&invocation.open()?);
     let output = &invocation.output;
     let slot = slots.last();
     if output.is_json {
-        let created = slot.map(|slot| rfc3339(slot.created));
+        let created = slot.and_then(|slot| slot.created).map(rfc3339);
         let slot = slot.map(|slot| slot.id.as_str());
         output.json(&Line::Recovery { exists: slot.is_some(), created, slot, recovery_key: None });
         return Ok(());
@@ -38,7 +38,7 @@ fn show(invocation: &Invocation) -> Result<(), Failure> {
             "a recovery key exists since {} (slot {})\n\
              The key itself is stored nowhere, so it cannot be shown. `vellum recovery check` tests the one that you\n\
              wrote down; `vellum recovery show --new` makes a new one and ends the old.\n",
-            local(slot.created),
+            slot.created.map(local).unwrap_or_default(),
             slot.id
         )),
         None => output.result("there is no recovery key; `vellum recovery show --new` makes one\n"),
@@ -49,7 +49,7 @@ fn show(invocation: &Invocation) -> Result<(), Failure> {
 /// The new key is told before the old slot goes: whatever fails on the way, one of them opens.
 fn replace(invocation: &Invocation) -> Result<(), Failure> {
     let mut repository = invocation.open()?;
-    let old = slots(&repository)?;
+    let old = slots(&repository);
     let key = RecoveryKey::generate().map_err(|error| {
         let meaning = "the operating system gave no random numbers; nothing was changed";
         Failure::new(ExitCode::Failed, "system", error.to_string(), meaning, "try again")

@@ -23,12 +23,16 @@ pub(super) fn run(invocation: &Invocation, verb: &RepairVerb) -> Result<ExitCode
     let progress = ProgressDisplay::start(output, &context.progress, "reading", "pack", None);
     let result = match verb {
         RepairVerb::Index => vellum::repair_index(&repository, &options, &context),
-        RepairVerb::Packs => vellum::repair_packs(&repository, &context),
+        RepairVerb::Packs => vellum::repair_packs(&repository, &options, &context),
         RepairVerb::Snapshots => vellum::repair_snapshots(&repository, &options, &context),
     };
     drop(progress);
     let report = result?;
     tell(output, &report);
+    if let Some(reason) = &report.not_recorded {
+        output
+            .warn(&format!("that packs are whole again could not be recorded, so the next check reads them: {reason}"));
+    }
     match output.is_json {
         true => output.json(&Line::Repair(RepairLine::new(&report, start.elapsed()))),
         false => output.summary(&human::repair(&report, start.elapsed())),

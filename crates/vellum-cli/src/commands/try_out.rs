@@ -90,7 +90,7 @@ fn try_in(
         Step::new("comparison", comparison.files, comparison.bytes, start.elapsed()),
     ];
     let repository_bytes = vellum::stats(&repository, &[], context)?.stored_bytes;
-    let slots = repository.slots()?;
+    let slots = repository.slots();
     Ok(Trial {
         steps,
         first,

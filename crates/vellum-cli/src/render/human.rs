@@ -5,6 +5,7 @@ use crate::time::local;
 use crate::units::{count, duration, rate, size};
 use std::fmt::Write as _;
 use std::time::Duration;
+use vellum::format::ObjectKind;
 use vellum::format::tree::{Entry, Node};
 use vellum::{
     BackupReport, CheckReport, Coverage, Finding, HeadCode, HistoryFinding, ParityCover, Problem, PruneReport,
@@ -101,7 +102,8 @@ pub(crate) fn restore(report: &RestoreReport, took: Duration, dry_run: bool) -> 
 
 /// Snapshots, one a line.
 pub(crate) fn snapshots(snapshots: &[&Snapshot]) -> String {
-    let header = ["ID", "Time", "Host", "Tags", "Files", "Size", "Paths"].map(str::to_owned).to_vec();
+    let header = ["ID", "Time", "Host", "Tags", "Files", "Size", "", "Paths"].map(str::to_owned).to_vec();
+    let incomplete = snapshots.iter().filter(|snapshot| snapshot.manifest.summary.errors > 0).count() as u64;
     let row = |snapshot: &&Snapshot| {
         let manifest = &snapshot.manifest;
         let paths: Vec<_> = manifest.paths.iter().map(|path| printable(&path.0)).collect();
@@ -112,11 +114,18 @@ pub(crate) fn snapshots(snapshots: &[&Snapshot]) -> String {
             printable(manifest.tags.join(",").as_bytes()).into_owned(),
             manifest.summary.files.to_string(),
             size(manifest.summary.bytes),
+            if manifest.summary.errors > 0 { "incomplete" } else { "" }.to_owned(),
             paths.join(" "),
         ]
     };
-    let rows: Vec<_> = std::iter::once(header).chain(snapshots.iter().map(row)).collect();
-    let shown = count(snapshots.len() as u64, "snapshot");
+    let mut rows: Vec<_> = std::iter::once(header).chain(snapshots.iter().map(row)).collect();
+    let mut shown = count(snapshots.len() as u64, "snapshot");
+    match incomplete {
+        0 => rows.iter_mut().for_each(|row| drop(row.remove(6))),
+        incomplete => {
+            put(&mut shown, format_args!(", {incomplete} incomplete: something could not be read or is lost"));
+        }
+    }
     match snapshots.is_empty() {
         true => format!("{shown}\n"),
         false => format!("{}{shown}\n", table(&rows)),
@@ -230,16 +239,40 @@ pub(crate) fn check(report: &CheckReport, took: Duration) -> String {
     put_restore_test(&mut text, &report.restore_test);
     put_parity(&mut text, &report.parity);
     put_coverage(&mut text, &report.coverage);
-    if report.packs_unlisted > 0 {
-        let packs = count(report.packs_unlisted, "pack");
-        put(&mut text, format_args!("{packs} of interrupted or running backups, in no catalog; harmless\n"));
+    let packs = count(report.packs_unlisted, "pack");
+    match (report.packs_unlisted, report.misses_chunks) {
+        (0, _) => {}
+        (_, false) => {
+            put(&mut text, format_args!("{packs} of interrupted or running backups, in no catalog; harmless\n"));
+        }
+        (_, true) => {
+            put(
+                &mut text,
+                format_args!("{packs} in no catalog, and what is missing may be there: run `vellum repair index`\n"),
+            );
+        }
     }
     if let Some(code) = report.head_code {
         put(&mut text, format_args!("head code {code}\n"));
     }
-    if report.copies_missing > 0 {
-        let objects = count(report.copies_missing, "small object");
+    if report.snapshots_unpaired > 0 {
+        let snapshots = count(report.snapshots_unpaired, "snapshot");
+        put(
+            &mut text,
+            format_args!(
+                "{snapshots} of interrupted or running backups, whole but stored once, and perhaps told as failed; \
+                 `vellum repair index` or the next backup stores the other copy\n"
+            ),
+        );
+    }
+    let catalogs_unpaired = report.copies_missing - report.snapshots_unpaired;
+    if catalogs_unpaired > 0 {
+        let objects = count(catalogs_unpaired, "small object");
         put(&mut text, format_args!("{objects} of interrupted or running backups, stored once; harmless\n"));
+    }
+    if report.copies_mendable > 0 {
+        let copies = count(report.copies_mendable, "damaged or missing object");
+        put(&mut text, format_args!("{copies} can be stored anew from another copy: run `vellum repair index`\n"));
     }
     if report.packs_healable > 0 {
         let packs = count(report.packs_healable, "damaged pack");
@@ -319,6 +352,13 @@ pub(crate) fn repair(report: &RepairReport, took: Duration) -> String {
         0 => text.push_str("all of it is repaired\n"),
         findings => put(&mut text, format_args!("damage that stays: {}\n", count(findings, "finding"))),
     }
+    let is_snapshot = |finding: &Finding| finding.object.is_some_and(|object| object.kind == ObjectKind::Snapshot);
+    if report.findings.iter().any(is_snapshot) {
+        text.push_str(
+            "no copy of such a snapshot is whole: bring its file back from a copy of the repository, \
+             or give it up with `vellum forget ID`\n",
+        );
+    }
     text
 }
 
@@ -387,7 +427,10 @@ pub(crate) fn slots(slots: &[SlotSummary]) -> String {
     let row = |slot: &SlotSummary| {
         let current = if slot.is_current { "(in use)" } else { "" };
         let label = printable(slot.label.as_bytes()).into_owned();
-        vec![slot.id.clone(), slot.kind.clone(), local(slot.created), label, current.to_owned()]
+        let unknown = "does not decode: made by a newer version";
+        let state = if slot.kind == SlotSummary::UNKNOWN { unknown } else { current };
+        let created = slot.created.map(local).unwrap_or_default();
+        vec![slot.id.clone(), slot.kind.clone(), created, label, state.to_owned()]
     };
     table(&std::iter::once(header).chain(slots.iter().map(row)).collect::<Vec<_>>())
 }
@@ -432,6 +475,25 @@ mod tests {
         ] {
             assert_eq!(mode(node, bits), text);
         }
+    }
+
+    #[test]
+    fn a_slot_that_does_not_decode_is_listed_as_unknown() {
+        let known = SlotSummary {
+            id: "ab".into(),
+            kind: "password".into(),
+            role: "owner".into(),
+            label: "me".into(),
+            created: Some(vellum::format::snapshot::Timestamp { seconds: 0, nanoseconds: 0 }),
+            argon2id: None,
+            is_current: true,
+        };
+        let (id, kind, label) = (String::new(), SlotSummary::UNKNOWN.to_owned(), String::new());
+        let newer = SlotSummary { id, kind, label, created: None, is_current: false, ..known.clone() };
+        let text = slots(&[known, newer]);
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(lines[1].starts_with("ab") && lines[1].ends_with("(in use)"), "{text}");
+        assert!(lines[2].contains("unknown") && lines[2].ends_with("made by a newer version"), "{text}");
     }
 
     #[test]

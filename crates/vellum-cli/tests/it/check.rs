@@ -86,6 +86,28 @@ fn a_restore_test_restores_and_compares_also_with_the_source() {
     assert!(refused.stderr.contains("TMPDIR"), "{}", refused.stderr);
 }
 
+/// What watches a repository by the exit code does not turn green by looking less closely.
+#[test]
+fn known_damage_is_told_until_it_is_repaired() {
+    let scene = Scene::with_source(56);
+    scene.backup().expect_code(0);
+    let pack = scene.objects("packs").remove(0);
+    let mut bytes = std::fs::read(&pack).expect("our own pack");
+    bytes[300] ^= 1;
+    std::fs::write(&pack, bytes).expect("our own pack");
+    summary(&scene, &["--read-data"], 4);
+    for arguments in [&[][..], &["--sample", "1%"], &[]] {
+        let told = scene.run(["check"].iter().chain(arguments)).expect_code(4).stdout;
+        assert!(told.contains("damage was found") && told.contains("vellum repair packs"), "{told}");
+    }
+    assert!(scene.run(["stats"]).expect_code(0).stdout.contains("damaged when last read"));
+    scene.run(["repair", "packs"]).expect_code(0);
+    for verb in ["stats", "check"] {
+        let told = scene.run([verb]).expect_code(0).stdout;
+        assert!(!told.contains("damaged when"), "{told}");
+    }
+}
+
 #[test]
 fn a_restore_test_finds_what_cannot_be_restored() {
     let scene = Scene::with_source(55);

@@ -149,3 +149,28 @@ fn spellings_of_a_repository_are_one() {
     }
     scene.run(["check", "--read-data"]).expect_code(0);
 }
+
+/// A cache is a convenience: where it cannot be, the run goes on and says so once.
+#[test]
+fn a_cache_that_cannot_be_kept_costs_a_warning() {
+    let scene = Scene::with_source(61);
+    scene.backup().expect_code(0);
+    let in_the_way = scene.path("in-the-way");
+    std::fs::write(&in_the_way, b"").expect("a file");
+    let warned = |cache: Option<&std::path::Path>, arguments: &[&str]| {
+        let mut command = scene.command();
+        match cache {
+            Some(cache) => command.env("VELLUM_CACHE_DIR", cache),
+            None => command.env_remove("VELLUM_CACHE_DIR"),
+        };
+        command.args(arguments);
+        Ran::of(&mut command).expect_code(0).stderr.matches("this run keeps no cache").count()
+    };
+    for cache in [None, Some(&*in_the_way), Some(&*in_the_way.join("below"))] {
+        for verb in [&["backup", "source"][..], &["restore", "latest", "target"], &["check"], &["snapshots"]] {
+            assert_eq!(warned(cache, verb), 1, "{cache:?} {verb:?}");
+        }
+        assert_eq!(warned(cache, &["snapshots", "--no-cache"]), 0);
+    }
+    assert_eq!(warned(Some(&scene.path("cache")), &["check"]), 0);
+}

@@ -86,6 +86,40 @@ fn wrong_input_has_its_own_exit_code_and_three_lines() {
     assert_eq!(scene.run(["init"]).code, Some(1), "a repository is never made over another");
 }
 
+/// What was done is told on standard error when standard output takes nothing.
+#[test]
+fn a_result_that_cannot_be_written_is_not_lost() {
+    let scene = Scene::with_source(5);
+    let into_full = |arguments: &[&str]| {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").expect("a device of Linux");
+        Ran::of(scene.command().args(arguments).stdout(full)).expect_code(1)
+    };
+    for (number, flags) in [&["backup", "source"][..], &["backup", "--json", "source"]].into_iter().enumerate() {
+        let told = into_full(flags);
+        let snapshots = scene.run(["snapshots", "--json"]).expect_code(0).json();
+        let id = snapshots[number]["id"].as_str().expect("an id");
+        assert!(told.error_lines()[1].contains(id), "{}", told.stderr);
+    }
+    std::fs::remove_dir_all(scene.path("repository")).expect("our own folder");
+    let told = into_full(&["init"]);
+    assert!(told.error_lines()[2].contains("`vellum recovery show --new`"), "{}", told.stderr);
+    scene.run(["recovery", "show", "--new"]).expect_code(0);
+}
+
+/// As of a variable that is not set: an empty path would be the current folder.
+#[test]
+fn an_empty_argument_is_no_path_and_no_host() {
+    let scene = Scene::with_source(4);
+    let empty: [&[&str]; 4] =
+        [&["backup", ""], &["backup", "source", ""], &["backup", "-H", "", "source"], &["try", ""]];
+    for arguments in empty {
+        let refused = scene.run(arguments).expect_code(2);
+        assert!(refused.error_lines()[0].contains("is empty"), "{}", refused.stderr);
+    }
+    assert_eq!(scene.run(["snapshots", "--json"]).expect_code(0).json().len(), 0);
+    scene.run(["backup", "--quiet", "--stdin-filename", "a", "--from-command", "--", "echo", ""]).expect_code(0);
+}
+
 #[test]
 fn a_repository_inside_the_source_or_the_target_is_refused() {
     let scene = Scene::with_source(3);

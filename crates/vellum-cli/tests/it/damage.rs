@@ -125,3 +125,52 @@ fn config_and_keys_survive_the_loss_of_one_copy() {
     scene.run(["check"]).expect_code(4);
     scene.run(["snapshots"]).expect_code(0);
 }
+
+/// As when the disk has no room for the second of its two files.
+#[test]
+fn a_snapshot_that_is_stored_once_is_called_one_and_what_mends_it_is_said() {
+    let scene = Scene::with_source(24);
+    scene.backup().expect_code(0);
+    std::fs::remove_dir_all(scene.path("cache")).expect("our own folder");
+    std::fs::remove_file(scene.objects("snapshots").remove(0)).expect("our own object");
+    let told = scene.run(["check"]).expect_code(0).stdout;
+    assert!(told.contains("1 snapshot of interrupted or running backups, whole but stored once"), "{told}");
+    assert!(told.contains("`vellum repair index`") && !told.contains("small object"), "{told}");
+    scene.run(["repair", "index"]).expect_code(0);
+    assert_eq!(scene.objects("snapshots").len(), 1);
+    assert!(!scene.run(["check"]).expect_code(0).stdout.contains("stored once"));
+}
+
+#[test]
+fn check_names_the_repair_that_mends_what_it_finds() {
+    let scene = Scene::with_source(25);
+    scene.backup().expect_code(0);
+    scene.backup().expect_code(0);
+    for kind in ["config", "keys", "catalogs", "snapshots"] {
+        flip(&scene.objects(kind)[0], 100);
+        let told = scene.run(["check"]).expect_code(4).stdout;
+        let mends = "1 damaged or missing object can be stored anew from another copy: run `vellum repair index`";
+        assert!(told.contains(mends), "{kind}: {told}");
+        let told = scene.run(["repair", "index"]).expect_code(0).stdout;
+        assert!(told.contains("all of it is repaired"), "{kind}: {told}");
+        scene.run(["check"]).expect_code(0);
+    }
+    // Without any copy of the catalogs, the packs still say what they hold.
+    for catalog in ["catalogs", "mirror/catalogs"].into_iter().flat_map(|folder| scene.objects(folder)) {
+        std::fs::remove_file(catalog).expect("our own object");
+    }
+    let told = scene.run(["check"]).expect_code(4).stdout;
+    assert!(told.contains("in no catalog, and what is missing may be there: run `vellum repair index`"), "{told}");
+    scene.run(["repair", "index"]).expect_code(0);
+    let told = scene.run(["check"]).expect_code(0).stdout;
+    assert!(!told.contains("vellum repair"), "{told}");
+    // No copy is left of one snapshot.
+    let name = scene.objects("snapshots").remove(0).file_name().expect("a name").to_owned();
+    ["snapshots", "mirror/snapshots"].iter().for_each(|folder| {
+        flip(&scene.path("repository").join(folder).join(&name), 100);
+    });
+    let told = scene.run(["repair", "index"]).expect_code(4).stdout;
+    assert!(told.contains("damage that stays: 2 findings") && told.contains("`vellum forget ID`"), "{told}");
+    scene.run(["forget".as_ref(), name.as_os_str()]).expect_code(4);
+    scene.run(["check"]).expect_code(0);
+}

@@ -51,6 +51,22 @@ fn forget_json(scene: &Scene, flags: &[&str]) -> (Value, Value) {
     (group, summary)
 }
 
+/// Restore takes the snapshot before a date; to lose that one would be a bad surprise.
+#[test]
+fn a_date_that_names_not_exactly_one_snapshot_is_refused() {
+    let scene = scene_at(&[WEEK[0], WEEK[1], "2026-06-02T11:00:00Z", WEEK[4]]);
+    for (date, candidates) in [("2026-12-31", 1), ("2026-06-04", 2), ("2026-06-02", 2), ("2026-06-05 10:01", 1)] {
+        let refused = forget(&scene, &[date]).expect_code(2);
+        let lines = refused.error_lines();
+        assert!(lines[0].contains(date), "{lines:?}");
+        assert_eq!(lines[2].matches(" of 2026-06-").count(), candidates, "{lines:?}");
+        assert_eq!(left(&scene).len(), 4, "{date}");
+    }
+    forget(&scene, &["2026-06-05", "2026-06-02T10:00:00Z"]).expect_code(0);
+    assert_eq!(left(&scene), ["01", "02"]);
+    assert_eq!(scene.run(["ls", "2026-12-31"]).code, Some(0), "where nothing is lost, a date means what was there");
+}
+
 #[test]
 fn rules_keep_what_they_say_and_the_rest_goes() {
     let scene = scene_at(&WEEK);
@@ -99,7 +115,7 @@ fn what_is_named_goes_even_the_last_one() {
         assert_eq!(left(&scene), ["01", "02", "03"], "{flags:?}");
     };
     refused(&["latest", "ffffffff"], 1, "ffffffff");
-    refused(&["latest", "2026-05-01"], 1, "2026-05-01");
+    refused(&["latest", "2026-05-01"], 2, "2026-05-01");
     refused(&["latest~3"], 1, "latest~3");
     refused(&["latest", "--keep-last", "1"], 2, "rules");
     let told = forget(&scene, &["2026-06-02", "2026-06-02", "--dry-run"]).expect_code(0);

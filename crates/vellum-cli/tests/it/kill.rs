@@ -1,6 +1,8 @@
 //! `kill -9` at random moments: what was acknowledged is there, the next backup works, check is clean.
 
 use crate::scene::Scene;
+use std::path::Path;
+use std::process::Child;
 use std::time::{Duration, Instant};
 use vellum_testkit::Random;
 use vellum_testkit::trees::{self, Manifest, TreeOptions, differences, manifest};
@@ -63,6 +65,19 @@ fn two_hundred_killed_backups_lose_nothing_that_was_acknowledged() {
     kill_backups(200, 2);
 }
 
+/// Whether a restore writes, or wrote when it was killed, a file in this folder that is not whole.
+fn is_written_to(folder: &Path) -> bool {
+    let mut names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|one| one.file_name());
+    names.any(|name| name.as_encoded_bytes().starts_with(b".vellum-"))
+}
+
+/// Waits until a restore does so, or has ended.
+fn await_writing(restore: &mut Child, folder: &Path) {
+    while !is_written_to(folder) && restore.try_wait().expect("a child of ours").is_none() {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
+
 #[test]
 fn a_restore_that_was_killed_is_completed_by_the_next_that_keeps_what_is_there() {
     let scene = Scene::with_repository();
@@ -77,11 +92,11 @@ fn a_restore_that_was_killed_is_completed_by_the_next_that_keeps_what_is_there()
     let mut cut = 0;
     for round in 0..12u32 {
         let mut child = scene.command().args(["restore", "--quiet", &from, "target"]).spawn().expect("a restore");
-        std::thread::sleep(whole_run * (round + 2) / 14);
+        await_writing(&mut child, &scene.path("target"));
+        std::thread::sleep(whole_run * round / 24);
         child.kill().expect("a child of ours");
         child.wait().expect("it ended");
-        let left = std::fs::read_dir(scene.path("target")).into_iter().flatten().map(|entry| entry.expect("an entry"));
-        cut += left.filter(|entry| entry.file_name().as_encoded_bytes().starts_with(b".vellum-")).count();
+        cut += usize::from(is_written_to(&scene.path("target")));
         let policy = if round % 2 == 0 { "never" } else { "if-newer" };
         let again = ["restore", "--quiet", &from, "target", "--overwrite", policy, "--delete"];
         scene.run(again).expect_code(0);
@@ -89,7 +104,7 @@ fn a_restore_that_was_killed_is_completed_by_the_next_that_keeps_what_is_there()
         assert!(found.is_empty(), "round {round}: {found:?}");
         std::fs::remove_dir_all(scene.path("target")).expect("our own folder");
     }
-    assert!(cut > 0, "no restore was hit while it wrote: the moments are badly chosen");
+    assert!(cut > 0, "no restore was hit while it wrote");
 }
 
 #[test]
@@ -116,23 +131,40 @@ fn an_interrupted_restore_does_not_speak_of_backups() {
     std::fs::create_dir(scene.source()).expect("a source");
     std::fs::write(scene.source().join("large"), Random::new(6).bytes(100_000_000)).expect("a file");
     scene.backup().expect_code(0);
-    let started = Instant::now();
-    scene.restore("latest", "whole").0.expect_code(0);
-    let whole_run = started.elapsed();
-    let interrupted = (1..10u32).find_map(|tenths| {
+    let from = format!("latest:{}", scene.source().display());
+    let interrupted = (0..10).find_map(|_| {
         let mut command = scene.command();
-        command.args(["restore", "--quiet", "latest", "target"]).stderr(std::process::Stdio::piped());
-        let child = command.spawn().expect("a restore");
-        std::thread::sleep(whole_run * tenths / 10);
+        command.args(["restore", "--quiet", &from, "target"]).stderr(std::process::Stdio::piped());
+        let mut child = command.spawn().expect("a restore");
+        await_writing(&mut child, &scene.path("target"));
         let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()));
+        sent.expect("kill");
         let ended = child.wait_with_output().expect("it ended");
-        let said = String::from_utf8_lossy(&ended.stderr).into_owned();
-        // A signal before the operation begins ends the process without a word.
-        (ended.status.code() == Some(130) && !said.is_empty()).then_some(said)
+        (ended.status.code() == Some(130)).then(|| String::from_utf8_lossy(&ended.stderr).into_owned())
     });
-    let said = interrupted.expect("one of nine moments is in the restore");
+    let said = interrupted.expect("a signal that came before the file was whole");
     assert!(said.contains("restored until then") && !said.contains("no snapshot was made"), "{said}");
-    let left = std::fs::read_dir(scene.path("target")).into_iter().flatten().count();
-    assert!(left <= 1, "only the way to the file, and no part of it");
+    assert!(!is_written_to(&scene.path("target")), "nothing is left of what was not whole");
+}
+
+#[test]
+fn signals_that_were_ignored_when_a_backup_began_stay_ignored() {
+    let scene = Scene::with_repository();
+    // As `nohup` does, and a shell to what it starts in the background.
+    let mut command = std::process::Command::new("/bin/sh");
+    scene.equip(&mut command);
+    let shell = r#"trap "" HUP INT; exec "$0" backup --quiet --stdin"#;
+    command.args(["-c", shell, env!("CARGO_BIN_EXE_vellum")]).stdin(std::process::Stdio::piped());
+    let mut child = command.spawn().expect("a backup");
+    while scene.objects("intents").is_empty() {
+        assert_eq!(child.try_wait().expect("a child of ours"), None, "it waits for its input");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    for signal in ["-HUP", "-INT", "-HUP", "-INT"] {
+        let sent = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
+        assert!(sent.expect("kill").success());
+    }
+    drop(child.stdin.take());
+    assert_eq!(child.wait().expect("it ended").code(), Some(0));
+    assert_eq!(scene.run(["snapshots", "--json"]).expect_code(0).json().len(), 1);
 }

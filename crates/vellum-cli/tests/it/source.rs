@@ -146,3 +146,37 @@ fn a_full_disk_fails_the_backup_and_harms_nothing() {
 fn random(len: usize) -> Vec<u8> {
     vellum_testkit::Random::new(4).bytes(len)
 }
+
+/// A disk that is not plugged in does not keep the others from being saved.
+#[test]
+fn a_source_that_is_not_there_is_told_and_the_others_are_saved() {
+    let scene = Scene::with_repository();
+    std::fs::create_dir(scene.source()).expect("a source");
+    std::fs::write(scene.source().join("file"), b"fine").expect("a file");
+    let socket = scene.path("socket");
+    let _listener = std::os::unix::net::UnixListener::bind(&socket).expect("a socket");
+    let saved = scene.run(["backup", "nothere", "source", "socket"]).expect_code(3);
+    for told in ["cannot back up ", "nothere: No such file", "socket: this kind of file", "2 entries"] {
+        assert!(saved.stderr.contains(told), "{told}: {}", saved.stderr);
+    }
+    let snapshots = scene.run(["snapshots", "--json"]).expect_code(0).json();
+    assert_eq!(snapshots[0]["paths"].as_array().map(Vec::len), Some(1), "{snapshots:?}");
+    assert_eq!(snapshots[0]["paths"][0].as_str(), scene.source().to_str());
+    let (restored, target) = scene.restore("latest", "target");
+    restored.expect_code(0);
+    assert_eq!(std::fs::read(target.join("file")).expect("the rest"), b"fine");
+    // The same again is unchanged; with the disk back it is another set of paths.
+    scene.run(["backup", "--quiet", "--skip-if-unchanged", "nothere", "source"]).expect_code(3);
+    assert_eq!(scene.run(["snapshots", "--json"]).expect_code(0).json().len(), 1);
+    scene.run(["backup", "--dry-run", "nothere", "source"]).expect_code(3);
+    scene.run(["backup", "--quiet", "source"]).expect_code(0);
+    let listed = scene.run(["snapshots"]).expect_code(0).stdout;
+    let marked: Vec<bool> = listed.lines().map(|line| line.contains(" incomplete ")).collect();
+    assert_eq!(marked[..3], [false, true, false], "{listed}");
+    assert!(listed.contains("2 snapshots, 1 incomplete: "), "{listed}");
+    scene.run(["forget", "latest~1"]).expect_code(0);
+    assert!(!scene.run(["snapshots"]).expect_code(0).stdout.contains("incomplete"));
+    let refused = scene.run(["backup", "nothere", "socket"]).expect_code(1);
+    assert!(refused.error_lines()[0].contains("nothere"), "{}", refused.stderr);
+    assert_eq!(scene.run(["snapshots", "--json"]).expect_code(0).json().len(), 1);
+}

@@ -208,7 +208,7 @@ fn flips_and_cuts_of_the_database_cost_a_reload() {
             bad[at] ^= 1 << random.below(8);
         }
         std::fs::write(copy.path().join("state.redb"), bad).expect("a writable file");
-        let index = Index::open(&StateFolder::At(copy.path().to_owned()), &KEY).expect("the folder is there");
+        let index = Index::open(&StateFolder::At(copy.path().to_owned()), &KEY);
         assert!(index.persistent());
         assert_never_wrong(&index, &copies, SHAPE.ids);
         assert!(index.state_get("device").is_none_or(|value| value == b"one"));

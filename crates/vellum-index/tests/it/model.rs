@@ -41,7 +41,7 @@ impl Pair {
     fn new(in_memory: bool) -> Self {
         let folder = quick_folder();
         let at = if in_memory { StateFolder::None } else { StateFolder::At(folder.path().join("state")) };
-        let index = Index::open(&at, &[1; 32]).expect("the folder can be made");
+        let index = Index::open(&at, &[1; 32]);
         Self { folder, at, index, model: Model::default() }
     }
 
@@ -74,7 +74,7 @@ impl Pair {
             self.model = Model::default();
         }
         self.model.absent.clear();
-        self.index = Index::open(&self.at, &[1; 32]).expect("the folder can be made");
+        self.index = Index::open(&self.at, &[1; 32]);
     }
 
     fn forget(&mut self, number: u64) {
@@ -209,7 +209,7 @@ fn a_hundred_thousand_entries_agree() {
 #[test]
 fn a_copy_in_a_set_counts_whichever_catalog_lists_its_pack() {
     let (name, catalog) = catalog(7, SHAPE);
-    let index = Index::open(&StateFolder::None, &[1; 32]).expect("nothing to make");
+    let index = Index::open(&StateFolder::None, &[1; 32]);
     index.add(vec![(name, catalog.clone())]).expect("a good catalog");
     let mut set = CopySet::default();
     let insert_all = |set: &mut CopySet| index.for_each_chunk(|_, location| assert!(set.insert(location)));
@@ -233,7 +233,7 @@ fn a_copy_in_a_set_counts_whichever_catalog_lists_its_pack() {
 #[test]
 fn what_is_damaged_is_read_from_and_not_relied_on() {
     let (name, catalog) = catalog(7, SHAPE);
-    let index = Index::open(&StateFolder::None, &[1; 32]).expect("nothing to make");
+    let index = Index::open(&StateFolder::None, &[1; 32]);
     index.add(vec![(name, catalog.clone())]).expect("a good catalog");
     let damaged = &catalog.packs[1];
     let (bad, good) = (&damaged.directory.frames[1], &damaged.directory.frames[0]);
@@ -264,7 +264,7 @@ fn what_is_damaged_is_read_from_and_not_relied_on() {
 fn a_chunk_stored_a_thousand_times_is_found_in_its_last_usable_pack() {
     let shape = Shape { packs: 60, frames: 4, chunks: 40, ids: 1 };
     let (name, catalog) = catalog(5, shape);
-    let index = Index::open(&StateFolder::None, &[1; 32]).expect("nothing to make");
+    let index = Index::open(&StateFolder::None, &[1; 32]);
     let mut model = Model { batches: vec![vec![(name, catalog.clone())]], ..Model::default() };
     index.add(model.batches[0].clone()).expect("a good catalog");
     assert!(index.chunk_count() > 1000);

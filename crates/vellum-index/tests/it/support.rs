@@ -238,7 +238,7 @@ pub(crate) fn assert_never_wrong(index: &Index, copies: &BTreeMap<ChunkId, Vec<C
 }
 
 pub(crate) fn open(folder: &Path) -> Index {
-    Index::open(&StateFolder::At(folder.to_owned()), &KEY).expect("the folder can be made")
+    Index::open(&StateFolder::At(folder.to_owned()), &KEY)
 }
 
 /// A folder in memory where there is one: the database syncs, and thousands of syncs take minutes.

@@ -4,6 +4,7 @@ use super::BackupOptions;
 use crate::Error;
 use crate::platform::{FileKind, SourceFolder, Stat};
 use std::collections::BTreeMap;
+use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
 use vellum_format::limits::SNAPSHOT_PATHS_MAX;
@@ -14,6 +15,10 @@ use vellum_format::tree::EntryName;
 #[derive(Debug, Default)]
 pub(crate) struct Roots {
     pub(crate) top: RootNode,
+    /// The paths that they are, as given and in that order.
+    pub(crate) paths: Vec<PathBuf>,
+    /// Paths that are not there or cannot be saved, and why.
+    pub(crate) missing: Vec<(PathBuf, io::Error)>,
 }
 
 /// A folder on the way to roots, or a root.
@@ -28,7 +33,7 @@ pub(crate) struct RootNode {
     pub(crate) children: BTreeMap<EntryName, RootNode>,
 }
 
-/// Checks that every path is there and puts them together.
+/// Puts together the paths that are there; the others are told, and none of them being there is an error.
 pub(crate) fn resolve(options: &BackupOptions) -> Result<Roots, Error> {
     if options.paths.is_empty() {
         return Err(Error::NothingToBackUp);
@@ -39,12 +44,23 @@ pub(crate) fn resolve(options: &BackupOptions) -> Result<Roots, Error> {
     let mut roots = Roots::default();
     let mut paths = options.paths.clone();
     paths.sort();
-    for path in &paths {
-        let names = components(path)?;
-        let modified = check_root(path, options)?;
-        roots.insert(path, &names, modified)?;
+    for path in paths {
+        let names = components(&path)?;
+        let inserted = check_root(&path, options).and_then(|modified| roots.insert(&path, &names, modified));
+        match inserted {
+            Err(Error::SourceMissing { path, source }) => roots.missing.push((path, source)),
+            inserted => inserted?,
+        }
     }
-    Ok(roots)
+    let is_missing = |path: &&PathBuf| roots.missing.iter().any(|(missing, _)| missing == *path);
+    roots.paths = options.paths.iter().filter(|path| !is_missing(path)).cloned().collect();
+    match roots.paths.is_empty() {
+        true => {
+            let (path, source) = roots.missing.swap_remove(0);
+            Err(Error::SourceMissing { path, source })
+        }
+        false => Ok(roots),
+    }
 }
 
 impl Roots {
@@ -130,14 +146,14 @@ fn check_root(path: &Path, options: &BackupOptions) -> Result<Timestamp, Error> 
 }
 
 /// What stands at a path; a link in its last place is not followed.
-fn stat_path(path: &Path) -> std::io::Result<Stat> {
+fn stat_path(path: &Path) -> io::Result<Stat> {
     let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return SourceFolder::pass(path)?.stat_self();
     };
-    let name = EntryName::new(name.as_bytes().to_vec()).map_err(std::io::Error::other)?;
+    let name = EntryName::new(name.as_bytes().to_vec()).map_err(io::Error::other)?;
     let stat = SourceFolder::pass(parent)?.stat(&name)?;
     if matches!(stat.kind, FileKind::Socket | FileKind::Unknown) {
-        return Err(std::io::Error::new(std::io::ErrorKind::Unsupported, "this kind of file cannot be backed up"));
+        return Err(io::Error::new(io::ErrorKind::Unsupported, "this kind of file cannot be backed up"));
     }
     Ok(stat)
 }

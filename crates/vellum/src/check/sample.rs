@@ -56,15 +56,30 @@ pub fn coverage(repository: &Repository, now: Timestamp) -> Result<Coverage, Err
     Ok(Coverage::of(listed.iter().filter(|pack| stored.contains_key(*pack)), &known))
 }
 
-/// Chooses packs to read. A share is taken from those that were read longest ago, those that never were first; among
-/// equals chance decides, so that nobody can prepare for it.
+/// Chooses packs to read: first every one of those that catalogs list that was damaged when it was read last, so that
+/// a check judges by what it sees itself (I25), and then what is asked for of the others.
 pub(super) fn choose(
     packs: &BTreeMap<ObjectId, u64>,
+    listed: &BTreeSet<ObjectId>,
     which: ReadData,
     known: &Verifications,
 ) -> Result<Vec<(ObjectId, u64)>, RepositoryError> {
-    let all = || packs.iter().map(|(pack, len_bytes)| (*pack, *len_bytes));
-    let total: u64 = packs.values().sum();
+    let is_suspect = |pack: &ObjectId| known.was_whole(pack) == Some(false) && listed.contains(pack);
+    let (mut chosen, others): (Vec<_>, Vec<_>) =
+        packs.iter().map(|(pack, len_bytes)| (*pack, *len_bytes)).partition(|(pack, _)| is_suspect(pack));
+    chosen.extend(choose_share(&others, which, known)?);
+    Ok(chosen)
+}
+
+/// A share is taken from those that were read longest ago, those that never were first; among equals chance decides,
+/// so that nobody can prepare for it.
+fn choose_share(
+    packs: &[(ObjectId, u64)],
+    which: ReadData,
+    known: &Verifications,
+) -> Result<Vec<(ObjectId, u64)>, RepositoryError> {
+    let all = || packs.iter().copied();
+    let total: u64 = packs.iter().map(|(_, len_bytes)| len_bytes).sum();
     let share = match which {
         ReadData::None => return Ok(Vec::new()),
         ReadData::All => return Ok(all().collect()),
@@ -126,7 +141,7 @@ mod tests {
             let (mut known, mut seen) = (Verifications::default(), BTreeSet::new());
             let percent = 100.0 / f64::from(parts);
             for run in 0..parts {
-                let chosen = choose(&packs, ReadData::Percent(percent), &known).unwrap();
+                let chosen = choose(&packs, &BTreeSet::new(), ReadData::Percent(percent), &known).unwrap();
                 prop_assert!(!chosen.is_empty(), "a share of something is something");
                 let rest: u64 = packs.iter().filter(|(pack, _)| !seen.contains(*pack)).map(|(_, len)| len).sum();
                 let len: u64 = chosen.iter().map(|(_, len)| len).sum();
@@ -144,14 +159,15 @@ mod tests {
     #[test]
     fn a_size_is_read_to_the_end_of_the_pack_that_reaches_it() {
         let packs: BTreeMap<ObjectId, u64> = (0..10u8).map(|number| (ObjectId::of(&[number]), 100)).collect();
-        let count = |bytes| choose(&packs, ReadData::Bytes(bytes), &Verifications::default()).unwrap().len();
+        let count =
+            |bytes| choose(&packs, &BTreeSet::new(), ReadData::Bytes(bytes), &Verifications::default()).unwrap().len();
         assert_eq!([count(1), count(100), count(101), count(1000), count(u64::MAX)], [1, 1, 2, 10, 10]);
     }
 
     #[test]
     fn equals_are_read_in_another_order_each_time() {
         let packs: BTreeMap<ObjectId, u64> = (0..64u8).map(|number| (ObjectId::of(&[number]), 1)).collect();
-        let order = || choose(&packs, ReadData::Bytes(32), &Verifications::default()).unwrap();
+        let order = || choose(&packs, &BTreeSet::new(), ReadData::Bytes(32), &Verifications::default()).unwrap();
         assert_ne!(order(), order());
     }
 }

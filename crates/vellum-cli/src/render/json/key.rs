@@ -11,7 +11,7 @@ pub(crate) struct SlotLine<'a> {
     kind: &'a str,
     role: &'a str,
     label: &'a str,
-    created: String,
+    created: Option<String>,
     current: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     argon2id: Option<CostLine>,
@@ -32,7 +32,7 @@ impl<'a> SlotLine<'a> {
             kind: &slot.kind,
             role: &slot.role,
             label: &slot.label,
-            created: rfc3339(slot.created),
+            created: slot.created.map(rfc3339),
             current: slot.is_current,
             argon2id: slot.argon2id.map(|(memory_kib, passes, lanes)| CostLine { memory_kib, passes, lanes }),
         }
