@@ -39,7 +39,7 @@ const HEAD: &str = "\
 # Benchmarks
 
 Vellum beside other backup programs, on the same data, on one machine, in the same minutes.
-This page and its plots are made by `benches/compare` from raw figures, [figures.json](benchmarks/figures.json), and not edited by hand; [TESTING.md](TESTING.md#benchmarks) says how to measure and to make them.
+This page and its plots are made by `benches/compare` from raw figures, [figures.json](benchmarks/figures.json), and not edited by hand; [TESTING.md](TESTING.md#benchmarks) says how to measure and to make them, [PERFORMANCE.md](PERFORMANCE.md) where the time goes.
 
 Each program goes through all steps, one program after the other, in each of several rounds. Figures are medians of the rounds.
 Every program has its own defaults, encrypted, and zstd where it can be asked for; `tar | zstd -3 -T2` neither deduplicates nor encrypts and is the floor.
