@@ -4,6 +4,8 @@
 use crate::support::{self, NOW, Versions, bytes_of, names, put_all, threads, try_backup};
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use vellum::format::catalog::CatalogedPack;
+use vellum::format::content::ChunkKind;
 use vellum::format::snapshot::Timestamp;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{LocalStorage, MemoryStorage, Storage};
@@ -46,6 +48,15 @@ impl Scene {
 
     fn packs(&self) -> BTreeSet<ObjectId> {
         names(&*self.storage, ObjectKind::Pack).into_iter().map(|name| name.id).collect()
+    }
+
+    /// One that no check reads that was not asked to read data.
+    fn data_pack(&self) -> ObjectId {
+        let repository = self.open();
+        let catalogs = repository.names(ObjectKind::Catalog).expect("memory").into_keys();
+        let mut packs = catalogs.flat_map(|id| repository.catalog(id).expect("it is undamaged").packs);
+        let is_data = |pack: &CatalogedPack| pack.directory.frames.iter().all(|frame| frame.kind == ChunkKind::Data);
+        packs.find(is_data).expect("a pack of data").pack
     }
 
     fn records(&self) -> Vec<ObjectName> {
@@ -277,14 +288,14 @@ fn repair_at(seconds: i64) -> RepairOptions {
 fn damage_that_was_found_is_found_again_until_it_is_mended() {
     for mends in [true, false] {
         let scene = Scene::new();
-        let pack = ObjectName::new(ObjectKind::Pack, *scene.packs().first().expect("a pack"));
+        let pack = ObjectName::new(ObjectKind::Pack, scene.data_pack());
         let whole = scene.bytes(&pack);
         scene.change(&pack, |bytes| bytes[5000] ^= 1);
         assert_eq!(scene.check(0, ReadData::None).finding_count, 0, "nobody has read it");
         let found = scene.check(1, ReadData::All).findings;
         assert_eq!(found.iter().filter_map(|finding| finding.object).collect::<Vec<_>>(), [pack]);
         let record = scene.records();
-        for (run, read_data) in (2..).zip([ReadData::None, ReadData::Bytes(1), ReadData::Part(1, 3)]) {
+        for (run, read_data) in (2..).zip([ReadData::None, ReadData::Bytes(1), ReadData::Part(1, 1)]) {
             let again = scene.check(run, read_data);
             assert_eq!((again.findings, again.packs_healable), (found.clone(), 1), "{read_data:?}");
             assert!(again.is_recorded == (read_data != ReadData::None), "what is known is not written again");
