@@ -397,8 +397,13 @@ fn storage_words(error: &StorageError) -> Words {
         StorageError::NotFound { .. }
         | StorageError::NameTaken { .. }
         | StorageError::TooLarge { .. }
-        | StorageError::ShortRead { .. }
-        | StorageError::FolderMissing { .. } => DAMAGED,
+        | StorageError::ShortRead { .. } => DAMAGED,
+        StorageError::FolderMissing { .. } => (
+            ExitCode::Damage,
+            "damaged",
+            "nobody can tell whether anything was in it; some ways to copy a repository leave empty folders out",
+            "bring it back from where the repository was copied from; if it was empty there, make it with `mkdir`",
+        ),
         StorageError::NoSpace { .. } => NO_SPACE,
         StorageError::PermissionDenied { .. } => (
             Failed,

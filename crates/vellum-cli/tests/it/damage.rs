@@ -174,3 +174,18 @@ fn check_names_the_repair_that_mends_what_it_finds() {
     scene.run(["forget".as_ref(), name.as_os_str()]).expect_code(4);
     scene.run(["check"]).expect_code(0);
 }
+
+/// As `rsync -m`, git and stores of objects copy a repository.
+#[test]
+fn a_copy_without_its_empty_folders_says_how_to_make_them() {
+    let scene = Scene::with_repository();
+    std::fs::create_dir(scene.source()).expect("a source");
+    std::fs::write(scene.source().join("file"), "kept").expect("a file");
+    scene.backup().expect_code(0);
+    let fences = scene.path("repository").join("fences");
+    std::fs::remove_dir(&fences).expect("it is empty");
+    let refused = scene.backup().expect_code(4);
+    assert!(refused.stderr.contains("fences") && refused.stderr.contains("`mkdir`"), "{}", refused.stderr);
+    std::fs::create_dir(&fences).expect("our own folder");
+    scene.backup().expect_code(0);
+}
