@@ -27,6 +27,8 @@ type Words = (ExitCode, &'static str, &'static str, &'static str);
 
 /// The name of a failure of standard output.
 const OUTPUT: &str = "output";
+/// The name of a stop that a signal asked for.
+const INTERRUPTED: &str = "interrupted";
 
 const DEFECT: Words = (
     ExitCode::Failed,
@@ -97,6 +99,11 @@ impl Failure {
         self.code == OUTPUT
     }
 
+    /// Whether a signal asked for it: each verb has its own words for what that means.
+    pub(crate) fn is_interruption(&self) -> bool {
+        self.code == INTERRUPTED
+    }
+
     fn of_words(message: String, (exit_code, code, meaning, hint): Words) -> Self {
         Self::new(exit_code, code, message, meaning, hint)
     }
@@ -162,12 +169,7 @@ fn told(error: &dyn std::error::Error) -> String {
 fn engine_words(error: &Error) -> Words {
     use ExitCode::{Failed, Interrupted, Usage};
     match error {
-        Error::Cancelled => (
-            Interrupted,
-            "interrupted",
-            "you asked to stop; no snapshot was made, and earlier ones are untouched",
-            "run the same command again: what was done already is used",
-        ),
+        Error::Cancelled => (Interrupted, INTERRUPTED, "you asked to stop", "run the same command again"),
         Error::SourceMissing { .. } => (
             Failed,
             "source_missing",

@@ -5,39 +5,36 @@ use crate::report::Failure;
 
 /// Says it in the verb's own words.
 pub(super) fn explain(failure: Failure, verb: &Verb) -> Failure {
-    match (failure.code, words(verb)) {
-        ("interrupted", Some((meaning, hint))) => Failure { meaning: meaning.into(), hint: hint.into(), ..failure },
-        _ => failure,
+    if !failure.is_interruption() {
+        return failure;
     }
+    let (truth, more) = words(verb);
+    let meaning = format!("you asked to stop; {truth}").into();
+    let hint = format!("run the same command again{more}").into();
+    Failure { meaning, hint, ..failure }
 }
 
-/// What it means and what to try; `None` where the words for a backup are right.
-fn words(verb: &Verb) -> Option<(&'static str, &'static str)> {
-    Some(match verb {
-        Verb::Backup(_) => return None,
-        Verb::Restore(args) if args.dry_run => ("you asked to stop; nothing was changed", "run the same command again"),
-        Verb::Restore(_) => (
-            "you asked to stop; files that were restored until then are whole, and folders may lack their metadata",
-            "run the same command again; with --overwrite if-changed it leaves alone what is there already",
+/// What is true after it was stopped, and what there is to know of running it again.
+fn words(verb: &Verb) -> (&'static str, &'static str) {
+    match verb {
+        Verb::Backup(_) => ("no snapshot was made, and earlier ones are untouched", ": what was done already is used"),
+        Verb::Restore(args) if !args.dry_run => (
+            "files that were restored until then are whole, and folders may lack their metadata",
+            "; with --overwrite if-changed it leaves alone what is there already",
         ),
-        Verb::Prune(_) => (
-            "you asked to stop; nothing was deleted that a snapshot needs, and what was not deleted yet takes space",
-            "run the same command again, now or later",
-        ),
+        Verb::Prune(_) => {
+            ("nothing was deleted that a snapshot needs, and what was not deleted yet takes space", ", now or later")
+        }
         Verb::Forget(_) => (
-            "you asked to stop; each snapshot is either removed or whole, and nothing that one needs was deleted",
-            "`vellum snapshots` tells which are there; run the same command again for the rest",
+            "each snapshot is either removed or whole, and nothing that one needs was deleted",
+            " for the rest; `vellum snapshots` tells which are there",
         ),
         Verb::Check(_) => (
-            "you asked to stop; nothing was changed, and what the check read until then is not recorded",
-            "run the same command again; `--sample 1%` reads a little each time, what was verified longest ago first",
+            "nothing was changed, and what the check read until then is not recorded",
+            "; `--sample 1%` reads a little each time, what was verified longest ago first",
         ),
-        Verb::Repair(_) => {
-            ("you asked to stop; a repair only adds, and what it stored until then stays", "run the same command again")
-        }
-        Verb::Try(_) | Verb::Bench(_) => {
-            ("you asked to stop; what it made for itself is removed", "run the same command again")
-        }
-        _ => ("you asked to stop; nothing was changed", "run the same command again"),
-    })
+        Verb::Repair(_) => ("a repair only adds, and what it stored until then stays", ""),
+        Verb::Try(_) | Verb::Bench(_) => ("what it made for itself is removed", ""),
+        _ => ("nothing was changed", ""),
+    }
 }
