@@ -65,24 +65,40 @@ fn two_hundred_killed_backups_lose_nothing_that_was_acknowledged() {
     kill_backups(200, 2);
 }
 
+/// A repository, and a source of one file that does not compress.
+fn with_large_file(len_bytes: usize) -> Scene {
+    let scene = Scene::with_repository();
+    std::fs::create_dir(scene.source()).expect("a source");
+    std::fs::write(scene.source().join("large"), Random::new(5).bytes(len_bytes)).expect("a file");
+    scene
+}
+
+/// Sends a signal to a process that was not waited for, whether it has ended or not.
+fn send(signal: &str, process: &Child) {
+    let sent = std::process::Command::new("kill").args([signal, &process.id().to_string()]).status();
+    assert!(sent.expect("kill").success());
+}
+
 /// Whether a restore writes, or wrote when it was killed, a file in this folder that is not whole.
 fn is_written_to(folder: &Path) -> bool {
     let mut names = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|one| one.file_name());
     names.any(|name| name.as_encoded_bytes().starts_with(b".vellum-"))
 }
 
-/// Waits until a restore does so, or has ended.
-fn await_writing(restore: &mut Child, folder: &Path) {
-    while !is_written_to(folder) && restore.try_wait().expect("a child of ours").is_none() {
+/// Waits until a restore does so; false when it has ended before.
+fn await_writing(restore: &mut Child, folder: &Path) -> bool {
+    while !is_written_to(folder) {
+        if restore.try_wait().expect("a child of ours").is_some() {
+            return false;
+        }
         std::thread::sleep(Duration::from_millis(1));
     }
+    true
 }
 
 #[test]
 fn a_restore_that_was_killed_is_completed_by_the_next_that_keeps_what_is_there() {
-    let scene = Scene::with_repository();
-    std::fs::create_dir(scene.source()).expect("a source");
-    std::fs::write(scene.source().join("large"), Random::new(5).bytes(60_000_000)).expect("a file");
+    let scene = with_large_file(60_000_000);
     scene.backup().expect_code(0);
     let started = Instant::now();
     scene.restore("latest", "whole").0.expect_code(0);
@@ -109,16 +125,11 @@ fn a_restore_that_was_killed_is_completed_by_the_next_that_keeps_what_is_there()
 
 #[test]
 fn an_interrupted_backup_stops_cleanly_and_keeps_its_work() {
-    let scene = Scene::with_repository();
-    std::fs::create_dir(scene.source()).expect("a source");
-    let data = Random::new(3).bytes(60_000_000);
-    std::fs::write(scene.source().join("large"), &data).expect("a file");
+    let scene = with_large_file(60_000_000);
     let mut child = scene.command().args(["backup", "--quiet"]).arg(scene.source()).spawn().expect("a backup");
     std::thread::sleep(Duration::from_millis(60));
-    let id = child.id().to_string();
-    let sent = std::process::Command::new("kill").args(["-INT", &id]).status().expect("kill");
+    send("-INT", &child);
     let code = child.wait().expect("it ended").code();
-    assert!(sent.success());
     assert!(matches!(code, Some(130 | 0)), "{code:?}");
     scene.run(["check", "--read-data"]).expect_code(0);
     assert_eq!(scene.run(["snapshots", "--json"]).json().len(), usize::from(code == Some(0)));
@@ -127,18 +138,16 @@ fn an_interrupted_backup_stops_cleanly_and_keeps_its_work() {
 
 #[test]
 fn an_interrupted_restore_does_not_speak_of_backups() {
-    let scene = Scene::with_repository();
-    std::fs::create_dir(scene.source()).expect("a source");
-    std::fs::write(scene.source().join("large"), Random::new(6).bytes(100_000_000)).expect("a file");
+    let scene = with_large_file(100_000_000);
     scene.backup().expect_code(0);
     let from = format!("latest:{}", scene.source().display());
     let interrupted = (0..10).find_map(|_| {
         let mut command = scene.command();
         command.args(["restore", "--quiet", &from, "target"]).stderr(std::process::Stdio::piped());
         let mut child = command.spawn().expect("a restore");
-        await_writing(&mut child, &scene.path("target"));
-        let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status();
-        sent.expect("kill");
+        if await_writing(&mut child, &scene.path("target")) {
+            send("-INT", &child);
+        }
         let ended = child.wait_with_output().expect("it ended");
         (ended.status.code() == Some(130)).then(|| String::from_utf8_lossy(&ended.stderr).into_owned())
     });
@@ -161,8 +170,7 @@ fn signals_that_were_ignored_when_a_backup_began_stay_ignored() {
         std::thread::sleep(Duration::from_millis(5));
     }
     for signal in ["-HUP", "-INT", "-HUP", "-INT"] {
-        let sent = std::process::Command::new("kill").args([signal, &child.id().to_string()]).status();
-        assert!(sent.expect("kill").success());
+        send(signal, &child);
     }
     drop(child.stdin.take());
     assert_eq!(child.wait().expect("it ended").code(), Some(0));
