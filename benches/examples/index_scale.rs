@@ -1,4 +1,5 @@
-//! The index of many millions of chunks: time to load, to open, to look up and to choose what a prune deletes, and memory.
+//! The index of many millions of chunks: time to load, to open, to look up and to choose what a prune deletes, and
+//! memory.
 //!
 //! `cargo run --release -p vellum-benches --features measure --example index_scale -- FOLDER MILLIONS`
 //!

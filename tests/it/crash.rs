@@ -3,8 +3,9 @@
 //! P1: what was acknowledged is there, whole, after a power cut at any change of the disk, whatever of the unsynced
 //! rest arrived; the repository takes the next backup; and a check has nothing to find.
 //!
-//! The engine seals with fresh randomness, so a seed gives the same fate to the same operations but not the same
-//! bytes. One run of an action can be recorded and then cut at each of its changes. A failing state is therefore kept whole, as a folder with its key file, and named.
+//! The engine seals with fresh randomness, so a seed gives the same fate to the same operations but not the same bytes.
+//! One run of an action can be recorded and then cut at each of its changes. A failing state is therefore kept whole,
+//! as a folder with its key file, and named.
 
 use crate::support::{self, LastKeys, Versions, small_packs, stored_tree, threads, try_backup, try_check};
 use std::any::Any;

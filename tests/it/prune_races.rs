@@ -12,8 +12,8 @@ use vellum::{BackupReport, Context, Finding, KeyFile, LocalState, PruneReport, R
 use vellum_faults::{Point, with_hook};
 use vellum_testkit::lock;
 
-/// Forwards; `hook` hears of every listing, put and deletion before it happens, `keeps_intents` does as if it deleted intents.
-/// A listing gives what is there from its begin to its end, and misses what comes or goes meanwhile.
+/// Forwards; `hook` hears of every listing, put and deletion before it happens, `keeps_intents` does as if it deleted
+/// intents. A listing gives what is there from its begin to its end, and misses what comes or goes meanwhile.
 struct Spy<F> {
     inner: Arc<MemoryStorage>,
     keeps_intents: bool,

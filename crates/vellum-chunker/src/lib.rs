@@ -150,7 +150,8 @@ impl Chunker {
         }
     }
 
-    /// Length in bytes of the first chunk of `data`, which is either the rest of a stream or at least `max` bytes of it.
+    /// Length in bytes of the first chunk of `data`, which is either the rest of a stream or at least `max` bytes of
+    /// it.
     ///
     /// 0 only for empty data, and never above `max`; below `min` only where `data` ends. Bytes beyond `max` are not
     /// looked at. Given fewer than `max` bytes of a stream that goes on, the answer is not the stream's cut point.

@@ -51,8 +51,8 @@ impl<R: Read> ChunkStream<R> {
 
     /// The next chunk, or `None` after the last.
     ///
-    /// An interrupted read is tried again. After any other error, which loses what was read but not yet lent, the stream
-    /// has ended.
+    /// An interrupted read is tried again. After any other error, which loses what was read but not yet lent, the
+    /// stream has ended.
     pub fn next_chunk(&mut self) -> io::Result<Option<&[u8]>> {
         let sizes = self.chunker.sizes();
         let first = self.state == State::First;

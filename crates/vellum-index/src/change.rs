@@ -49,8 +49,8 @@ impl Index {
 
     /// Forgets every catalog not `present` in the repository, and the packs that no other catalog lists.
     ///
-    /// A folder that was rolled back, or lost what it noted, knows forgotten catalogs again: so this is called each time
-    /// before places are trusted.
+    /// A folder that was rolled back, or lost what it noted, knows forgotten catalogs again: so this is called each
+    /// time before places are trusted.
     pub fn retain_catalogs(&self, present: &BTreeSet<ObjectId>) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut dropped, mut fewer, mut kept) = (Vec::new(), Vec::new(), Vec::new());

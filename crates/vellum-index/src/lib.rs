@@ -16,10 +16,10 @@
 //! have been deleted since. The caller states what exists, by [`Index::retain_catalogs`] and
 //! [`Index::set_absent_packs`], before it trusts a place.
 //!
-//! Memory: 2 bytes a chunk for filters, and about 0.8 for packs, wraps and fences (a pack has hundreds of chunks); 3 KiB
-//! a lookup, and for each segment with an answer while many are looked up; while [`Index::add`] runs, 48 bytes for each
-//! chunk added; while [`Index::merge`] runs, 0.3 bytes for each chunk merged and half a megabyte for each segment. Without
-//! a folder, all of it: about 73 bytes a chunk.
+//! Memory: 2 bytes a chunk for filters, and about 0.8 for packs, wraps and fences (a pack has hundreds of chunks); 3
+//! KiB a lookup, and for each segment with an answer while many are looked up; while [`Index::add`] runs, 48 bytes for
+//! each chunk added; while [`Index::merge`] runs, 0.3 bytes for each chunk merged and half a megabyte for each segment.
+//! Without a folder, all of it: about 73 bytes a chunk.
 
 #![forbid(unsafe_code)]
 

@@ -145,7 +145,8 @@ impl Index {
         locations
     }
 
-    /// How to read a frame; nothing when its segment was forgotten or merged, or turned out damaged: look up again then.
+    /// How to read a frame; nothing when its segment was forgotten or merged, or turned out damaged: look up again
+    /// then.
     #[must_use]
     pub fn frame(&self, frame: FrameRef) -> Option<FrameInfo> {
         let known = self.known();
@@ -295,8 +296,8 @@ impl Known {
     }
 }
 
-/// Asks the filters about a few chunks, and has the processor fetch what their lookups will read of memory: none of these
-/// reads waits for another, while a lookup waits for each line that it needs.
+/// Asks the filters about a few chunks, and has the processor fetch what their lookups will read of memory: none of
+/// these reads waits for another, while a lookup waits for each line that it needs.
 fn fetch(known: &Known, ids: &[&ChunkId], suspects: &mut Suspects) {
     suspects.clear();
     suspects.extend(known.segments.iter().map(|segment| {
@@ -310,7 +311,8 @@ fn fetch(known: &Known, ids: &[&ChunkId], suspects: &mut Suspects) {
     }));
 }
 
-/// Shows usable copies of a chunk that count with their segments, the newest first, as long as `visit` wants more. // N4
+/// Shows usable copies of a chunk that count with their segments, the newest first, as long as `visit` wants
+/// more. // N4
 fn visit_copies(
     known: &Known,
     id: &ChunkId,

@@ -1,11 +1,12 @@
 //! When segments are merged: so that there are few, each chunk is rarely written again, and nobody waits long.
 //!
-//! A run of neighbours becomes one segment when none of them holds more than a quarter of what the run holds; or half, if
-//! it cannot grow much more, because no merge is of more than eight million chunks, or a twelfth of all. So what is
-//! written again lies in a segment at least four times as large then, or twice: at most `log4` of 8,388,608 / 4,096 times
-//! and twice more, that is 7 times, when chunks come in the smallest steps that count, twice when they come a million at
-//! once, and once more whenever the repository doubles beyond a hundred million. What stays are a few segments for each
-//! power of four, and at most some twenty of the largest; beyond [`SEGMENTS_MAX`] the cheapest neighbours are merged anyway.
+//! A run of neighbours becomes one segment when none of them holds more than a quarter of what the run holds; or half,
+//! if it cannot grow much more, because no merge is of more than eight million chunks, or a twelfth of all. So what is
+//! written again lies in a segment at least four times as large then, or twice: at most `log4` of 8,388,608 / 4,096
+//! times and twice more, that is 7 times, when chunks come in the smallest steps that count, twice when they come a
+//! million at once, and once more whenever the repository doubles beyond a hundred million. What stays are a few
+//! segments for each power of four, and at most some twenty of the largest; beyond [`SEGMENTS_MAX`] the cheapest
+//! neighbours are merged anyway.
 
 use crate::Index;
 use crate::segment::{Merge, Segment, Source};
@@ -38,9 +39,9 @@ impl Index {
     /// forgotten: call it when nobody holds marks, and look up again afterwards.
     ///
     /// A merge reads and writes what it merges, half a microsecond a chunk or, when the disk is slow, one; most calls
-    /// merge nothing, and below a hundred million chunks none merges more than eight million. It is given up quietly when
-    /// another process was faster, when there is no space, or when a source turns out damaged, which then counts as
-    /// damaged; nothing else is lost.
+    /// merge nothing, and below a hundred million chunks none merges more than eight million. It is given up quietly
+    /// when another process was faster, when there is no space, or when a source turns out damaged, which then counts
+    /// as damaged; nothing else is lost.
     pub fn merge(&self) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         loop {

@@ -19,8 +19,8 @@
 //! tag      keyed BLAKE3 of place (section u8, number u64) and bytes, cut to 16, under the segment's own key
 //! ```
 //!
-//! Meta part and filter are held in memory while the segment is open, about 2.8 bytes a chunk. A lookup asks the filter,
-//! finds the 32 chunk records between two fences and reads them with one positioned read.
+//! Meta part and filter are held in memory while the segment is open, about 2.8 bytes a chunk. A lookup asks the
+//! filter, finds the 32 chunk records between two fences and reads them with one positioned read.
 //!
 //! A tag per record rather than per block, because what is believed must be verified each time it is read, and
 //! hashing 2 KiB takes ten times as long as reading it, but a record is one compression of BLAKE3. It costs 15

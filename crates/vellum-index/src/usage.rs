@@ -31,8 +31,8 @@ impl Index {
     /// How much of every known pack is in a set, absent packs included; in no order.
     ///
     /// A pack that several segments know is told once, and whatever place of it is in the set counts, whichever segment
-    /// the place is of: another catalog that lists the pack too may have been added since it was inserted. A chunk whose
-    /// places of two segments are in the set counts twice, but never more than the pack holds.
+    /// the place is of: another catalog that lists the pack too may have been added since it was inserted. A chunk
+    /// whose places of two segments are in the set counts twice, but never more than the pack holds.
     ///
     /// # Errors
     /// [`IndexError::Damaged`] when not everything could be counted, so that nothing may be concluded from it.
@@ -49,7 +49,8 @@ impl Index {
     }
 }
 
-/// A pack each, with nothing counted, and for each segment's pack numbers where theirs is; nothing for what is not listed.
+/// A pack each, with nothing counted, and for each segment's pack numbers where theirs is; nothing for what is not
+/// listed.
 fn slots(segments: &[Arc<Segment>]) -> (Vec<PackUse>, Vec<Vec<Option<usize>>>) {
     let mut uses = Vec::new();
     let mut by_name = HashMap::new();

@@ -32,8 +32,8 @@ use vellum_format::snapshot::{self, Root, SnapshotManifest, Summary, Timestamp};
 use vellum_format::{Bytes, ChunkId, DeviceId, ObjectId, ObjectKind, ObjectName, RepositoryId, limits};
 use vellum_storage::StorageError;
 
-/// Packs, or chunks in them, after which a long session writes a catalog: so that an interrupted one need not store them
-/// again, and so that the ids on their way are few, however small the files are.
+/// Packs, or chunks in them, after which a long session writes a catalog: so that an interrupted one need not store
+/// them again, and so that the ids on their way are few, however small the files are.
 const CHECKPOINT_PACKS: usize = 32;
 const CHECKPOINT_CHUNKS: usize = 1 << 18;
 
@@ -177,8 +177,8 @@ impl<'repository> Session<'repository> {
     /// needs. Neither harms, and the next backup finds the catalogued chunks.
     ///
     /// # Errors
-    /// The first error of any worker or upload; [`RepositoryError::Fenced`] when a prune gave this session up meanwhile.
-    /// Nothing is published then.
+    /// The first error of any worker or upload; [`RepositoryError::Fenced`] when a prune gave this session up
+    /// meanwhile. Nothing is published then.
     pub fn seal(mut self) -> Result<Durable<'repository>, RepositoryError> {
         if self.poisoned.load(Ordering::SeqCst) {
             self.uploader.finish()?;
@@ -381,8 +381,8 @@ impl Durable<'_> {
         Ok(findings)
     }
 
-    /// Why something of what was stored is missing: [`RepositoryError::Fenced`] when a prune gave this writer up, and may
-    /// have deleted what it relied on; else the error itself.
+    /// Why something of what was stored is missing: [`RepositoryError::Fenced`] when a prune gave this writer up, and
+    /// may have deleted what it relied on; else the error itself.
     #[must_use]
     pub fn explain(&self, error: RepositoryError) -> RepositoryError {
         match self.repository.may_acknowledge(&self.intent) {
@@ -395,8 +395,8 @@ impl Durable<'_> {
     ///
     /// # Errors
     /// [`RepositoryError::Fenced`] when a prune gave this writer up: nothing was published, and the backup has to be
-    /// made again. [`RepositoryError::Unacknowledged`] when the snapshot is there or may be. Another [`RepositoryError`]
-    /// when it is not; the chunks stay for the next backup in any case.
+    /// made again. [`RepositoryError::Unacknowledged`] when the snapshot is there or may be. Another
+    /// [`RepositoryError`] when it is not; the chunks stay for the next backup in any case.
     pub fn publish(mut self, mut draft: SnapshotDraft) -> Result<ObjectId, RepositoryError> {
         let repository = self.repository;
         let device = repository.device()?;

@@ -55,8 +55,9 @@ impl Repository {
         references.chunks.push((self.chunk_id(chunk), kind, *chunk));
     }
 
-    /// Whether a catalog lists each of these in a pack that is there, with its length, in a frame of its kind. Afterwards
-    /// none is to be looked up. False also when the index turns out damaged: whoever wants to know more looks at each.
+    /// Whether a catalog lists each of these in a pack that is there, with its length, in a frame of its kind.
+    /// Afterwards none is to be looked up. False also when the index turns out damaged: whoever wants to know more
+    /// looks at each.
     #[must_use]
     pub fn are_stored(&self, references: &mut References) -> bool {
         let chunks = references.take();

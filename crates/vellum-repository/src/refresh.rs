@@ -29,7 +29,8 @@ pub struct Refreshed {
 impl Repository {
     /// Loads new catalogs, forgets vanished ones, and stops counting packs that are not there in full length.
     ///
-    /// Places that were looked up before are to be looked up again: segments of the index are merged when there are many.
+    /// Places that were looked up before are to be looked up again: segments of the index are merged when there are
+    /// many.
     ///
     /// # Errors
     /// [`RepositoryError::Storage`] when the storage cannot be listed: then nothing may be concluded from it.

@@ -47,8 +47,8 @@ impl Repository {
     /// Reads one snapshot, from either of its copies.
     ///
     /// # Errors
-    /// [`RepositoryError::Damaged`] when both are missing or damaged, when it does not open or is not signed by a device
-    /// of the owner.
+    /// [`RepositoryError::Damaged`] when both are missing or damaged, when it does not open or is not signed by a
+    /// device of the owner.
     pub fn read_snapshot(&self, id: ObjectId) -> Result<Snapshot, RepositoryError> {
         let name = ObjectName::new(ObjectKind::Snapshot, id);
         let bytes = self.read_either(&name, limits::SNAPSHOT_LEN_BYTES_MAX)?;

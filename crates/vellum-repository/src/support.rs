@@ -118,7 +118,8 @@ pub(crate) fn slow(storage: &Arc<MemoryStorage>) -> impl Storage + use<> {
     Watched { inner: storage.clone(), cheap_listing: false, before_reading: |_: &ObjectName| {} }
 }
 
-/// A storage of which somebody deletes each object of this kind, with its copy, at the moment in which it is first read.
+/// A storage of which somebody deletes each object of this kind, with its copy, at the moment in which it is first
+/// read.
 pub(crate) fn vanishing(storage: &Arc<MemoryStorage>, kind: ObjectKind) -> impl Storage + use<> {
     let others = storage.clone();
     let before_reading = move |name: &ObjectName| {

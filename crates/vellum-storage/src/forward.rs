@@ -3,7 +3,8 @@
 /// Implements the named methods of [`Storage`](crate::Storage) by asking the storage behind, inside the `impl` of a
 /// wrapper: `forward!(|self| self.inner => adopt, len, location);`.
 ///
-/// The names are listed so that a new method of the trait compiles only after every wrapper has said what becomes of it.
+/// The names are listed so that a new method of the trait compiles only after every wrapper has said what becomes of
+/// it.
 #[macro_export]
 macro_rules! forward {
     (|$self:ident| $inner:expr => $($method:ident),+ $(,)?) => {

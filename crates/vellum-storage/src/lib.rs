@@ -39,8 +39,8 @@ pub trait Storage: Send + Sync {
     /// [`StorageError::NameTaken`] when the existing object has another length, which means damage.
     fn put(&self, name: &ObjectName, bytes: &[u8]) -> Result<Put, StorageError>;
 
-    /// Puts an undamaged object in the place of a damaged one, or stores it when there is none: a reader sees one of the
-    /// two, whole. It is durable only after [`Storage::sync`]; what a crash leaves before that is either, whole.
+    /// Puts an undamaged object in the place of a damaged one, or stores it when there is none: a reader sees one of
+    /// the two, whole. It is durable only after [`Storage::sync`]; what a crash leaves before that is either, whole.
     ///
     /// Only the bytes that a name stands for replace what has it, so that an undamaged object cannot be lost by this.
     ///

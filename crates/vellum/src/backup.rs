@@ -1,10 +1,11 @@
 //! Backing up: walk the source, read what changed, store it, publish one snapshot.
 //!
 //! Walkers share the folders; workers read, cut, name, compress and seal whole files, and what another reads of a long
-//! one; an entry goes into its folder's tree by whichever thread completes those before it. Memory: two pack lengths for open
-//! packs, one for each worker that is finishing one, two for the upload and two kept for the next; per worker three open
-//! frames, one compressed and one sealed, the read buffer of a chunk stream and three pieces of long files; per walker
-//! frames of trees and the names of the folders that it is in; and the entries that wait for others before them. Every queue is bounded.
+//! one; an entry goes into its folder's tree by whichever thread completes those before it. Memory: two pack lengths
+//! for open packs, one for each worker that is finishing one, two for the upload and two kept for the next; per worker
+//! three open frames, one compressed and one sealed, the read buffer of a chunk stream and three pieces of long files;
+//! per walker frames of trees and the names of the folders that it is in; and the entries that wait for others before
+//! them. Every queue is bounded.
 
 mod exclude;
 mod file_cache;
@@ -183,8 +184,8 @@ impl Run<'_> {
 /// A run that a prune gave up while it stood still is made again, from the start.
 ///
 /// # Errors
-/// [`Error::SourceMissing`] when none of the paths is there: nothing is published then. An entry that cannot be read is no
-/// error but a [`Problem`] in the report. [`Error::Cancelled`] keeps what was stored, without a snapshot.
+/// [`Error::SourceMissing`] when none of the paths is there: nothing is published then. An entry that cannot be read is
+/// no error but a [`Problem`] in the report. [`Error::Cancelled`] keeps what was stored, without a snapshot.
 pub fn backup(repository: &Repository, options: &BackupOptions, context: &Context) -> Result<BackupReport, Error> {
     match try_backup(repository, options, context) {
         // The second run finds almost everything stored. One that is given up twice has a reason that stays.

@@ -137,7 +137,8 @@ pub struct BenchOptions<'a> {
     pub parts: Vec<Part>,
     /// Tiny amounts in a moment, for rough figures.
     pub quick: bool,
-    /// Where to write for [`Part::Storage`], which is left out without. It may hold something; what is written is deleted.
+    /// Where to write for [`Part::Storage`], which is left out without. It may hold something; what is written is
+    /// deleted.
     pub storage: Option<&'a dyn Storage>,
 }
 

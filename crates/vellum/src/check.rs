@@ -1,5 +1,5 @@
-//! Checking a repository: small objects with their copies, catalogs and packs, on request every byte, then every tree and file of
-//! every snapshot, so that damage is told by what it costs.
+//! Checking a repository: small objects with their copies, catalogs and packs, on request every byte, then every tree
+//! and file of every snapshot, so that damage is told by what it costs.
 
 mod drill;
 mod parity;
@@ -111,7 +111,8 @@ pub struct CheckReport {
     /// Catalogs and snapshots of which only one copy is there and that no acknowledged snapshot is known to need: left
     /// by an interrupted backup or a running one. Harmless; the next backup stores the other copy.
     pub copies_missing: u64,
-    /// How many of them are snapshots: whole and listed, though the backup that stored them may have told that it failed.
+    /// How many of them are snapshots: whole and listed, though the backup that stored them may have told that it
+    /// failed.
     pub snapshots_unpaired: u64,
     /// What restoring files to try it showed.
     pub restore_test: RestoreTestReport,
@@ -270,7 +271,8 @@ impl<'a> Checker<'a> {
         self.tell_healed()
     }
 
-    /// Config, keys, catalogs, tombstones, records of deletion, what earlier checks left, and which of the copies are missing.
+    /// Config, keys, catalogs, tombstones, records of deletion, what earlier checks left, and which of the copies are
+    /// missing.
     fn check_small_objects(&mut self, options: &CheckOptions) -> Result<Vec<ObjectName>, Error> {
         let copies = self.repository.verify_copies()?;
         for damage in copies.damage {

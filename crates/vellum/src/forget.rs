@@ -176,7 +176,8 @@ pub fn forget(repository: &Repository, options: &ForgetOptions, context: &Contex
 ///
 /// # Errors
 /// [`Error::NoRetentionRule`], [`Error::UnknownKeepTag`], [`Error::GroupsEmptied`] for rules that could only be a
-/// mistake; [`Error::NoSnapshot`], [`Error::AmbiguousSnapshot`], [`Error::NotOneSnapshot`], [`Error::DoubtfulSnapshot`] for names.
+/// mistake; [`Error::NoSnapshot`], [`Error::AmbiguousSnapshot`], [`Error::NotOneSnapshot`], [`Error::DoubtfulSnapshot`]
+/// for names.
 pub fn plan_forget(snapshots: &Snapshots, options: &ForgetOptions) -> Result<ForgetPlan, Error> {
     match &options.target {
         ForgetTarget::Named(references) => {

@@ -5,7 +5,8 @@
 //! [`check`](check()) move whole folders in, out and under the lamp. [`forget`](forget()) lets snapshots go, by the
 //! rules of [`retention`].
 //!
-//! The library is synchronous and has no global state. It prints nothing, reads no environment and no terminal, and installs no signal handler: a [`Context`] carries cancellation, progress and events.
+//! The library is synchronous and has no global state. It prints nothing, reads no environment and no terminal, and
+//! installs no signal handler: a [`Context`] carries cancellation, progress and events.
 //!
 //! ```no_run
 //! use std::sync::Arc;

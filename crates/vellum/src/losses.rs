@@ -174,7 +174,8 @@ pub(crate) fn expect_len(sum: u64, len_bytes: u64) -> Result<(), RepositoryError
 /// What each pack turned out to be.
 pub(crate) type Verdicts<T> = Vec<(ObjectId, Result<T, RepositoryError>)>;
 
-/// Looks at packs on all cores, this thread's among them, one at a time a worker, and tells what was seen by their names.
+/// Looks at packs on all cores, this thread's among them, one at a time a worker, and tells what was seen by their
+/// names.
 pub(crate) fn look_at_packs<T: Send>(
     packs: &[(ObjectId, u64)],
     context: &Context,

@@ -4,8 +4,8 @@
 //! than the kernel takes as a string, and a folder that is swapped for a symbolic link while we work is never
 //! followed. Names are bytes.
 //!
-//! The restoring side never writes outside its target (I10): it follows no link, enters only real folders, and never opens
-//! an existing file for writing, because another name of the same inode may stand outside.
+//! The restoring side never writes outside its target (I10): it follows no link, enters only real folders, and never
+//! opens an existing file for writing, because another name of the same inode may stand outside.
 //!
 //! Linux is complete. Other unix systems compile, without extended attributes.
 

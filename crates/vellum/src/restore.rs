@@ -63,8 +63,8 @@ pub struct RestoreOptions {
     pub overwrite: Overwrite,
     /// Removes entries that the snapshot does not have from the folders that were backed up and from those below
     /// them. Folders that only lead to these keep what they have, and so does what is mounted where the snapshot has an
-    /// empty folder. What the backup left out by a pattern is not in the
-    /// snapshot, and goes. Refused for a snapshot with errors, which may lack what is there.
+    /// empty folder. What the backup left out by a pattern is not in the snapshot, and goes. Refused for a snapshot
+    /// with errors, which may lack what is there.
     pub delete: bool,
     /// Reads every restored file back and compares it.
     pub verify: bool,
@@ -202,7 +202,8 @@ impl Run<'_> {
 /// complete, [`Overwrite::Always`] is right.
 ///
 /// # Errors
-/// [`Error::DeleteByIncomplete`] before anything is changed, and others when nothing can be restored at all. What concerns single entries is in the report.
+/// [`Error::DeleteByIncomplete`] before anything is changed, and others when nothing can be restored at all. What
+/// concerns single entries is in the report.
 pub fn restore(
     repository: &Repository,
     snapshot: &SnapshotRef,

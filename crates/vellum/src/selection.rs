@@ -106,7 +106,8 @@ impl SnapshotRef {
         found.ok_or_else(|| Error::NoSnapshot { reference: self.to_string() })
     }
 
-    /// The snapshot of a span of time, if it is the only one there; else the error names those there, or its neighbours.
+    /// The snapshot of a span of time, if it is the only one there; else the error names those there, or its
+    /// neighbours.
     fn only_one<'a>(
         &self,
         newest_first: impl Iterator<Item = &'a Snapshot>,

@@ -1,7 +1,7 @@
 //! The search of `gear` in eight lanes, with AVX-512 and VBMI.
 //!
-//! VBMI looks 64 bytes up in a table of 256 bytes in two instructions and a choice. Six such tables have the lowest 48 bits of the
-//! entries, which are all that a mask looks at.
+//! VBMI looks 64 bytes up in a table of 256 bytes in two instructions and a choice. Six such tables have the lowest 48
+//! bits of the entries, which are all that a mask looks at.
 
 use std::arch::x86_64::*;
 

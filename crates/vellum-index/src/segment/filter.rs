@@ -1,9 +1,9 @@
 //! The filter of a segment: says of almost every chunk that the segment does not hold that it is absent, from memory.
 //!
 //! A blocked Bloom filter of 16 bits a chunk. An id belongs to one block of 64 bytes, chosen by its first 8 bytes, and
-//! stands for one bit in each of the block's eight words, chosen by 6 bits of its second 8 bytes each. Ids are output of
-//! keyed BLAKE3, so all of these are as good as drawn at random. The block rises with the id: sorted records fill the
-//! blocks one after the other, and neighbours ask neighbouring blocks.
+//! stands for one bit in each of the block's eight words, chosen by 6 bits of its second 8 bytes each. Ids are output
+//! of keyed BLAKE3, so all of these are as good as drawn at random. The block rises with the id: sorted records fill
+//! the blocks one after the other, and neighbours ask neighbouring blocks.
 //!
 //! False alarms: a block has `n` of the segment's chunks with Poisson's probability of mean 32, and then a word has a
 //! given bit with probability `1 - (63/64)^n`; the eighth power of it, averaged over `n`, is 0.091 %. Each costs one

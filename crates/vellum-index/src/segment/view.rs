@@ -10,8 +10,8 @@ use vellum_format::ObjectId;
 
 /// What counts of an open segment: the catalogs that were not forgotten, and the packs that they list.
 ///
-/// It never changes: when a catalog is forgotten, another value with a serial number of its own takes its place, so that
-/// whoever remembers places of this one notices.
+/// It never changes: when a catalog is forgotten, another value with a serial number of its own takes its place, so
+/// that whoever remembers places of this one notices.
 pub(crate) struct Segment {
     /// Unique among all segments that one [`crate::Index`] ever had.
     pub(crate) serial: u64,

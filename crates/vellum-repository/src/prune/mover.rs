@@ -183,8 +183,8 @@ impl<'a> Mover<'a> {
         self.repository.index().needs_copy(&chunk.id, &self.live.copies) && self.session.claim_unlisted(&chunk.id)
     }
 
-    /// As it is, with its wrap: nothing is opened before the new pack is finished and opened again (I2). The inner error
-    /// says what is wrong with the pack, which then stays.
+    /// As it is, with its wrap: nothing is opened before the new pack is finished and opened again (I2). The inner
+    /// error says what is wrong with the pack, which then stays.
     fn move_frame(&self, source: &Source, frame: &Frame) -> Result<Result<(), String>, RepositoryError> {
         let (class, scope) = (self.repository.class(), self.repository.id());
         let wrap = usize::from(frame.wrap);

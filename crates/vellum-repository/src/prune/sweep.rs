@@ -102,8 +102,8 @@ impl Prune<'_, '_> {
     }
 
     /// Replaces every catalog that lists one of these packs by catalogs that list the others, and lists packs that no
-    /// catalog did: what this prune has counted on must not need anybody's luck to be found. (I4) `stored` are the packs
-    /// that were there when G7 began.
+    /// catalog did: what this prune has counted on must not need anybody's luck to be found. (I4) `stored` are the
+    /// packs that were there when G7 began.
     fn relist(&mut self, packs: &BTreeSet<ObjectId>, stored: &BTreeMap<ObjectId, u64>) -> Result<(), RepositoryError> {
         let repository = self.repository;
         let recovered = repository.take_recovered().into_iter().filter(|pack| !packs.contains(&pack.pack));

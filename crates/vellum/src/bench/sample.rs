@@ -42,7 +42,8 @@ const WORDS: usize = 2048;
 /// Lines behind a line, from which it is repeated in part, as programs repeat themselves.
 const LINES_BACK: usize = 512;
 
-/// Words by rank, the earlier ones far more often, in indented lines of which two in three begin as one of those before.
+/// Words by rank, the earlier ones far more often, in indented lines of which two in three begin as one of those
+/// before.
 fn text(seed: u64, len_bytes: usize) -> Vec<u8> {
     let mut random = Random(seed);
     let words: Vec<Vec<u8>> = (0..WORDS).map(|_| word(&mut random)).collect();

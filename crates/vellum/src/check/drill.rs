@@ -1,5 +1,5 @@
-//! The restore test: files come back into a scratch folder by the code that restores, one at a time, and what lies there
-//! then is compared with the snapshot, and with the source where that has not changed.
+//! The restore test: files come back into a scratch folder by the code that restores, one at a time, and what lies
+//! there then is compared with the snapshot, and with the source where that has not changed.
 
 use crate::content::DistinctChunks;
 use crate::platform::{OwnerPolicy, SourceFolder};

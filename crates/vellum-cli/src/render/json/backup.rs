@@ -38,7 +38,8 @@ impl<'a> BackupLine<'a> {
     }
 }
 
-/// What a backup saw and added, in its own line and in its snapshot's. Names as in restic where the meaning is the same.
+/// What a backup saw and added, in its own line and in its snapshot's. Names as in restic where the meaning is the
+/// same.
 #[derive(Serialize)]
 #[serde(remote = "Summary")]
 struct SummaryFields {
