@@ -100,31 +100,32 @@ pub(crate) fn restore(report: &RestoreReport, took: Duration, dry_run: bool) -> 
     text
 }
 
-/// Snapshots, one a line.
+/// Snapshots, one a line; a column marks the incomplete ones when there are any.
 pub(crate) fn snapshots(snapshots: &[&Snapshot]) -> String {
-    let header = ["ID", "Time", "Host", "Tags", "Files", "Size", "", "Paths"].map(str::to_owned).to_vec();
-    let incomplete = snapshots.iter().filter(|snapshot| snapshot.manifest.summary.errors > 0).count() as u64;
+    let is_incomplete = |snapshot: &Snapshot| snapshot.manifest.summary.errors > 0;
+    let incomplete = snapshots.iter().filter(|snapshot| is_incomplete(snapshot)).count() as u64;
+    let mark = |text: &str| (incomplete > 0).then(|| text.to_owned());
+    let header = ["ID", "Time", "Host", "Tags", "Files", "Size"].map(str::to_owned);
+    let header: Vec<_> = header.into_iter().chain(mark("")).chain(["Paths".to_owned()]).collect();
     let row = |snapshot: &&Snapshot| {
         let manifest = &snapshot.manifest;
         let paths: Vec<_> = manifest.paths.iter().map(|path| printable(&path.0)).collect();
-        vec![
+        let mut row = vec![
             snapshot.id.short(),
             local(manifest.time),
             printable(&manifest.host.0).into_owned(),
             printable(manifest.tags.join(",").as_bytes()).into_owned(),
             manifest.summary.files.to_string(),
             size(manifest.summary.bytes),
-            if manifest.summary.errors > 0 { "incomplete" } else { "" }.to_owned(),
-            paths.join(" "),
-        ]
+        ];
+        row.extend(mark(if is_incomplete(snapshot) { "incomplete" } else { "" }));
+        row.push(paths.join(" "));
+        row
     };
-    let mut rows: Vec<_> = std::iter::once(header).chain(snapshots.iter().map(row)).collect();
+    let rows: Vec<_> = std::iter::once(header).chain(snapshots.iter().map(row)).collect();
     let mut shown = count(snapshots.len() as u64, "snapshot");
-    match incomplete {
-        0 => rows.iter_mut().for_each(|row| drop(row.remove(6))),
-        incomplete => {
-            put(&mut shown, format_args!(", {incomplete} incomplete: something could not be read or is lost"));
-        }
+    if incomplete > 0 {
+        put(&mut shown, format_args!(", {incomplete} incomplete: something could not be read or is lost"));
     }
     match snapshots.is_empty() {
         true => format!("{shown}\n"),
