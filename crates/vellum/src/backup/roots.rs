@@ -3,7 +3,7 @@
 use super::BackupOptions;
 use crate::Error;
 use crate::platform::{FileKind, SourceFolder, Stat};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path, PathBuf};
@@ -52,8 +52,8 @@ pub(crate) fn resolve(options: &BackupOptions) -> Result<Roots, Error> {
             inserted => inserted?,
         }
     }
-    let is_missing = |path: &&PathBuf| roots.missing.iter().any(|(missing, _)| missing == *path);
-    roots.paths = options.paths.iter().filter(|path| !is_missing(path)).cloned().collect();
+    let missing: BTreeSet<_> = roots.missing.iter().map(|(path, _)| path).collect();
+    roots.paths = options.paths.iter().filter(|path| !missing.contains(path)).cloned().collect();
     match roots.paths.is_empty() {
         true => {
             let (path, source) = roots.missing.swap_remove(0);
