@@ -1,7 +1,7 @@
 //! Files that are being restored: opened by their first chunk, completed by their last, from any thread.
 
-use super::Run;
 use super::plan::RestoredFolder;
+use super::run::Run;
 use crate::lock;
 use crate::platform::TargetFile;
 use std::io;

@@ -1,7 +1,8 @@
 //! Which chunks go where: collected over a window of files, done in the order of the packs.
 
 use super::files::FileWriter;
-use super::{HANDLES_MAX, Run};
+use super::run::Run;
+use super::walk::HANDLES_MAX;
 use crate::content::ChunkIter;
 use crate::platform::TargetFolder;
 use crate::{Error, lock};
@@ -79,29 +80,18 @@ impl RestoredFolder {
     fn open_in(&self, parent: &TargetFolder) -> io::Result<Arc<TargetFolder>> {
         let name = self.name.as_ref().expect("the root is never closed");
         let mut state = self.state();
-        match &*state {
-            FolderState::Open(handle) => Ok(Arc::clone(handle)),
-            FolderState::Closed => {
-                let handle = match self.is_dry {
-                    true => parent.look_into(name)?,
-                    false => parent.open_child(name)?,
-                };
-                let handle = Arc::new(handle);
-                if self.depth.is_multiple_of(HANDLES_MAX) {
-                    *state = FolderState::Open(Arc::clone(&handle));
-                }
-                Ok(handle)
-            }
-            FolderState::Unmade => {
-                let handle = match self.is_dry {
-                    true => parent.look_into(name)?,
-                    false => parent.enter_or_create(name)?,
-                };
-                let handle = Arc::new(handle);
-                *state = FolderState::Open(Arc::clone(&handle));
-                Ok(handle)
-            }
+        let is_unmade = matches!(*state, FolderState::Unmade);
+        let opened = match &*state {
+            FolderState::Open(handle) => return Ok(Arc::clone(handle)),
+            _ if self.is_dry => parent.look_into(name)?,
+            FolderState::Closed => parent.open_child(name)?,
+            FolderState::Unmade => parent.enter_or_create(name)?,
+        };
+        let opened = Arc::new(opened);
+        if is_unmade || self.depth.is_multiple_of(HANDLES_MAX) {
+            *state = FolderState::Open(Arc::clone(&opened));
         }
+        Ok(opened)
     }
 
     fn state(&self) -> MutexGuard<'_, FolderState> {

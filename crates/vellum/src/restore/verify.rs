@@ -1,6 +1,7 @@
 //! Reading restored files back and comparing them with their references.
 
-use super::{Run, Start};
+use super::Start;
+use super::run::Run;
 use crate::Error;
 use crate::content::ChunkIter;
 use crate::platform::{SourceFile, SourceFolder};

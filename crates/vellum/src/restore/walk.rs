@@ -1,0 +1,313 @@
+//! The walk through a snapshot's trees: makes folders, links and devices, hands files to the plan, and deletes what
+//! the snapshot does not have.
+
+use super::files::FileWriter;
+use super::plan::{Planner, RestoredFolder};
+use super::run::Run;
+use super::scope::Scope;
+use super::{Overwrite, Start};
+use crate::platform::{FileKind, Stat, TargetFolder};
+use crate::tree_reader::{FolderEntries, is_too_deep};
+use crate::{Error, Event};
+use std::collections::BTreeSet;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use vellum_format::tree::{Entry, EntryName, Node};
+use vellum_repository::{FrameCache, RepositoryError, Snapshot};
+
+/// The walk through one snapshot.
+pub(super) struct Restorer<'a> {
+    run: &'a Run<'a>,
+    cache: &'a FrameCache,
+    scope: Scope,
+    planner: Planner<'a>,
+    pub(super) others: u64,
+    pub(super) skipped: u64,
+    pub(super) deleted: u64,
+}
+
+/// Folders above each other that are held open; of those above every 64th is, and the others are opened again from
+/// there when they are needed.
+pub(super) const HANDLES_MAX: usize = 64;
+
+fn is_no_space(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether an error says that no folder is there.
+fn is_absent(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
+}
+
+/// Whether what stands there may be a short file that a killed restore created and did not write: empty, ours alone,
+/// where the snapshot has content. Nothing is lost with it if it is somebody's own.
+fn is_left_by_a_kill(existing: &Stat, entry: &Entry) -> bool {
+    let is_content_missing = matches!(entry.node, Node::File { len_bytes, .. } if len_bytes > 0);
+    is_content_missing && existing.kind == FileKind::File && existing.len_bytes == 0 && existing.mode == 0o600
+}
+
+/// A folder that the walk is in.
+struct OpenFolder<'a> {
+    entries: Box<dyn Iterator<Item = Result<Entry, RepositoryError>> + 'a>,
+    target: Option<Arc<RestoredFolder>>,
+    path_len: usize,
+    /// Whether the snapshot holds all that was in it.
+    is_held: bool,
+    /// Names that the snapshot has, when others are to be deleted.
+    kept: Option<BTreeSet<EntryName>>,
+}
+
+impl<'a> Restorer<'a> {
+    pub(super) fn new(run: &'a Run<'a>, cache: &'a FrameCache, snapshot: &Snapshot) -> Result<Self, Error> {
+        let planner = Planner::new(run)?;
+        Ok(Self { run, cache, scope: Scope::of(snapshot), planner, others: 0, skipped: 0, deleted: 0 })
+    }
+
+    pub(super) fn restore_all(&mut self, root: Option<&TargetFolder>, start: Start) -> Result<(), Error> {
+        let Start { content, only, metadata, mut path } = start;
+        let dry_run = self.run.options.dry_run;
+        let target = root.map(|root| RestoredFolder::root(root.clone(), metadata, dry_run));
+        let is_held = only.is_none() && self.scope.holds(&path);
+        let entries: Box<dyn Iterator<Item = _>> = match only {
+            Some(entry) => Box::new(std::iter::once(Ok(entry))),
+            None => Box::new(FolderEntries::new(self.run.repository, self.cache, &content)),
+        };
+        let kept = self.kept(is_held);
+        let mut open = vec![OpenFolder { entries, target, path_len: path.len(), is_held, kept }];
+        while let Some(folder) = open.last_mut() {
+            self.run.context.check_cancelled()?;
+            path.truncate(folder.path_len);
+            match folder.entries.next() {
+                None => {
+                    let folder = open.pop().expect("it was just there");
+                    self.leave(folder, &path)?;
+                }
+                Some(Err(error)) => {
+                    self.run.unreadable(&path, "read the folder", &error);
+                    // What is missing from a damaged list must not be deleted (I26).
+                    folder.kept = None;
+                    folder.entries = Box::new(std::iter::empty());
+                }
+                Some(Ok(entry)) => {
+                    path.push(b'/');
+                    path.extend_from_slice(entry.name.as_bytes());
+                    if let Some(below) = self.enter(folder, entry, &path)? {
+                        if is_too_deep(open.len(), &path) {
+                            self.run.unreadable(&path, "enter", &"it is too deep in its tree");
+                            continue;
+                        }
+                        open.push(below);
+                        if let Some(above) = open.len().checked_sub(HANDLES_MAX)
+                            && let Some(target) = &open[above].target
+                        {
+                            target.spare_handle();
+                        }
+                    }
+                }
+            }
+        }
+        self.planner.finish()
+    }
+
+    fn kept(&self, is_held: bool) -> Option<BTreeSet<EntryName>> {
+        (self.run.options.delete && is_held).then(BTreeSet::new)
+    }
+
+    fn leave(&mut self, folder: OpenFolder<'_>, path: &[u8]) -> Result<(), Error> {
+        let Some(target) = folder.target else { return Ok(()) };
+        if let Some(kept) = folder.kept
+            && target.is_made()
+            && !self.may_be_left_out(&target, &kept, path)
+        {
+            self.delete_others(&target, &kept, path);
+        }
+        match self.run.options.dry_run {
+            true => Ok(()),
+            false => self.planner.leave_folder(target, path),
+        }
+    }
+
+    /// Whether a folder may be empty in the snapshot because a backup of one file system does not enter others.
+    fn may_be_left_out(&self, target: &RestoredFolder, kept: &BTreeSet<EntryName>, path: &[u8]) -> bool {
+        kept.is_empty() && !self.scope.is_root(path) && target.is_mount().unwrap_or(true)
+    }
+
+    fn delete_others(&mut self, target: &RestoredFolder, kept: &BTreeSet<EntryName>, path: &[u8]) {
+        let handle = match target.handle() {
+            Ok(handle) => handle,
+            Err(error) => return self.run.undone(path, "list", &error),
+        };
+        let names = match handle.names() {
+            Ok(names) => names,
+            Err(error) => return self.run.undone(path, "list", &error),
+        };
+        for name in names.filter(|name| !kept.contains(name)) {
+            let full = [path, b"/", name.as_bytes()].concat();
+            if self.run.options.exclude.matches_with_parents(&full) || !self.is_included(&full) {
+                continue;
+            }
+            let removed = match self.run.options.dry_run {
+                true => Ok(()),
+                false => handle.remove(&name),
+            };
+            match removed {
+                Ok(()) => {
+                    self.deleted += 1;
+                    self.run.context.tell(&Event::Deleted { path: &self.run.at_target(&full) });
+                }
+                Err(error) => self.run.undone(&full, "delete", &error),
+            }
+        }
+    }
+
+    fn is_included(&self, path: &[u8]) -> bool {
+        let include = &self.run.options.include;
+        include.is_empty() || include.matches_with_parents(path)
+    }
+
+    /// Handles one entry and returns the folder to go into, if it is one.
+    fn enter(
+        &mut self,
+        folder: &mut OpenFolder<'a>,
+        entry: Entry,
+        path: &[u8],
+    ) -> Result<Option<OpenFolder<'a>>, Error> {
+        if let Some(kept) = &mut folder.kept {
+            kept.insert(entry.name.clone());
+        }
+        if self.run.options.exclude.matches(path) {
+            return Ok(None);
+        }
+        let included = self.is_included(path);
+        if let Node::Folder { content } = &entry.node {
+            let entries = Box::new(FolderEntries::new(self.run.repository, self.cache, content));
+            let is_held = folder.is_held || self.scope.is_root(path);
+            let kept = self.kept(is_held);
+            let target = folder.target.as_ref().map(|parent| RestoredFolder::below(parent, &entry, included));
+            if included {
+                self.others += 1;
+                match target.as_ref().map(|target| target.handle()) {
+                    Some(Err(error)) if self.run.options.dry_run && is_absent(&error) => {}
+                    // Nor is there room for any other entry, of which there may be more than anybody can count.
+                    Some(Err(source)) if is_no_space(&source) => {
+                        let path = PathBuf::from(OsString::from_vec(self.run.at_target(path)));
+                        return Err(Error::TargetFailed { path, source });
+                    }
+                    Some(Err(error)) => {
+                        self.run.undone(path, "make the folder", &error);
+                        return Ok(None);
+                    }
+                    _ => {}
+                }
+            }
+            return Ok(Some(OpenFolder { entries, target, path_len: path.len(), is_held, kept }));
+        }
+        if included {
+            self.restore_entry(folder.target.as_ref(), entry, path)?;
+        }
+        Ok(None)
+    }
+
+    fn restore_entry(&mut self, parent: Option<&Arc<RestoredFolder>>, entry: Entry, path: &[u8]) -> Result<(), Error> {
+        let Some(parent) = parent.filter(|_| !self.run.options.dry_run) else {
+            self.foresee_entry(parent, &entry, path);
+            return Ok(());
+        };
+        let handle = match parent.handle() {
+            Ok(handle) => handle,
+            Err(error) => {
+                self.run.undone(path, "make its folder", &error);
+                return Ok(());
+            }
+        };
+        if self.keeps_existing(&handle, &entry) {
+            self.skipped += 1;
+            return Ok(());
+        }
+        if self.planner.defer_link(&entry, Some(parent), path) {
+            self.others += 1;
+            return Ok(());
+        }
+        if let Node::File { .. } = entry.node {
+            let file = FileWriter::new(Arc::clone(parent), entry, path.to_vec(), self.run.options.sparse);
+            return self.planner.add_file(file, self.cache);
+        }
+        self.others += 1;
+        self.make_special(&handle, &entry, path);
+        Ok(())
+    }
+
+    /// Counts what would be done with an entry.
+    fn foresee_entry(&mut self, parent: Option<&Arc<RestoredFolder>>, entry: &Entry, path: &[u8]) {
+        let handle = parent.and_then(|parent| parent.handle().ok());
+        match entry.node {
+            _ if handle.is_some_and(|handle| self.keeps_existing(&handle, entry)) => self.skipped += 1,
+            _ if self.planner.defer_link(entry, None, path) => self.others += 1,
+            Node::File { len_bytes, .. } => {
+                self.run.files.fetch_add(1, Ordering::Relaxed);
+                self.run.bytes.fetch_add(len_bytes, Ordering::Relaxed);
+            }
+            _ => self.others += 1,
+        }
+    }
+
+    fn keeps_existing(&self, handle: &TargetFolder, entry: &Entry) -> bool {
+        let overwrite = self.run.options.overwrite;
+        if overwrite == Overwrite::Always {
+            return false;
+        }
+        let Ok(Some(existing)) = handle.existing(&entry.name) else { return false };
+        if is_left_by_a_kill(&existing, entry) {
+            return false;
+        }
+        let is_newer = existing.modified >= entry.metadata.modified;
+        match (overwrite, &entry.node) {
+            (Overwrite::Never, _) => true,
+            (Overwrite::IfNewer, _) => is_newer,
+            (Overwrite::IfChanged, Node::File { len_bytes, .. }) => {
+                existing.kind == FileKind::File
+                    && existing.len_bytes == *len_bytes
+                    && existing.modified == entry.metadata.modified
+            }
+            _ => false,
+        }
+    }
+
+    fn make_special(&self, handle: &TargetFolder, entry: &Entry, path: &[u8]) {
+        let name = &entry.name;
+        let (kind, made) = match &entry.node {
+            Node::Symlink { target } => (FileKind::Symlink, handle.symlink(name, target)),
+            Node::Fifo => (FileKind::Fifo, handle.fifo(name)),
+            Node::BlockDevice { major, minor } => {
+                (FileKind::BlockDevice, handle.device(name, FileKind::BlockDevice, *major, *minor))
+            }
+            Node::CharDevice { major, minor } => {
+                (FileKind::CharDevice, handle.device(name, FileKind::CharDevice, *major, *minor))
+            }
+            Node::File { .. } | Node::Folder { .. } => unreachable!("files and folders are handled before"),
+        };
+        match made {
+            Ok(()) => {
+                let problems = handle.apply(name, kind, &entry.metadata, &self.run.owners);
+                self.run.metadata_problems(path, problems);
+            }
+            Err(error) => self.run.undone(path, "make", &error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{Error, ErrorKind};
+
+    #[test]
+    fn a_full_disk_is_told_from_other_errors() {
+        assert!([ErrorKind::StorageFull, ErrorKind::QuotaExceeded].map(Error::from).iter().all(is_no_space));
+        assert!(![ErrorKind::PermissionDenied, ErrorKind::NotFound].map(Error::from).iter().any(is_no_space));
+    }
+}
