@@ -183,6 +183,22 @@ fn what_the_snapshot_does_not_have_is_deleted_only_where_all_of_a_folder_is_rest
 }
 
 #[test]
+fn what_is_restored_in_parts_is_not_deleted_with_what_the_snapshot_does_not_have() {
+    // Longer than all that is written together, so that its folder is left before it is whole.
+    const LEN_BYTES: u64 = (1 << 30) + 1;
+    let world = World::of(|source| {
+        let file = fs::File::create(source.join("long")).expect("a file");
+        file.set_len(LEN_BYTES).expect("a hole");
+    });
+    write(&world.target().join("new"), b"found", written());
+    let report = world.restore("", |options| options.delete = true);
+    assert_eq!((report.files, report.deleted), (1, 1));
+    let names = fs::read_dir(world.target()).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["long"]);
+    assert_eq!(fs::metadata(world.target().join("long")).expect("a file").len(), LEN_BYTES);
+}
+
+#[test]
 fn what_was_not_backed_up_is_not_deleted_beside_what_was() {
     let world = World::of(|source| {
         for path in ["home/me/kept", "home/me/inner/kept", "srv/data/kept"] {

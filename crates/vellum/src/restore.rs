@@ -1,16 +1,20 @@
-//! Restoring: walk the snapshot's trees, plan the chunks of many files at once in the order of their packs, decode
-//! frames on all cores, write files, then apply metadata from the leaves up.
+//! Restoring: one thread walks the snapshot's trees and plans the chunks of many files at once, a window; meanwhile the
+//! window before is written in the order of its packs: frames are decoded on all cores, and metadata is applied from the
+//! leaves up.
 //!
-//! The plan goes window by window, so memory does not grow with the snapshot: at most [`WINDOW_CHUNKS_MAX`] planned
-//! chunks of about 100 bytes, their files' entries, one frame of each worker, and the folders that are open. A
-//! damaged pack costs only the files that need it.
+//! Memory does not grow with the snapshot: at most twice [`window::CHUNKS_MAX`] planned chunks of about 100 bytes, their
+//! files' entries, one frame of each worker, and the folders that are open. A damaged pack costs only the files that
+//! need it.
 
+mod delete;
 mod files;
+mod folder;
 mod plan;
 mod run;
 mod scope;
 mod verify;
 mod walk;
+mod window;
 
 use crate::filter::Filter;
 use crate::platform::TargetFolder;
@@ -23,7 +27,6 @@ use vellum_format::ObjectName;
 use vellum_format::content::Content;
 use vellum_format::tree::{Entry, Metadata, Node};
 use vellum_repository::{FrameCache, Repository, Snapshot};
-use walk::Restorer;
 
 pub(crate) use verify::{difference, open_file};
 
@@ -150,15 +153,13 @@ pub(crate) fn restore_snapshot(
         Some(path) => start_at(repository, &cache, snapshot, path)?,
     };
     let run = Run::new(repository, context, options, target, &start.path);
-    let mut restorer = Restorer::new(&run, &cache, snapshot)?;
     let root = match options.dry_run {
         true => TargetFolder::find_root(target),
         false => TargetFolder::create_root(target).map(Some),
     };
     let root = root.map_err(|source| Error::Target { path: target.into(), source })?;
     let restored = start.clone();
-    restorer.restore_all(root.as_ref(), start)?;
-    let Restorer { others, skipped, deleted, .. } = restorer;
+    walk::restore_all(&run, &cache, snapshot, root.as_ref(), start)?;
     if let Some(root) = root.filter(|_| !options.dry_run) {
         // Delayed write errors surface here and nowhere else.
         root.sync_file_system().map_err(|source| Error::TargetFailed { path: target.into(), source })?;
@@ -167,7 +168,7 @@ pub(crate) fn restore_snapshot(
         }
     }
     let healed = repository.healed_packs();
-    Ok(RestoreReport { snapshot: Some(snapshot.id), others, skipped, deleted, healed, ..run.into_report() })
+    Ok(RestoreReport { snapshot: Some(snapshot.id), healed, ..run.into_report() })
 }
 
 /// Where in the snapshot a restore starts.

@@ -1,6 +1,6 @@
 //! Files that are being restored: opened by their first chunk, completed by their last, from any thread.
 
-use super::plan::RestoredFolder;
+use super::folder::RestoredFolder;
 use super::run::Run;
 use crate::lock;
 use crate::platform::TargetFile;

@@ -21,6 +21,9 @@ pub(super) struct Run<'a> {
     start_len: usize,
     pub(super) files: AtomicU64,
     pub(super) bytes: AtomicU64,
+    pub(super) others: AtomicU64,
+    pub(super) skipped: AtomicU64,
+    pub(super) deleted: AtomicU64,
     problems: Mutex<Problems>,
     metadata_problems: Mutex<Problems>,
 }
@@ -67,9 +70,18 @@ impl<'a> Run<'a> {
             start_len: start.len(),
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
+            others: AtomicU64::new(0),
+            skipped: AtomicU64::new(0),
+            deleted: AtomicU64::new(0),
             problems: Mutex::default(),
             metadata_problems: Mutex::default(),
         }
+    }
+
+    /// Whether the patterns want an entry.
+    pub(super) fn is_included(&self, path: &[u8]) -> bool {
+        let include = &self.options.include;
+        include.is_empty() || include.matches_with_parents(path)
     }
 
     /// What its threads have counted and told.
@@ -79,6 +91,9 @@ impl<'a> Run<'a> {
         RestoreReport {
             files: self.files.into_inner(),
             bytes: self.bytes.into_inner(),
+            others: self.others.into_inner(),
+            skipped: self.skipped.into_inner(),
+            deleted: self.deleted.into_inner(),
             problems: problems.kept,
             problem_count: problems.count,
             unreadable_count: problems.unreadable_count,

@@ -1,32 +1,52 @@
 //! The walk through a snapshot's trees: makes folders, links and devices, hands files to the plan, and deletes what
 //! the snapshot does not have.
 
+use super::delete::delete_others;
 use super::files::FileWriter;
-use super::plan::{Planner, RestoredFolder};
+use super::folder::RestoredFolder;
+use super::plan::Planner;
 use super::run::Run;
 use super::scope::Scope;
+use super::window::{LeftFolder, Writer};
 use super::{Overwrite, Start};
+use crate::Error;
 use crate::platform::{FileKind, Stat, TargetFolder};
 use crate::tree_reader::{FolderEntries, is_too_deep};
-use crate::{Error, Event};
 use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt as _;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, mpsc};
+use std::thread;
 use vellum_format::tree::{Entry, EntryName, Node};
 use vellum_repository::{FrameCache, RepositoryError, Snapshot};
 
+/// Walks and plans in this thread, while another has the window before it written.
+pub(super) fn restore_all(
+    run: &Run<'_>,
+    cache: &FrameCache,
+    snapshot: &Snapshot,
+    root: Option<&TargetFolder>,
+    start: Start,
+) -> Result<(), Error> {
+    let writer = Writer::new(run)?;
+    let (full, windows) = mpsc::sync_channel(0);
+    thread::scope(|scope| {
+        let write_all = move || windows.into_iter().try_for_each(|window| writer.write(window));
+        let written = thread::Builder::new().spawn_scoped(scope, write_all).map_err(RepositoryError::NoThread)?;
+        let walked = Restorer::new(run, cache, snapshot, Planner::new(run, full)).restore_all(root, start);
+        written.join().unwrap_or_else(|panic| resume_unwind(panic)).and(walked)
+    })
+}
+
 /// The walk through one snapshot.
-pub(super) struct Restorer<'a> {
+struct Restorer<'a> {
     run: &'a Run<'a>,
     cache: &'a FrameCache,
     scope: Scope,
     planner: Planner<'a>,
-    pub(super) others: u64,
-    pub(super) skipped: u64,
-    pub(super) deleted: u64,
 }
 
 /// Folders above each other that are held open; of those above every 64th is, and the others are opened again from
@@ -62,12 +82,11 @@ struct OpenFolder<'a> {
 }
 
 impl<'a> Restorer<'a> {
-    pub(super) fn new(run: &'a Run<'a>, cache: &'a FrameCache, snapshot: &Snapshot) -> Result<Self, Error> {
-        let planner = Planner::new(run)?;
-        Ok(Self { run, cache, scope: Scope::of(snapshot), planner, others: 0, skipped: 0, deleted: 0 })
+    fn new(run: &'a Run<'a>, cache: &'a FrameCache, snapshot: &Snapshot, planner: Planner<'a>) -> Self {
+        Self { run, cache, scope: Scope::of(snapshot), planner }
     }
 
-    pub(super) fn restore_all(&mut self, root: Option<&TargetFolder>, start: Start) -> Result<(), Error> {
+    fn restore_all(mut self, root: Option<&TargetFolder>, start: Start) -> Result<(), Error> {
         let Start { content, only, metadata, mut path } = start;
         let dry_run = self.run.options.dry_run;
         let target = root.map(|root| RestoredFolder::root(root.clone(), metadata, dry_run));
@@ -118,55 +137,20 @@ impl<'a> Restorer<'a> {
     }
 
     fn leave(&mut self, folder: OpenFolder<'_>, path: &[u8]) -> Result<(), Error> {
-        let Some(target) = folder.target else { return Ok(()) };
-        if let Some(kept) = folder.kept
-            && target.is_made()
-            && !self.may_be_left_out(&target, &kept, path)
-        {
-            self.delete_others(&target, &kept, path);
+        let OpenFolder { target: Some(target), kept, .. } = folder else { return Ok(()) };
+        let kept = kept.filter(|kept| target.is_made() && !self.may_be_left_out(&target, kept, path));
+        if !self.run.options.dry_run {
+            return self.planner.leave_folder(LeftFolder { folder: target, path: path.to_vec(), kept });
         }
-        match self.run.options.dry_run {
-            true => Ok(()),
-            false => self.planner.leave_folder(target, path),
+        if let Some(kept) = kept {
+            delete_others(self.run, &target, &kept, path);
         }
+        Ok(())
     }
 
     /// Whether a folder may be empty in the snapshot because a backup of one file system does not enter others.
     fn may_be_left_out(&self, target: &RestoredFolder, kept: &BTreeSet<EntryName>, path: &[u8]) -> bool {
         kept.is_empty() && !self.scope.is_root(path) && target.is_mount().unwrap_or(true)
-    }
-
-    fn delete_others(&mut self, target: &RestoredFolder, kept: &BTreeSet<EntryName>, path: &[u8]) {
-        let handle = match target.handle() {
-            Ok(handle) => handle,
-            Err(error) => return self.run.undone(path, "list", &error),
-        };
-        let names = match handle.names() {
-            Ok(names) => names,
-            Err(error) => return self.run.undone(path, "list", &error),
-        };
-        for name in names.filter(|name| !kept.contains(name)) {
-            let full = [path, b"/", name.as_bytes()].concat();
-            if self.run.options.exclude.matches_with_parents(&full) || !self.is_included(&full) {
-                continue;
-            }
-            let removed = match self.run.options.dry_run {
-                true => Ok(()),
-                false => handle.remove(&name),
-            };
-            match removed {
-                Ok(()) => {
-                    self.deleted += 1;
-                    self.run.context.tell(&Event::Deleted { path: &self.run.at_target(&full) });
-                }
-                Err(error) => self.run.undone(&full, "delete", &error),
-            }
-        }
-    }
-
-    fn is_included(&self, path: &[u8]) -> bool {
-        let include = &self.run.options.include;
-        include.is_empty() || include.matches_with_parents(path)
     }
 
     /// Handles one entry and returns the folder to go into, if it is one.
@@ -182,14 +166,14 @@ impl<'a> Restorer<'a> {
         if self.run.options.exclude.matches(path) {
             return Ok(None);
         }
-        let included = self.is_included(path);
+        let included = self.run.is_included(path);
         if let Node::Folder { content } = &entry.node {
             let entries = Box::new(FolderEntries::new(self.run.repository, self.cache, content));
             let is_held = folder.is_held || self.scope.is_root(path);
             let kept = self.kept(is_held);
             let target = folder.target.as_ref().map(|parent| RestoredFolder::below(parent, &entry, included));
             if included {
-                self.others += 1;
+                self.run.others.fetch_add(1, Ordering::Relaxed);
                 match target.as_ref().map(|target| target.handle()) {
                     Some(Err(error)) if self.run.options.dry_run && is_absent(&error) => {}
                     // Nor is there room for any other entry, of which there may be more than anybody can count.
@@ -225,18 +209,18 @@ impl<'a> Restorer<'a> {
             }
         };
         if self.keeps_existing(&handle, &entry) {
-            self.skipped += 1;
+            self.run.skipped.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
         if self.planner.defer_link(&entry, Some(parent), path) {
-            self.others += 1;
+            self.run.others.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
         if let Node::File { .. } = entry.node {
             let file = FileWriter::new(Arc::clone(parent), entry, path.to_vec(), self.run.options.sparse);
             return self.planner.add_file(file, self.cache);
         }
-        self.others += 1;
+        self.run.others.fetch_add(1, Ordering::Relaxed);
         self.make_special(&handle, &entry, path);
         Ok(())
     }
@@ -244,15 +228,16 @@ impl<'a> Restorer<'a> {
     /// Counts what would be done with an entry.
     fn foresee_entry(&mut self, parent: Option<&Arc<RestoredFolder>>, entry: &Entry, path: &[u8]) {
         let handle = parent.and_then(|parent| parent.handle().ok());
-        match entry.node {
-            _ if handle.is_some_and(|handle| self.keeps_existing(&handle, entry)) => self.skipped += 1,
-            _ if self.planner.defer_link(entry, None, path) => self.others += 1,
+        let counter = match entry.node {
+            _ if handle.is_some_and(|handle| self.keeps_existing(&handle, entry)) => &self.run.skipped,
+            _ if self.planner.defer_link(entry, None, path) => &self.run.others,
             Node::File { len_bytes, .. } => {
-                self.run.files.fetch_add(1, Ordering::Relaxed);
                 self.run.bytes.fetch_add(len_bytes, Ordering::Relaxed);
+                &self.run.files
             }
-            _ => self.others += 1,
-        }
+            _ => &self.run.others,
+        };
+        counter.fetch_add(1, Ordering::Relaxed);
     }
 
     fn keeps_existing(&self, handle: &TargetFolder, entry: &Entry) -> bool {

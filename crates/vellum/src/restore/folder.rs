@@ -1,0 +1,166 @@
+//! Folders of the target, open while something is put into them.
+
+use super::run::Run;
+use super::walk::HANDLES_MAX;
+use crate::lock;
+use crate::platform::TargetFolder;
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard};
+use vellum_format::tree::{self, EntryName, Metadata};
+
+/// A folder of the target, made when the first thing is put into it, and closed when nothing is open in it any more,
+/// so that the number of open handles does not grow with the snapshot.
+pub(super) struct RestoredFolder {
+    parent: Option<Arc<RestoredFolder>>,
+    name: Option<EntryName>,
+    metadata: Option<Metadata>,
+    /// How many folders are above.
+    depth: usize,
+    /// Looks for the folder and makes nothing.
+    is_dry: bool,
+    state: Mutex<FolderState>,
+}
+
+enum FolderState {
+    Unmade,
+    Open(Arc<TargetFolder>),
+    Closed,
+}
+
+impl RestoredFolder {
+    pub(super) fn root(handle: TargetFolder, metadata: Option<Metadata>, is_dry: bool) -> Arc<Self> {
+        let state = Mutex::new(FolderState::Open(Arc::new(handle)));
+        Arc::new(Self { parent: None, name: None, metadata, depth: 0, is_dry, state })
+    }
+
+    /// A folder below another; its metadata is restored only when it is itself wanted.
+    pub(super) fn below(parent: &Arc<Self>, entry: &tree::Entry, is_wanted: bool) -> Arc<Self> {
+        Arc::new(Self {
+            parent: Some(Arc::clone(parent)),
+            name: Some(entry.name.clone()),
+            metadata: is_wanted.then(|| entry.metadata.clone()),
+            depth: parent.depth + 1,
+            is_dry: parent.is_dry,
+            state: Mutex::new(FolderState::Unmade),
+        })
+    }
+
+    /// The open folder, made now if it was not, or opened again. A dry one is only looked for.
+    pub(super) fn handle(&self) -> io::Result<Arc<TargetFolder>> {
+        if let FolderState::Open(handle) = &*self.state() {
+            return Ok(Arc::clone(handle));
+        }
+        let mut closed = vec![self];
+        let mut handle = loop {
+            let above = closed.last().and_then(|folder| folder.parent.as_deref()).expect("the root is never closed");
+            if let FolderState::Open(handle) = &*above.state() {
+                break Arc::clone(handle);
+            }
+            closed.push(above);
+        };
+        for folder in closed.into_iter().rev() {
+            handle = folder.open_in(&handle)?;
+        }
+        Ok(handle)
+    }
+
+    fn open_in(&self, parent: &TargetFolder) -> io::Result<Arc<TargetFolder>> {
+        let name = self.name.as_ref().expect("the root is never closed");
+        let mut state = self.state();
+        let is_unmade = matches!(*state, FolderState::Unmade);
+        let opened = match &*state {
+            FolderState::Open(handle) => return Ok(Arc::clone(handle)),
+            _ if self.is_dry => parent.look_into(name)?,
+            FolderState::Closed => parent.open_child(name)?,
+            FolderState::Unmade => parent.enter_or_create(name)?,
+        };
+        let opened = Arc::new(opened);
+        if is_unmade || self.depth.is_multiple_of(HANDLES_MAX) {
+            *state = FolderState::Open(Arc::clone(&opened));
+        }
+        Ok(opened)
+    }
+
+    fn state(&self) -> MutexGuard<'_, FolderState> {
+        lock(&self.state)
+    }
+
+    pub(super) fn is_made(&self) -> bool {
+        !matches!(*self.state(), FolderState::Unmade)
+    }
+
+    /// Whether another file system begins here.
+    pub(super) fn is_mount(&self) -> io::Result<bool> {
+        match &self.parent {
+            None => Ok(false),
+            Some(parent) => self.handle()?.is_mounted_in(&*parent.handle()?),
+        }
+    }
+
+    /// Gives the handle up, unless it is one of those that the others are opened again from.
+    pub(super) fn spare_handle(&self) {
+        if !self.depth.is_multiple_of(HANDLES_MAX) {
+            self.close();
+        }
+    }
+
+    /// Gives the handle up; it is opened again when it is needed.
+    fn close(&self) {
+        let mut state = self.state();
+        if self.parent.is_some() && matches!(*state, FolderState::Open(_)) {
+            *state = FolderState::Closed;
+        }
+    }
+
+    /// Applies the metadata: nothing will be put into the folder any more.
+    pub(super) fn complete(&self, run: &Run<'_>, path: &[u8]) {
+        if let (true, Some(metadata)) = (self.is_made(), &self.metadata) {
+            match self.handle() {
+                Ok(handle) => run.metadata_problems(path, handle.apply_self(metadata, &run.owners)),
+                Err(error) => run.undone(path, "finish the folder", &error),
+            }
+        }
+        self.close();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vellum_format::content::Content;
+    use vellum_format::tree::Node;
+    use vellum_testkit::entries::metadata;
+
+    fn is_open(folder: &RestoredFolder) -> bool {
+        matches!(*folder.state(), FolderState::Open(_))
+    }
+
+    #[test]
+    fn of_deep_folders_every_64th_stays_open_and_all_can_be_opened_again() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
+        let entry = tree::Entry {
+            name: EntryName::new(b"folder".to_vec()).unwrap(),
+            node: Node::Folder { content: Content::empty() },
+            metadata: metadata(),
+        };
+        let mut folders = vec![root];
+        for _ in 0..2 * HANDLES_MAX + 1 {
+            let folder = RestoredFolder::below(&folders[folders.len() - 1], &entry, true);
+            assert!(!folder.is_made());
+            folder.spare_handle();
+            assert!(!folder.is_made(), "giving up what is not there makes nothing");
+            folder.handle().unwrap();
+            folders.push(folder);
+        }
+        folders.iter().for_each(|folder| folder.spare_handle());
+        let open = |folders: &[Arc<RestoredFolder>]| -> Vec<usize> {
+            folders.iter().enumerate().filter(|(_, folder)| is_open(folder)).map(|(depth, _)| depth).collect()
+        };
+        assert_eq!(open(&folders), [0, HANDLES_MAX, 2 * HANDLES_MAX]);
+        folders.iter().rev().for_each(|folder| folder.close());
+        assert_eq!(open(&folders), [0], "the others are found from the root");
+        folders.last().unwrap().handle().unwrap();
+        assert_eq!(open(&folders), [0, HANDLES_MAX, 2 * HANDLES_MAX]);
+    }
+}
