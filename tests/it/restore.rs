@@ -3,6 +3,7 @@
 use crate::support::{backup, create};
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -196,6 +197,34 @@ fn what_is_restored_in_parts_is_not_deleted_with_what_the_snapshot_does_not_have
     let names = fs::read_dir(world.target()).expect("a folder").map(|entry| entry.expect("an entry").file_name());
     assert_eq!(names.collect::<Vec<_>>(), ["long"]);
     assert_eq!(fs::metadata(world.target().join("long")).expect("a file").len(), LEN_BYTES);
+}
+
+#[test]
+fn the_repository_stays_as_it_is_where_it_lies_below_the_target() {
+    let world = World::of(|source| {
+        for path in ["disk/repository/config", "disk/other", "file"] {
+            write(&source.join(path), b"saved", written());
+        }
+    });
+    for below in ["disk/repository", "file/repository", "new/disk/repository"] {
+        drop(fs::remove_dir_all(world.target()));
+        let (own, gone) = (world.target().join(below), world.target().join("disk/gone"));
+        write(&own.join("config"), b"own", written());
+        write(&gone, b"found", written());
+        let report = world.try_restore("", |options| {
+            options.repository_folder = Some(own.clone());
+            options.delete = true;
+        });
+        let told: Vec<_> = report.problems.iter().map(|problem| OsStr::from_bytes(&problem.path).into()).collect();
+        let in_its_way = match below {
+            "disk/repository" => vec![own.clone()],
+            "file/repository" => vec![world.target().join("file")],
+            _ => Vec::<PathBuf>::new(),
+        };
+        assert_eq!((told, report.deleted), (in_its_way, 1), "{below}");
+        assert_eq!(fs::read(own.join("config")).expect("the repository's file"), b"own", "{below}");
+        assert!(!gone.exists() && world.target().join("disk/other").exists(), "{below}");
+    }
 }
 
 #[test]

@@ -185,9 +185,9 @@ fn engine_words(error: &Error) -> Words {
             "the backup would contain itself and grow with each run; nothing was done",
             "leave the repository out with --exclude, or keep it elsewhere",
         ),
-        Error::RepositoryInsideTarget { .. } => (
+        Error::TargetInsideRepository { .. } => (
             Failed,
-            "repository_inside_target",
+            "target_inside_repository",
             "restoring there could overwrite the repository; nothing was done",
             "restore into another folder",
         ),

@@ -40,9 +40,9 @@ pub enum Error {
         /// The source path.
         path: PathBuf,
     },
-    /// The target lies inside the repository, or holds it.
-    #[error("the repository and the target {} lie inside each other", path.display())]
-    RepositoryInsideTarget {
+    /// The target lies inside the repository.
+    #[error("the target {} lies inside the repository", path.display())]
+    TargetInsideRepository {
         /// The target path.
         path: PathBuf,
     },

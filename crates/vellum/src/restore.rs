@@ -73,7 +73,8 @@ pub struct RestoreOptions {
     pub sparse: bool,
     /// Owners by number, even where the name is known here.
     pub numeric_owner: bool,
-    /// The folder that the repository lies in, if it is a local one.
+    /// The folder that the repository lies in, if it is a local one. Below the target it stays as it is, and what the
+    /// snapshot has in its place is told as not restored.
     pub repository_folder: Option<PathBuf>,
 }
 
@@ -130,7 +131,6 @@ pub fn restore(
     options: &RestoreOptions,
     context: &Context,
 ) -> Result<RestoreReport, Error> {
-    check_target(target, options)?;
     repository.refresh()?;
     let snapshot = find_snapshot(repository, snapshot, &options.filter)?;
     restore_snapshot(repository, &snapshot, target, options, context)
@@ -147,12 +147,13 @@ pub(crate) fn restore_snapshot(
     if options.delete {
         expect_complete(snapshot)?;
     }
+    let own_folder = find_repository(target, options)?;
     let cache = FrameCache::new(16);
     let start = match &options.subfolder {
         None => Start { content: root_content(snapshot)?, only: None, metadata: None, path: Vec::new() },
         Some(path) => start_at(repository, &cache, snapshot, path)?,
     };
-    let run = Run::new(repository, context, options, target, &start.path);
+    let run = Run::new(repository, context, options, (target, &start.path), own_folder.as_deref());
     let root = match options.dry_run {
         true => TargetFolder::find_root(target),
         false => TargetFolder::create_root(target).map(Some),
@@ -197,17 +198,17 @@ fn start_at(repository: &Repository, cache: &FrameCache, snapshot: &Snapshot, pa
     })
 }
 
-fn check_target(target: &Path, options: &RestoreOptions) -> Result<(), Error> {
+/// Where below the target the repository lies, if it does.
+fn find_repository(target: &Path, options: &RestoreOptions) -> Result<Option<PathBuf>, Error> {
     let Some(repository) = options.repository_folder.as_ref().and_then(|path| path.canonicalize().ok()) else {
-        return Ok(());
+        return Ok(None);
     };
     let existing = target.ancestors().find_map(|path| path.canonicalize().ok());
-    let whole = target.canonicalize();
-    let inside = existing.is_some_and(|path| path.starts_with(&repository));
-    match inside || whole.is_ok_and(|path| repository.starts_with(path)) {
-        true => Err(Error::RepositoryInsideTarget { path: target.to_owned() }),
-        false => Ok(()),
+    if existing.is_some_and(|path| path.starts_with(&repository)) {
+        return Err(Error::TargetInsideRepository { path: target.to_owned() });
     }
+    let below = target.canonicalize().ok().and_then(|target| repository.strip_prefix(target).ok().map(Path::to_owned));
+    Ok(below)
 }
 
 /// A tree does not say what could not be read: a file is left out of it, a folder that could not be listed is empty.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use vellum_format::tree::EntryName;
 
-/// Removes all else that patterns do not spare; a dry run only counts it.
+/// Removes all else that patterns do not spare, but never the repository; a dry run only counts it.
 pub(super) fn delete_others(run: &Run<'_>, folder: &RestoredFolder, kept: &BTreeSet<EntryName>, path: &[u8]) {
     let (handle, names) = match folder.handle().and_then(|handle| Ok((handle.names()?, handle))) {
         Ok((names, handle)) => (handle, names),
@@ -15,6 +15,9 @@ pub(super) fn delete_others(run: &Run<'_>, folder: &RestoredFolder, kept: &BTree
     };
     for name in names.filter(|name| !kept.contains(name)) {
         let full = [path, b"/", name.as_bytes()].concat();
+        if run.leads_to_own(&full) {
+            continue;
+        }
         if run.options.exclude.matches_with_parents(&full) || !run.is_included(&full) {
             continue;
         }

@@ -19,6 +19,8 @@ pub(super) struct Run<'a> {
     target: Vec<u8>,
     /// The part of each path in the snapshot that lies above what comes directly into the target.
     start_len: usize,
+    /// The folder of the repository itself, as a path of the snapshot, where it lies below the target.
+    own_folder: Option<Vec<u8>>,
     pub(super) files: AtomicU64,
     pub(super) bytes: AtomicU64,
     pub(super) others: AtomicU64,
@@ -53,13 +55,13 @@ impl Problems {
 }
 
 impl<'a> Run<'a> {
-    /// Of a restore that begins at this path of the snapshot.
+    /// Of a restore of this path of the snapshot into this target, below which the repository may lie.
     pub(super) fn new(
         repository: &'a Repository,
         context: &'a Context,
         options: &'a RestoreOptions,
-        target: &Path,
-        start: &[u8],
+        (target, start): (&Path, &[u8]),
+        own_folder: Option<&Path>,
     ) -> Self {
         Self {
             repository,
@@ -68,6 +70,7 @@ impl<'a> Run<'a> {
             owners: OwnerPolicy::of_this_process(options.numeric_owner),
             target: target.as_os_str().as_bytes().to_vec(),
             start_len: start.len(),
+            own_folder: own_folder.map(|folder| [start, b"/", folder.as_os_str().as_bytes()].concat()),
             files: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             others: AtomicU64::new(0),
@@ -76,6 +79,17 @@ impl<'a> Run<'a> {
             problems: Mutex::default(),
             metadata_problems: Mutex::default(),
         }
+    }
+
+    /// Whether the repository lies there in the target.
+    pub(super) fn is_own(&self, path: &[u8]) -> bool {
+        self.own_folder.as_deref() == Some(path)
+    }
+
+    /// Whether it lies there, or below.
+    pub(super) fn leads_to_own(&self, path: &[u8]) -> bool {
+        let below = self.own_folder.as_ref().and_then(|own| own.strip_prefix(path));
+        below.is_some_and(|below| matches!(below, [] | [b'/', ..]))
     }
 
     /// Whether the patterns want an entry.

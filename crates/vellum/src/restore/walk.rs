@@ -167,6 +167,14 @@ impl<'a> Restorer<'a> {
             return Ok(None);
         }
         let included = self.run.is_included(path);
+        let is_in_the_way = match entry.node {
+            Node::Folder { .. } => self.run.is_own(path),
+            _ => included && self.run.leads_to_own(path),
+        };
+        if is_in_the_way {
+            self.run.undone(path, "restore", &"the repository lies there");
+            return Ok(None);
+        }
         if let Node::Folder { content } = &entry.node {
             let entries = Box::new(FolderEntries::new(self.run.repository, self.cache, content));
             let is_held = folder.is_held || self.scope.is_root(path);
