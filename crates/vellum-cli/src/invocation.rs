@@ -70,7 +70,7 @@ impl Invocation {
                 "neither HOME nor XDG_CACHE_HOME is set".to_owned()
             }
             (LocalState::At(folder), Persistence::Unwritable) => {
-                format!("{} cannot be made or written", printable_path(folder))
+                format!("{} cannot be made or written, for want of room or of the right to", printable_path(folder))
             }
             _ => return self.watch.set(Some(watch)),
         };
