@@ -134,38 +134,44 @@ impl Lanes {
     }
 }
 
-/// What a byte contributes on entering the window, and what remains to be taken away when it leaves.
+/// What a byte contributes on entering the window, and what remains to be taken away when it leaves: side by side, so
+/// that one load brings both.
+#[derive(Clone, Copy, Zeroize)]
+#[repr(C, align(32))]
+pub(crate) struct Contribution {
+    pub(crate) entering: Lanes,
+    pub(crate) leaving: Lanes,
+}
+
+/// The contribution of each byte.
 #[derive(Zeroize)]
 #[zeroize(drop)]
-pub(crate) struct Tables {
-    pub(crate) entering: [Lanes; 256],
-    pub(crate) leaving: [Lanes; 256],
-}
+pub(crate) struct Tables(pub(crate) [Contribution; 256]);
 
 impl Tables {
     fn derive(key: &[u8; 32]) -> Box<Tables> {
-        let mut tables = Box::new(Tables { entering: [Lanes([0; 2]); 256], leaving: [Lanes([0; 2]); 256] });
-        let Tables { entering, leaving } = &mut *tables;
+        let nothing = Contribution { entering: Lanes([0; 2]), leaving: Lanes([0; 2]) };
+        let mut tables = Box::new(Tables([nothing; 256]));
         let bytes = keys::expand::<4096>(key, b"uhf");
         for (lane, words) in bytes.as_chunks::<2048>().0.iter().enumerate() {
-            for (entry, word) in entering.iter_mut().zip(words.as_chunks().0) {
-                entry.0[lane] = u64::from_le_bytes(*word);
+            for (byte, word) in tables.0.iter_mut().zip(words.as_chunks().0) {
+                byte.entering.0[lane] = u64::from_le_bytes(*word);
             }
         }
-        for (leaving, entering) in leaving.iter_mut().zip(entering) {
-            *leaving = entering.times_x64();
+        for byte in &mut tables.0 {
+            byte.leaving = byte.entering.times_x64();
         }
         tables
     }
 
     /// What is added to a digest multiplied by x when `entering` follows the window and `leaving` falls out of it.
     fn change(&self, entering: u8, leaving: u8) -> Lanes {
-        self.entering[usize::from(entering)].plus(self.leaving[usize::from(leaving)])
+        self.0[usize::from(entering)].entering.plus(self.0[usize::from(leaving)].leaving)
     }
 
     /// The digest of a whole window of 64 bytes.
     pub(crate) fn digest(&self, window: &[u8]) -> Lanes {
-        window.iter().fold(Lanes([0; 2]), |digest, byte| digest.times_x().plus(self.entering[usize::from(*byte)]))
+        window.iter().fold(Lanes([0; 2]), |digest, byte| digest.times_x().plus(self.0[usize::from(*byte)].entering))
     }
 }
 

@@ -89,8 +89,8 @@ fn encrypt(
     // join the chain from digest to digest, which sets the speed.
     let mut changes = [_mm_setzero_si128(); BATCH];
     for (change, (entering, leaving)) in changes.iter_mut().zip(entering.iter().zip(leaving)).rev() {
-        let entry = load(tables.entering[usize::from(*entering)]);
-        *change = _mm_xor_si128(entry, load(tables.leaving[usize::from(*leaving)]));
+        let entry = load(tables.0[usize::from(*entering)].entering);
+        *change = _mm_xor_si128(entry, load(tables.0[usize::from(*leaving)].leaving));
     }
     let mut blocks = changes;
     for (block, change) in blocks.iter_mut().zip(changes) {
@@ -145,7 +145,7 @@ fn first_hit(values: &[__m128i], at: usize, zeros: u32) -> Option<Hit> {
 
 #[inline]
 #[target_feature(enable = "sse4.2")]
-pub(super) fn load(lanes: Lanes) -> __m128i {
+fn load(lanes: Lanes) -> __m128i {
     _mm_set_epi64x(lanes.0[1].cast_signed(), lanes.0[0].cast_signed())
 }
 

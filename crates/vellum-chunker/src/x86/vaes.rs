@@ -6,8 +6,7 @@ use std::ops::Range;
 use zeroize::Zeroize;
 
 use super::AesNi;
-use super::aesni::load;
-use crate::phte128::Tables;
+use crate::phte128::{Contribution, Tables};
 use crate::search::{Hit, Sink, WINDOW};
 
 /// Stretches searched side by side: two registers of four, so that one's rounds hide the latency of the other's.
@@ -102,27 +101,24 @@ impl Found {
 fn block(round_keys: &[__m512i; 11], tables: &Tables, bytes: &[u8], steps: usize, zeros: u32, found: &mut Found) {
     let mask = _mm512_set1_epi32((1 << zeros) - 1);
     let mut digests = [_mm512_setzero_si512(); 2];
+    // What each byte of the windows will take away when it leaves.
+    let mut leaving = [digests; WINDOW];
     for from in (0..WINDOW).step_by(GROUP) {
-        let entering = Rows::of(bytes, steps, from);
+        let rows = Rows::of(bytes, steps, from);
         for step in 0..GROUP {
-            let change = |lane: usize| load(tables.entering[entering.at(lane, step)]);
-            let low = pack(change(0), change(1), change(2), change(3));
-            let high = pack(change(4), change(5), change(6), change(7));
-            digests = [roll(digests[0], low), roll(digests[1], high)];
+            let entering = contributions(tables, &rows, step, &mut leaving[from + step]);
+            digests = [roll(digests[0], entering[0]), roll(digests[1], entering[1])];
         }
     }
     for from in (0..steps).step_by(GROUP) {
-        let leaving = Rows::of(bytes, steps, from);
-        let entering = Rows::of(bytes, steps, from + WINDOW);
+        let rows = Rows::of(bytes, steps, from + WINDOW);
         for step in 0..GROUP {
-            let change = |lane: usize| {
-                let entry = load(tables.entering[entering.at(lane, step)]);
-                _mm_xor_si128(entry, load(tables.leaving[leaving.at(lane, step)]))
-            };
-            let low = pack(change(0), change(1), change(2), change(3));
-            let high = pack(change(4), change(5), change(6), change(7));
+            let slot = &mut leaving[(from + step) % WINDOW];
+            let left = *slot;
+            let entering = contributions(tables, &rows, step, slot);
             let values = encrypt(round_keys, digests);
-            digests = [roll(digests[0], low), roll(digests[1], high)];
+            let changes = [_mm512_xor_si512(entering[0], left[0]), _mm512_xor_si512(entering[1], left[1])];
+            digests = [roll(digests[0], changes[0]), roll(digests[1], changes[1])];
             // The lowest 32 bits of each value.
             let lowest = 0b0001_0001_0001_0001;
             let hits = _mm512_mask_testn_epi32_mask(lowest, values[0], mask)
@@ -154,12 +150,24 @@ impl Rows {
     }
 }
 
+/// What the next byte of each stretch adds to its digest; `leaving` becomes what it takes away later.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn pack(one: __m128i, two: __m128i, three: __m128i, four: __m128i) -> __m512i {
-    let low = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(one), two);
-    let high = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(three), four);
-    _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+fn contributions(tables: &Tables, rows: &Rows, step: usize, leaving: &mut [__m512i; 2]) -> [__m512i; 2] {
+    let pair = |lane: usize| {
+        let both = [lane, lane + 1].map(|lane| load_both(&tables.0[rows.at(lane, step)]));
+        _mm512_inserti64x4::<1>(_mm512_castsi256_si512(both[0]), both[1])
+    };
+    let (low, high) = ([pair(0), pair(2)], [pair(4), pair(6)]);
+    *leaving = [low, high].map(|[one, two]| _mm512_shuffle_i64x2::<0b1101_1101>(one, two));
+    [low, high].map(|[one, two]| _mm512_shuffle_i64x2::<0b1000_1000>(one, two))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn load_both(Contribution { entering, leaving }: &Contribution) -> __m256i {
+    let [entering, leaving] = [entering.0, leaving.0].map(|lanes| lanes.map(u64::cast_signed));
+    _mm256_set_epi64x(leaving[1], leaving[0], entering[1], entering[0])
 }
 
 /// Moves four windows on by one byte: the product with x, as [`crate::phte128::Lanes::times_x`], and the change.
