@@ -75,7 +75,7 @@ fn searches(key: &[u8; 32]) -> Vec<(&'static str, Search)> {
     let mut searches = Vec::new();
     #[cfg(target_arch = "x86_64")]
     {
-        searches.extend(Vaes::detect(&key).map(|vaes| ("AVX-512 and VAES", Search::Vaes(Box::new(vaes)))));
+        searches.extend(Vaes::detect(&key).into_iter().map(|(name, vaes)| (name, Search::Vaes(Box::new(vaes)))));
         searches.extend(AesNi::detect(&key).map(|aesni| ("AES-NI", Search::AesNi(aesni))));
     }
     searches.push(("portable", Search::Portable(Aes128Enc::new((&*key).into()))));

@@ -1,15 +1,18 @@
-//! The search of `phte128` with AVX-512 and VAES: eight stretches of the data side by side, four to a register.
+//! The searches of `phte128` with VAES: eight stretches of the data side by side, four or two to a register.
 
-use std::arch::x86_64::*;
+use std::arch::x86_64::{__m256i, __m512i};
 use std::ops::Range;
 
 use zeroize::Zeroize;
 
 use super::AesNi;
-use crate::phte128::{Contribution, Tables};
+use crate::phte128::Tables;
 use crate::search::{Hit, Sink, WINDOW};
 
-/// Stretches searched side by side: two registers of four, so that one's rounds hide the latency of the other's.
+mod narrow;
+mod wide;
+
+/// Stretches searched side by side: several registers of them, so that one's rounds hide the latency of the other's.
 const LANES: usize = 8;
 
 /// Bytes taken from each stretch at a time.
@@ -23,24 +26,39 @@ const STEPS_MIN: usize = 64;
 
 const BLOCK: usize = LANES * STEPS_MAX;
 
-/// The round keys in each lane, and the proof that this processor has the instructions to use them.
+/// The round keys in each lane of a register, and the proof that this processor has the instructions to use them.
+#[derive(Zeroize)]
+#[zeroize(drop)]
+#[expect(clippy::large_enum_variant, reason = "a chunker holds one, in a box")]
+enum RoundKeys {
+    Wide([__m512i; 11]),
+    Narrow([__m256i; 11]),
+}
+
 #[derive(Zeroize)]
 #[zeroize(drop)]
 pub(crate) struct Vaes {
-    round_keys: [__m512i; 11],
+    round_keys: RoundKeys,
     /// For what is too short for eight stretches.
     aesni: AesNi,
 }
 
 impl Vaes {
-    /// The search under AES key `key`, if this processor can run it.
-    pub(crate) fn detect(key: &[u8; 16]) -> Option<Vaes> {
-        let aesni = AesNi::detect(key)?;
-        if !is_x86_feature_detected!("avx512f") || !is_x86_feature_detected!("vaes") {
-            return None;
+    /// The searches under AES key `key` that this processor can run, with their names, the fastest first.
+    pub(crate) fn detect(key: &[u8; 16]) -> Vec<(&'static str, Vaes)> {
+        let Some(aesni) = AesNi::detect(key).filter(|_| is_x86_feature_detected!("vaes")) else { return Vec::new() };
+        let mut found = Vec::new();
+        if is_x86_feature_detected!("avx512f") {
+            // SAFETY: the features that `broadcast` is compiled for were detected just now.
+            let round_keys = RoundKeys::Wide(unsafe { wide::broadcast(&aesni.round_keys) });
+            found.push(("AVX-512 and VAES", Vaes { round_keys, aesni: aesni.clone() }));
         }
-        // SAFETY: the features that `broadcast` is compiled for were detected just now.
-        Some(Vaes { round_keys: unsafe { broadcast(&aesni.round_keys) }, aesni })
+        if is_x86_feature_detected!("avx2") {
+            // SAFETY: as above.
+            let round_keys = RoundKeys::Narrow(unsafe { narrow::broadcast(&aesni.round_keys) });
+            found.push(("AVX2 and VAES", Vaes { round_keys, aesni }));
+        }
+        found
     }
 
     /// Finds what the portable search finds.
@@ -60,8 +78,13 @@ impl Vaes {
                 break;
             }
             let bytes = &data[at - WINDOW..at + LANES * steps];
-            // SAFETY: a `Vaes` is made only by `detect`, after it found the features that `block` is compiled for.
-            unsafe { block(&self.round_keys, tables, bytes, steps, zeros, &mut found) };
+            // SAFETY: such keys are made only by `detect`, after it found the features that `block` is compiled for.
+            unsafe {
+                match &self.round_keys {
+                    RoundKeys::Wide(keys) => wide::block(keys, tables, bytes, steps, zeros, &mut found),
+                    RoundKeys::Narrow(keys) => narrow::block(keys, tables, bytes, steps, zeros, &mut found),
+                }
+            };
             while let Some((offset, hit_zeros)) = found.take_first() {
                 if hit_zeros >= zeros {
                     match sink(Hit { at: at + offset, zeros: hit_zeros }) {
@@ -96,40 +119,6 @@ impl Found {
     }
 }
 
-/// Finds the positions with at least `zeros` among `LANES · steps`; `bytes` begins with the window of the first.
-#[target_feature(enable = "avx512f,vaes,aes,sse4.2")]
-fn block(round_keys: &[__m512i; 11], tables: &Tables, bytes: &[u8], steps: usize, zeros: u32, found: &mut Found) {
-    let mask = _mm512_set1_epi32((1 << zeros) - 1);
-    let mut digests = [_mm512_setzero_si512(); 2];
-    // What each byte of the windows will take away when it leaves.
-    let mut leaving = [digests; WINDOW];
-    for from in (0..WINDOW).step_by(GROUP) {
-        let rows = Rows::of(bytes, steps, from);
-        for step in 0..GROUP {
-            let entering = contributions(tables, &rows, step, &mut leaving[from + step]);
-            digests = [roll(digests[0], entering[0]), roll(digests[1], entering[1])];
-        }
-    }
-    for from in (0..steps).step_by(GROUP) {
-        let rows = Rows::of(bytes, steps, from + WINDOW);
-        for step in 0..GROUP {
-            let slot = &mut leaving[(from + step) % WINDOW];
-            let left = *slot;
-            let entering = contributions(tables, &rows, step, slot);
-            let values = encrypt(round_keys, digests);
-            let changes = [_mm512_xor_si512(entering[0], left[0]), _mm512_xor_si512(entering[1], left[1])];
-            digests = [roll(digests[0], changes[0]), roll(digests[1], changes[1])];
-            // The lowest 32 bits of each value.
-            let lowest = 0b0001_0001_0001_0001;
-            let hits = _mm512_mask_testn_epi32_mask(lowest, values[0], mask)
-                | _mm512_mask_testn_epi32_mask(lowest, values[1], mask);
-            if hits != 0 {
-                note(&values, steps, from + step, zeros, found);
-            }
-        }
-    }
-}
-
 /// The next bytes of each stretch.
 struct Rows([[u8; GROUP]; LANES]);
 
@@ -150,70 +139,12 @@ impl Rows {
     }
 }
 
-/// What the next byte of each stretch adds to its digest; `leaving` becomes what it takes away later.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn contributions(tables: &Tables, rows: &Rows, step: usize, leaving: &mut [__m512i; 2]) -> [__m512i; 2] {
-    let pair = |lane: usize| {
-        let both = [lane, lane + 1].map(|lane| load_both(&tables.0[rows.at(lane, step)]));
-        _mm512_inserti64x4::<1>(_mm512_castsi256_si512(both[0]), both[1])
-    };
-    let (low, high) = ([pair(0), pair(2)], [pair(4), pair(6)]);
-    *leaving = [low, high].map(|[one, two]| _mm512_shuffle_i64x2::<0b1101_1101>(one, two));
-    [low, high].map(|[one, two]| _mm512_shuffle_i64x2::<0b1000_1000>(one, two))
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn load_both(Contribution { entering, leaving }: &Contribution) -> __m256i {
-    let [entering, leaving] = [entering.0, leaving.0].map(|lanes| lanes.map(u64::cast_signed));
-    _mm256_set_epi64x(leaving[1], leaving[0], entering[1], entering[0])
-}
-
-/// Moves four windows on by one byte: the product with x, as [`crate::phte128::Lanes::times_x`], and the change.
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn roll(digests: __m512i, changes: __m512i) -> __m512i {
-    /// `a XOR (b AND c)`, as a table of three bits.
-    const XOR_AND: i32 = 0b0111_1000;
-    let overflow = _mm512_srai_epi64::<63>(digests);
-    let doubled = _mm512_xor_si512(_mm512_add_epi64(digests, digests), changes);
-    _mm512_ternarylogic_epi64::<XOR_AND>(doubled, overflow, _mm512_set1_epi64(0b1_1011))
-}
-
-#[inline]
-#[target_feature(enable = "avx512f,vaes")]
-fn encrypt(round_keys: &[__m512i; 11], [low, high]: [__m512i; 2]) -> [__m512i; 2] {
-    let mut low = _mm512_xor_si512(low, round_keys[0]);
-    let mut high = _mm512_xor_si512(high, round_keys[0]);
-    for round_key in &round_keys[1..10] {
-        low = _mm512_aesenc_epi128(low, *round_key);
-        high = _mm512_aesenc_epi128(high, *round_key);
-    }
-    [_mm512_aesenclast_epi128(low, round_keys[10]), _mm512_aesenclast_epi128(high, round_keys[10])]
-}
-
-/// Notes which values have enough zeros; rare.
+/// Notes which of the values of one step have enough zeros; rare.
 #[cold]
-#[target_feature(enable = "avx512f,sse4.2")]
-fn note(values: &[__m512i; 2], steps: usize, step: usize, zeros: u32, found: &mut Found) {
-    for (half, values) in values.iter().enumerate() {
-        let lanes = [
-            _mm512_extracti32x4_epi32::<0>(*values),
-            _mm512_extracti32x4_epi32::<1>(*values),
-            _mm512_extracti32x4_epi32::<2>(*values),
-            _mm512_extracti32x4_epi32::<3>(*values),
-        ];
-        for (lane, value) in lanes.into_iter().enumerate() {
-            let hit = _mm_cvtsi128_si64(value).trailing_zeros();
-            if hit >= zeros {
-                found.insert((4 * half + lane) * steps + step, hit);
-            }
+fn note(values: &[u64; LANES], steps: usize, step: usize, zeros: u32, found: &mut Found) {
+    for (lane, value) in values.iter().enumerate() {
+        if value.trailing_zeros() >= zeros {
+            found.insert(lane * steps + step, value.trailing_zeros());
         }
     }
-}
-
-#[target_feature(enable = "avx512f")]
-fn broadcast(round_keys: &[__m128i; 11]) -> [__m512i; 11] {
-    round_keys.map(|key| _mm512_broadcast_i32x4(key))
 }
