@@ -10,8 +10,10 @@ use vellum_faults::Point;
 use vellum_format::catalog::{self, Catalog, CatalogedPack};
 use vellum_format::{ObjectId, ObjectKind, ObjectName, SealedHeader, limits};
 
-/// Catalogs that are opened before they become one segment.
-const BATCH: usize = 64;
+/// Catalogs that are opened before they become one segment, and chunks in them: those of small files are so many that
+/// 64 catalogs of them would take gigabytes.
+const BATCH_CATALOGS: usize = 64;
+const BATCH_CHUNKS: usize = 1 << 20;
 
 /// What a refresh found.
 #[derive(Debug, Default)]
@@ -35,8 +37,7 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::Storage`] when the storage cannot be listed: then nothing may be concluded from it.
     pub fn refresh(&self) -> Result<Refreshed, RepositoryError> {
-        let refreshed = self.load_catalogs()?;
-        self.index().merge();
+        let refreshed = self.load_catalogs(|| self.index().merge())?;
         self.compare_with_packs(refreshed)
     }
 
@@ -70,13 +71,13 @@ impl Repository {
     /// # Errors
     /// As [`Repository::refresh`].
     pub fn refresh_for_check(&self) -> Result<Refreshed, RepositoryError> {
-        let mut refreshed = self.load_catalogs()?;
-        self.index().merge();
+        let mut refreshed = self.load_catalogs(|| self.index().merge())?;
         refreshed.packs_absent = self.mark_absent_packs(&self.names(ObjectKind::Pack)?);
         Ok(refreshed)
     }
 
-    fn load_catalogs(&self) -> Result<Refreshed, RepositoryError> {
+    /// `added` hears of each segment that was added, and of the last.
+    fn load_catalogs(&self, added: impl Fn()) -> Result<Refreshed, RepositoryError> {
         let present: BTreeSet<ObjectId> = self.names_of_either(ObjectKind::Catalog)?.into_keys().collect();
         // I4: a snapshot that relies on a catalog must not outlive it; also on one that was loaded long ago.
         present.iter().for_each(|id| adopt_both(&**self.storage(), &ObjectName::new(ObjectKind::Catalog, *id)));
@@ -86,18 +87,28 @@ impl Repository {
         let loaded: BTreeSet<ObjectId> = self.index().loaded_catalogs().into_iter().collect();
         let mut refreshed = Refreshed::default();
         let missing: Vec<ObjectId> = present.difference(&loaded).copied().collect();
-        for batch in missing.chunks(BATCH) {
-            let mut opened = Vec::new();
-            for id in batch {
-                match self.read_catalog(*id) {
-                    Ok(catalog) => opened.push((*id, catalog)),
-                    Err(error @ RepositoryError::Damaged { .. }) => refreshed.damaged.push(error),
-                    Err(error) => return Err(error),
+        let (mut opened, mut chunks) = (Vec::new(), 0);
+        for id in missing {
+            let catalog = match self.read_catalog(id) {
+                Ok(catalog) => catalog,
+                Err(error @ RepositoryError::Damaged { .. }) => {
+                    refreshed.damaged.push(error);
+                    continue;
                 }
+                Err(error) => return Err(error),
+            };
+            refreshed.catalogs_read += 1;
+            let more = catalog.packs.iter().map(|pack| pack.directory.chunk_count()).sum::<usize>();
+            if opened.len() == BATCH_CATALOGS || chunks + more > BATCH_CHUNKS {
+                self.index().add(std::mem::take(&mut opened))?;
+                added();
+                chunks = 0;
             }
-            refreshed.catalogs_read += opened.len();
-            self.index().add(opened)?;
+            opened.push((id, catalog));
+            chunks += more;
         }
+        self.index().add(opened)?;
+        added();
         Ok(refreshed)
     }
 
@@ -136,7 +147,7 @@ impl Repository {
         // Held while catalogs are read, so that nobody takes the gap for the truth.
         let mut mending = self.mending();
         if mending.count == seen && !self.index().drop_damaged().is_empty() {
-            self.load_catalogs()?;
+            self.load_catalogs(|| ())?;
             mending.count += 1;
         }
         Ok(mending.count != seen)
@@ -151,7 +162,7 @@ impl Repository {
         let mut mending = self.mending();
         if mending.count == seen && mending.missing.insert(pack) {
             // Without a merge: others are reading by places that they have looked up.
-            let refreshed = self.load_catalogs()?;
+            let refreshed = self.load_catalogs(|| ())?;
             self.compare_with_packs(refreshed)?;
             mending.count += 1;
         }

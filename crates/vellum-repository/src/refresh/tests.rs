@@ -5,7 +5,9 @@ use crate::LocalState;
 use crate::pack_writer::CatalogMark;
 use crate::support::{World, slow, spoil};
 use std::sync::Arc;
+use vellum_format::ChunkId;
 use vellum_format::content::ChunkKind;
+use vellum_format::pack::{Compression, Directory, Frame, KeyWrap, PackedChunk};
 use vellum_storage::Storage;
 use vellum_testkit::{Operation, RecordingStorage};
 
@@ -51,7 +53,7 @@ fn segments_stay_few_and_no_catalog_is_read_twice() {
     for id in again.catalogs() {
         assert_eq!(packs(&again), 1);
         crate::objects::delete_both(&*world.storage, &ObjectName::new(ObjectKind::Catalog, id)).unwrap();
-        assert_eq!(again.load_catalogs().unwrap().catalogs_read, 0);
+        assert_eq!(again.load_catalogs(|| ()).unwrap().catalogs_read, 0);
     }
     assert_eq!(packs(&again), 0);
 }
@@ -155,4 +157,38 @@ fn the_index_is_brought_up_to_date_once_for_each_missing_pack() {
     assert!(!repository.refresh_after_missing(pack, repository.mend_count()).unwrap(), "again would find the same");
     let other = ObjectId::of(b"another");
     assert!(repository.refresh_after_missing(other, repository.mend_count()).unwrap());
+}
+
+/// What catalogs hold together bounds what is in memory, not only how many they are.
+#[test]
+fn catalogs_of_very_many_chunks_are_not_loaded_together() {
+    let world = World::new();
+    let writer = world.open();
+    let put = |number: u8, chunks: usize| {
+        let id = ChunkId::from_bytes([number; 32]);
+        let frame = Frame {
+            offset: 80,
+            stored_len_bytes: 1,
+            wrap: 0,
+            kind: ChunkKind::Data,
+            compression: Compression::None,
+            salt: [0; 16],
+            chunks: vec![PackedChunk { id, len_bytes: 1 }; chunks],
+        };
+        let wraps = vec![KeyWrap { kind: KeyWrap::SYMMETRIC, epoch: 1, bytes: vec![0; 8] }];
+        let directory = Directory { wraps, frames: vec![frame] };
+        let pack = CatalogedPack { pack: ObjectId::of(&[number]), len_bytes: 4096, directory };
+        let marks = [(pack.pack, CatalogMark::of(&pack))].into();
+        writer.put_catalog(&Catalog { packs: vec![pack] }, &marks).unwrap();
+    };
+    let segments = |reader: &Repository| {
+        let largest = std::cell::Cell::new(0);
+        let read = reader.load_catalogs(|| largest.set(reader.index().segment_count())).unwrap().catalogs_read;
+        (read, largest.get())
+    };
+    put(1, BATCH_CHUNKS / 2);
+    put(2, BATCH_CHUNKS / 2);
+    assert_eq!(segments(&world.open()), (2, 1));
+    put(3, 1);
+    assert_eq!(segments(&world.open()), (3, 2));
 }
