@@ -332,22 +332,35 @@ fn is_checkpoint_due(stored: &[StoredPack]) -> bool {
     stored.len() >= CHECKPOINT_PACKS || chunks() >= CHECKPOINT_CHUNKS
 }
 
-/// Catalogs that stay far below their limits, whatever the packs hold.
-pub(crate) fn split_into_catalogs(packs: Vec<CatalogedPack>) -> Vec<Catalog> {
-    let mut catalogs: Vec<Catalog> = Vec::new();
-    let mut len_bytes = 0;
-    for pack in packs {
-        let pack_len_bytes = pack.directory.chunk_count() * PackedChunk::ENCODED_LEN;
-        let fits = len_bytes + pack_len_bytes <= CATALOG_LEN_BYTES && len_bytes > 0;
-        match catalogs.last_mut().filter(|catalog| fits && catalog.packs.len() < CATALOG_PACKS) {
-            Some(catalog) => catalog.packs.push(pack),
-            None => {
-                len_bytes = 0;
-                catalogs.push(Catalog { packs: vec![pack] });
-            }
-        }
-        len_bytes += pack_len_bytes;
+/// Packs that a catalog is to list, as many as keep it far below its limits, whatever they hold.
+#[derive(Default)]
+pub(crate) struct CatalogDraft {
+    packs: Vec<CatalogedPack>,
+    len_bytes: usize,
+}
+
+impl CatalogDraft {
+    /// Adds a pack; gives the catalog of those before when they leave no room for it.
+    pub(crate) fn push(&mut self, pack: CatalogedPack) -> Option<Catalog> {
+        let len_bytes = pack.directory.chunk_count() * PackedChunk::ENCODED_LEN;
+        let has_room = self.len_bytes + len_bytes <= CATALOG_LEN_BYTES && self.packs.len() < CATALOG_PACKS;
+        let full = if has_room { None } else { std::mem::take(self).finish() };
+        self.packs.push(pack);
+        self.len_bytes += len_bytes;
+        full
     }
+
+    /// The catalog of the packs that are left, if there are any.
+    pub(crate) fn finish(self) -> Option<Catalog> {
+        (!self.packs.is_empty()).then_some(Catalog { packs: self.packs })
+    }
+}
+
+/// Catalogs that stay far below their limits, whatever the packs hold.
+fn split_into_catalogs(packs: Vec<CatalogedPack>) -> Vec<Catalog> {
+    let mut draft = CatalogDraft::default();
+    let mut catalogs: Vec<Catalog> = packs.into_iter().filter_map(|pack| draft.push(pack)).collect();
+    catalogs.extend(draft.finish());
     catalogs
 }
 

@@ -4,11 +4,12 @@ use super::{Prune, packs_of};
 use crate::RepositoryError;
 use crate::condemned::Condemnation;
 use crate::fault::reach;
+use crate::open::Repository;
 use crate::pack_writer::CatalogMark;
-use crate::publish::split_into_catalogs;
+use crate::publish::CatalogDraft;
 use std::collections::{BTreeMap, BTreeSet};
 use vellum_faults::Point;
-use vellum_format::catalog::CatalogedPack;
+use vellum_format::catalog::{Catalog, CatalogedPack};
 use vellum_format::{ObjectId, ObjectKind, ObjectName};
 
 /// Condemnations of packs that are gone that may stand beside each other while somebody is always at work.
@@ -106,36 +107,27 @@ impl Prune<'_, '_> {
     /// packs that were there when G7 began.
     fn relist(&mut self, packs: &BTreeSet<ObjectId>, stored: &BTreeMap<ObjectId, u64>) -> Result<(), RepositoryError> {
         let repository = self.repository;
-        let recovered = repository.take_recovered().into_iter().filter(|pack| !packs.contains(&pack.pack));
-        let mut kept: BTreeMap<ObjectId, CatalogedPack> = recovered.map(|pack| (pack.pack, pack)).collect();
-        let mut replaced = Vec::new();
-        let mut gone = BTreeSet::new();
-        for id in repository.index().catalogs_listing(packs) {
-            let catalog = match repository.read_catalog(id) {
-                Ok(catalog) => catalog,
-                // The index knows recovered packs under their own names; and a damaged catalog lists nothing any more.
-                Err(RepositoryError::Damaged { .. }) => continue,
-                Err(error) => return Err(error),
-            };
-            if catalog.packs.iter().any(|pack| packs.contains(&pack.pack)) {
-                replaced.push(id);
-                let (dropped, others): (Vec<_>, Vec<_>) =
-                    catalog.packs.into_iter().partition(|pack| packs.contains(&pack.pack));
-                gone.extend(dropped.into_iter().map(|pack| pack.pack).filter(|pack| !stored.contains_key(pack)));
-                kept.extend(others.into_iter().map(|pack| (pack.pack, pack)));
-            }
-        }
-        if replaced.is_empty() && kept.is_empty() {
-            return self.intent.account_for(|| Ok(packs.clone()));
-        }
         // Somebody may be putting back a copy of what is deleted here, while another prune finds that no catalog lists
         // these packs any more and removes the condemnations that it knows. It does not know this one. (I22)
+        let gone = self.still_listed(packs.iter().filter(|pack| !stored.contains_key(pack)).copied().collect())?;
         if !gone.is_empty() {
             self.finished.extend(repository.condemn(&gone, self.settings.note.time)?);
         }
-        let marks = kept.iter().map(|(id, pack)| (*id, CatalogMark::of(pack))).collect();
-        for catalog in split_into_catalogs(kept.into_values().collect()) {
-            repository.put_catalog(&catalog, &marks)?;
+        let mut relisting = Relisting { repository, draft: CatalogDraft::default(), listed: BTreeSet::new() };
+        let recovered = repository.take_recovered().into_iter().filter(|pack| !packs.contains(&pack.pack));
+        recovered.into_iter().try_for_each(|pack| relisting.add(pack))?;
+        let mut replaced = Vec::new();
+        for id in repository.index().catalogs_listing(packs) {
+            let Some(catalog) = self.readable_catalog(id)? else { continue };
+            if catalog.packs.iter().any(|pack| packs.contains(&pack.pack)) {
+                replaced.push(id);
+                let mut others = catalog.packs.into_iter().filter(|pack| !packs.contains(&pack.pack));
+                others.try_for_each(|pack| relisting.add(pack))?;
+            }
+        }
+        let listed = relisting.finish()?;
+        if replaced.is_empty() && listed.is_empty() {
+            return self.intent.account_for(|| Ok(packs.clone()));
         }
         repository.storage().sync()?;
         reach(Point::PruneRelisted)?;
@@ -143,6 +135,105 @@ impl Prune<'_, '_> {
             repository.delete_both(ObjectKind::Catalog, id)?;
         }
         repository.storage().sync()?;
-        self.intent.account_for(|| Ok(packs.iter().copied().chain(marks.into_keys()).collect()))
+        self.intent.account_for(|| Ok(packs | &listed))
+    }
+
+    /// Those of these packs that a catalog lists.
+    fn still_listed(&self, packs: BTreeSet<ObjectId>) -> Result<BTreeSet<ObjectId>, RepositoryError> {
+        let mut listed = BTreeSet::new();
+        for id in self.repository.index().catalogs_listing(&packs) {
+            let names = self.readable_catalog(id)?.into_iter().flat_map(|catalog| catalog.packs).map(|pack| pack.pack);
+            listed.extend(names.filter(|pack| packs.contains(pack)));
+        }
+        Ok(listed)
+    }
+
+    /// A catalog that the index knows. Nothing for what it knows under a recovered pack's own name, nor for a damaged
+    /// catalog, which lists nothing any more.
+    fn readable_catalog(&self, id: ObjectId) -> Result<Option<Catalog>, RepositoryError> {
+        match self.repository.read_catalog(id) {
+            Err(RepositoryError::Damaged { .. }) => Ok(None),
+            read => read.map(Some),
+        }
+    }
+}
+
+/// Packs on their way into new catalogs. Each is stored as soon as it is full: all together may be most of what a
+/// repository lists, and do not have to fit into memory.
+struct Relisting<'r> {
+    repository: &'r Repository,
+    draft: CatalogDraft,
+    listed: BTreeSet<ObjectId>,
+}
+
+impl Relisting<'_> {
+    fn add(&mut self, pack: CatalogedPack) -> Result<(), RepositoryError> {
+        if !self.listed.insert(pack.pack) {
+            return Ok(());
+        }
+        self.draft.push(pack).map_or(Ok(()), |full| self.put(&full))
+    }
+
+    /// Every pack that is listed now.
+    fn finish(mut self) -> Result<BTreeSet<ObjectId>, RepositoryError> {
+        let last = std::mem::take(&mut self.draft).finish();
+        last.map_or(Ok(()), |last| self.put(&last))?;
+        Ok(self.listed)
+    }
+
+    fn put(&self, catalog: &Catalog) -> Result<(), RepositoryError> {
+        let marks = catalog.packs.iter().map(|pack| (pack.pack, CatalogMark::of(pack))).collect();
+        self.repository.put_catalog(catalog, &marks).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::LocalState;
+    use crate::pack_writer::CatalogMark;
+    use crate::prune::tests::settings;
+    use crate::support::{Watched, World};
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use vellum_format::catalog::{Catalog, CatalogedPack};
+    use vellum_format::pack::Directory;
+    use vellum_format::{ObjectId, ObjectKind, ObjectName};
+    use vellum_storage::Storage;
+
+    /// What stays of many catalogs is not in memory all at once.
+    #[test]
+    fn catalogs_are_stored_anew_while_others_are_still_to_be_read() {
+        const PACKS: u32 = 700;
+        let world = World::new();
+        let writer = world.open();
+        let name = |catalog: u32, number: u32| ObjectId::of(&[catalog.to_le_bytes(), number.to_le_bytes()].concat());
+        let pack = |pack| CatalogedPack { pack, len_bytes: 1, directory: Directory { wraps: vec![], frames: vec![] } };
+        for number in 0..3 {
+            let catalog = Catalog { packs: (0..PACKS).map(|one| pack(name(number, one))).collect() };
+            let marks = catalog.packs.iter().map(|pack| (pack.pack, CatalogMark::of(pack))).collect();
+            writer.put_catalog(&catalog, &marks).unwrap();
+        }
+        let (others, most) = (world.storage.clone(), Arc::new(AtomicUsize::new(0)));
+        let seen = Arc::clone(&most);
+        let before_reading = move |name: &ObjectName| {
+            let mut count = 0;
+            others.list(ObjectKind::Catalog, &mut |_| count += 1).unwrap();
+            seen.fetch_max(if name.kind == ObjectKind::Catalog { count } else { 0 }, Ordering::Relaxed);
+        };
+        let watched = Watched { inner: world.storage.clone(), cheap_listing: true, before_reading };
+        let repository = world.open_on(Arc::new(watched), &LocalState::None);
+        let mut prune = repository.begin_prune(settings()).unwrap();
+        let going: BTreeSet<ObjectId> = (0..3).map(|number| name(number, number)).collect();
+        let stored: BTreeMap<ObjectId, u64> =
+            (0..3).flat_map(|catalog| (0..PACKS).map(move |one| (name(catalog, one), 1))).collect();
+        prune.relist(&going, &stored).unwrap();
+        assert_eq!(most.load(Ordering::Relaxed), 4, "of three, the first two fill one");
+        let fresh = world.open();
+        assert_eq!(fresh.refresh().unwrap().catalogs_read, 3);
+        let listed: Vec<ObjectId> =
+            fresh.catalogs().into_iter().flat_map(|id| fresh.catalog(id).unwrap().packs).map(|one| one.pack).collect();
+        let expected: BTreeSet<ObjectId> = stored.into_keys().filter(|pack| !going.contains(pack)).collect();
+        assert_eq!((listed.len(), listed.into_iter().collect()), (expected.len(), expected));
     }
 }

@@ -10,7 +10,7 @@ use vellum_format::{Bytes, ObjectName};
 use vellum_storage::Storage as _;
 
 /// Everything that may go goes at once, and what is partly needed is written anew.
-fn settings() -> PruneSettings<'static> {
+pub(super) fn settings() -> PruneSettings<'static> {
     PruneSettings {
         note: note("pruner"),
         max_unused: MaxUnused::Percent(0.0),
