@@ -180,8 +180,7 @@ impl OpenPack {
         pass(scope, Stage::Directory, &mut plain);
         plain.resize(plain.len().next_multiple_of(DIRECTORY_PADDING_BYTES), 0);
         let tail_len = plain.len() + SEAL_OVERHEAD_BYTES + TRAILER_LEN_BYTES;
-        let padded = padme_len((bytes.len() + tail_len) as u64).min(u64::from(pack_len_bytes));
-        let body_len_bytes = if full { u64::from(pack_len_bytes) } else { padded };
+        let body_len_bytes = body_len_bytes((bytes.len() + tail_len) as u64, u64::from(pack_len_bytes), full);
         let header = PackHeader { parity, epoch: class.epoch, scope, salt, body_len_bytes };
         bytes[..PackHeader::ENCODED_LEN].copy_from_slice(&header.encode());
         let directory_offset = usize::try_from(body_len_bytes).expect("a pack fits into memory") - tail_len;
@@ -204,6 +203,17 @@ impl OpenPack {
         let mark = verify(&bytes, &name.id, &directory, (class, scope), threads)?;
         pass(scope, Stage::Waiting, &mut bytes);
         Ok(FinishedPack { name, bytes, directory, mark })
+    }
+}
+
+/// How long a body becomes that holds so much, in a repository with packs of so many bytes.
+///
+/// A single frame may need more: no writer of this engine makes such a frame, but a prune moves what it finds. (P9)
+fn body_len_bytes(needed: u64, pack_len_bytes: u64, full: bool) -> u64 {
+    match needed <= pack_len_bytes {
+        true if full => pack_len_bytes,
+        true => padme_len(needed).min(pack_len_bytes),
+        false => padme_len(needed),
     }
 }
 
@@ -248,6 +258,8 @@ fn to_u32(len: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::support::World;
+    use vellum_crypto::{frame_ad, frame_salt};
     use vellum_format::ChunkId;
 
     fn key(byte: u8, len: usize) -> Arc<FrameKey> {
@@ -280,6 +292,28 @@ mod tests {
             pack.append(frame(&own, 2 * chunks), &[0; 3000]);
             assert!(least >= end(&pack), "{chunks}: {least}");
             assert!(least <= end(&pack) + 100 + DIRECTORY_PADDING_BYTES, "{chunks}: one more key is reserved, {least}");
+        }
+    }
+
+    /// P9: others who hold the keys may have stored frames that are longer than packs are here.
+    #[test]
+    fn a_frame_that_is_longer_than_packs_are_gets_a_pack_that_holds_it() {
+        let repository = World::new().open();
+        let (class, scope) = (repository.class(), repository.id());
+        let plain = vellum_testkit::Random::new(1).bytes(2 << 20);
+        let kind = ChunkKind::Data;
+        let id = class.dedup.chunk_id(&class.dedup.digest(kind, &plain));
+        for full in [false, true] {
+            let key = FrameKey::generate(class, scope).unwrap();
+            let (compression, chunks) = (Compression::None, vec![PackedChunk { id, len_bytes: 2 << 20 }]);
+            let (salt, mut sealed) = (frame_salt(&chunks), Vec::new());
+            key.key.seal_frame_into(&salt, &frame_ad(scope, kind, compression, 2 << 20, 1), &plain, &mut sealed);
+            let mut pack = OpenPack::new(Arc::clone(&key), Vec::new());
+            assert_eq!(pack.room(sealed.len(), 1, 1 << 20), Room::Enough, "where else");
+            pack.append(SealedFrame { key, kind, compression, salt, chunks }, &sealed);
+            let shape = PackShape { pack_len_bytes: 1 << 20, full, parity: Parity::ReedSolomon, threads: 1 };
+            let finished = pack.finish(class, scope, [7; 32], &shape).unwrap();
+            assert_eq!(open_pack(&finished.bytes, class, scope), Ok(finished.directory));
         }
     }
 
