@@ -49,7 +49,8 @@ impl Repository {
 
     /// Forgets one frame: it was read.
     pub(crate) fn mark_read(&self, pack: &ObjectId, offset: u32) {
-        if self.has_damaged_frames() {
+        // Asked for each frame that is read, and rarely so: what changes is copied, and may be megabytes.
+        if self.has_damaged_frames() && self.is_marked(pack, offset) {
             self.change_damaged_frames(|damaged| {
                 if let Some(offsets) = damaged.get_mut(pack) {
                     offsets.remove(&offset);
@@ -57,6 +58,10 @@ impl Repository {
                 damaged.retain(|_, offsets| !offsets.is_empty());
             });
         }
+    }
+
+    fn is_marked(&self, pack: &ObjectId, offset: u32) -> bool {
+        self.damaged_frames().get(pack).is_some_and(|offsets| offsets.contains(&offset))
     }
 
     /// Forgets packs that are not stored any more.
@@ -124,6 +129,22 @@ fn decode(bytes: &[u8]) -> Option<DamagedFrames> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::support::World;
+    use std::time::{Duration, Instant};
+
+    /// Four milliseconds for each frame that is read would be longer than reading it takes.
+    #[test]
+    fn many_damaged_frames_do_not_slow_the_reading_of_others_down() {
+        let repository = World::new().open();
+        let offsets: BTreeSet<u32> = (0..32).collect();
+        let packs = (0..FRAMES_MAX / 32).map(|pack| (ObjectId::of(&pack.to_le_bytes()), offsets.clone()));
+        repository.change_damaged_frames(|damaged| damaged.extend(packs));
+        let start = Instant::now();
+        (0..1000).for_each(|offset| repository.mark_read(&ObjectId::of(b"another"), offset));
+        assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+        repository.mark_read(&ObjectId::of(&0usize.to_le_bytes()), 31);
+        assert_eq!(repository.damaged_frames().values().map(BTreeSet::len).sum::<usize>(), FRAMES_MAX - 1);
+    }
 
     #[test]
     fn what_is_remembered_comes_back_and_garbage_is_nothing() {
