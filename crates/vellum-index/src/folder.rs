@@ -78,15 +78,17 @@ impl Folder {
         Ok(segment)
     }
 
-    /// Writes a segment, records it in place of its sources, the newest first, and removes these; nothing when other
-    /// processes have changed what is recorded.
+    /// Writes a segment, records it in place of its sources, the newest first, and removes these.
+    ///
+    /// When other processes have changed what is recorded, or added something in between, all that stays as it is: the
+    /// segment has no name then, and goes with whoever has it open.
     pub(crate) fn replace(
         &self,
         sources: &[SegmentId],
         id: SegmentId,
         serial: u64,
         write: impl FnOnce(&mut &File) -> io::Result<()>,
-    ) -> Result<Option<Segment>, Failure> {
+    ) -> Result<Segment, Failure> {
         let written = self.write_temporary(id, write).map_err(|_| Failure::Unwritable)?;
         written.file.sync_data().map_err(|_| Failure::Unwritable)?;
         reach(Point::IndexMergeWritten).map_err(|_| Failure::Unwritable)?;
@@ -98,14 +100,11 @@ impl Folder {
             }
             Ok(is_recorded)
         })?;
-        if !is_recorded {
-            return Ok(None);
-        }
-        // From here on it counts; sources that stay are removed when the folder is opened or changed again.
-        if reach(Point::IndexMergeRecorded).is_ok() {
+        // From then on it counts; sources that stay are removed when the folder is opened or changed again.
+        if is_recorded && reach(Point::IndexMergeRecorded).is_ok() {
             self.forget(sources, &[]).ok();
         }
-        Ok(Some(segment))
+        Ok(segment)
     }
 
     /// Removes segments, and records catalogs of others as forgotten, by their numbers. Another process that uses a

@@ -40,8 +40,9 @@ impl Index {
     ///
     /// A merge reads and writes what it merges, half a microsecond a chunk or, when the disk is slow, one; most calls
     /// merge nothing, and below a hundred million chunks none merges more than eight million. It is given up quietly
-    /// when another process was faster, when there is no space, or when a source turns out damaged, which then counts
-    /// as damaged; nothing else is lost.
+    /// when there is no space, or when a source turns out damaged, which then counts as damaged; nothing else is lost.
+    /// When another process was faster, or has added segments in between, what is merged is this value's alone: the
+    /// folder keeps its sources, and the space goes when this value does.
     pub fn merge(&self) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         loop {
@@ -60,7 +61,7 @@ impl Index {
         match &self.folder {
             Some(folder) if !sources[0].is_in_memory() => {
                 let ids: Vec<_> = sources.iter().map(|source| source.id()).collect();
-                folder.replace(&ids, id, serial, |out| merge.write(id, &self.key, out)).ok()?
+                folder.replace(&ids, id, serial, |out| merge.write(id, &self.key, out)).ok()
             }
             _ => {
                 let mut bytes = Vec::new();

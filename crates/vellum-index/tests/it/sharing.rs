@@ -191,12 +191,12 @@ fn four_segments() -> (tempfile::TempDir, Model) {
 }
 
 #[test]
-fn who_finds_sources_gone_gives_a_merge_up() {
+fn who_finds_sources_gone_merges_for_himself_alone() {
     let (folder, model) = four_segments();
     let (one, two, three) = (open(folder.path()), open(folder.path()), open(folder.path()));
     three.retain_catalogs(&BTreeSet::from([1, 2, 3].map(object_id)));
     one.merge();
-    assert_eq!((one.segment_count(), two.segment_count()), (4, 4), "one source is gone");
+    assert_eq!((one.segment_count(), two.segment_count()), (1, 4), "one source is gone from the folder");
     assert_eq!(segment_files(folder.path()).len(), 3);
     two.add(vec![catalog(5, SHAPE)]).expect("good catalogs");
     for index in [&one, &two, &three] {
@@ -210,18 +210,45 @@ fn who_finds_sources_gone_gives_a_merge_up() {
 }
 
 #[test]
-fn a_merge_by_two_is_made_once() {
+fn a_merge_by_two_is_recorded_once() {
     let (folder, model) = four_segments();
     let (one, two) = (open(folder.path()), open(folder.path()));
     one.merge();
     let left = segment_files(folder.path());
     two.merge();
-    assert_eq!((one.segment_count(), two.segment_count()), (1, 4));
+    assert_eq!((one.segment_count(), two.segment_count()), (1, 1));
     assert_eq!((left.len(), segment_files(folder.path())), (1, left));
     for index in [&one, &two, &open(folder.path())] {
         assert!(index.persistent() && !index.damage_seen());
         assert_agrees(index, &model, SHAPE.ids);
     }
+}
+
+/// Two long backups at once: what each adds stands between what the other adds, so that no neighbours of one are
+/// neighbours in the folder.
+#[test]
+fn two_that_add_by_turns_have_few_segments_each() {
+    let folder = quick_folder();
+    let (one, two) = (open(folder.path()), open(folder.path()));
+    for number in 0..20 {
+        for (index, number) in [(&one, number), (&two, 100 + number)] {
+            index.add(vec![catalog(number, SHAPE)]).expect("good catalogs");
+            index.merge();
+            assert!(index.segment_count() < 9, "{number}: {}", index.segment_count());
+            assert!(index.persistent() && !index.damage_seen());
+        }
+    }
+    let own = |first: u64| -> Vec<u64> { (first..first + 20).collect() };
+    let batches = |first| Model {
+        batches: own(first).iter().map(|one| vec![catalog(*one, SHAPE)]).collect(),
+        ..Model::default()
+    };
+    assert_agrees(&one, &batches(0), SHAPE.ids);
+    assert_agrees(&two, &batches(100), SHAPE.ids);
+    let later = open(folder.path());
+    assert_eq!(later.loaded_catalogs(), model_names(&[own(0), own(100)].concat()));
+    later.merge();
+    assert!(later.segment_count() < 9 && segment_files(folder.path()).len() < 9, "{}", later.segment_count());
 }
 
 #[test]
