@@ -26,7 +26,7 @@ impl Prune<'_, '_> {
         let running = self.running_writers()?; // G4
         reach(Point::PruneWritersListed)?;
         let stored = repository.names(ObjectKind::Pack)?;
-        let mut waited = BTreeSet::new();
+        let (mut waited, mut given_up) = (BTreeSet::new(), BTreeSet::new());
         for (id, one) in condemnations.0 {
             if !one.packs.iter().any(|pack| stored.contains_key(pack)) {
                 self.finished.push((id, one));
@@ -38,7 +38,7 @@ impl Prune<'_, '_> {
                 .map(|(intent, _)| *intent)
                 .filter(|intent| among.is_none_or(|listed| listed.contains(intent)))
                 .collect();
-            let waits = self.give_up_the_old(&one, waits)?;
+            let waits = self.give_up_the_old(&one, waits, &mut given_up)?;
             let ends = one.time.seconds.saturating_add(self.settings.grace_seconds);
             if waits.is_empty() && ends <= self.settings.note.time.seconds {
                 self.due.push((id, one));
@@ -59,17 +59,20 @@ impl Prune<'_, '_> {
     }
 
     /// Fences the writers that have kept a condemnation waiting for too long. Only clocks of prunes count: the
-    /// condemnation bears the time of one.
+    /// condemnation bears the time of one. Whoever keeps several waiting is `given_up` once.
     fn give_up_the_old(
         &mut self,
         one: &Condemnation,
         waits: BTreeSet<ObjectId>,
+        given_up: &mut BTreeSet<ObjectId>,
     ) -> Result<BTreeSet<ObjectId>, RepositoryError> {
         let since = one.time.seconds.saturating_add(self.settings.give_up_seconds);
         if one.outlast.is_none() || since > self.settings.note.time.seconds {
             return Ok(waits);
         }
-        waits.into_iter().try_for_each(|intent| self.give_up(intent))?;
+        for intent in waits.into_iter().filter(|intent| given_up.insert(*intent)) {
+            self.give_up(intent)?;
+        }
         Ok(BTreeSet::new())
     }
 

@@ -62,6 +62,23 @@ fn a_prune_marks_again_when_something_it_counts_on_has_changed_and_only_then() {
     assert!(prune.look_again().unwrap(), "a pack with something needed is gone");
 }
 
+/// Many packs are condemned by several records, and several prunes may have condemned while a writer was running.
+#[test]
+fn a_writer_that_keeps_several_condemnations_waiting_is_given_up_once() {
+    let world = World::new();
+    let repository = world.open();
+    let writer = OwnIntent::declare(&repository, Intent::BACKUP, &note("writer")).unwrap();
+    for seed in 0..3 {
+        let (pack, _) = world.store(ChunkKind::Data, &[(seed, 5000)]);
+        let condemned = repository.condemn(&[pack].into(), NOW).unwrap();
+        repository.record_outlast(condemned[0].0, &[writer.id()].into()).unwrap();
+    }
+    let mut prune = repository.begin_prune(PruneSettings { give_up_seconds: 0, ..settings() }).unwrap();
+    assert!(prune.outlast().unwrap());
+    assert_eq!((prune.report().writers_fenced, prune.due.len()), (1, 3));
+    assert_eq!(repository.ids_of_either(ObjectKind::Fence).unwrap().len(), 1);
+}
+
 /// A copy in a pack that goes for being of no use is no reason not to move the other.
 #[test]
 fn what_is_needed_is_moved_though_a_copy_lies_in_another_pack_that_goes() {
