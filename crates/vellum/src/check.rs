@@ -144,13 +144,14 @@ pub fn check(repository: &Repository, options: &CheckOptions, context: &Context)
     for _ in 0..SECOND_LOOKS_MAX {
         // What others forgot and pruned meanwhile is no damage. What is wrong is found again, and what could not be
         // read once is told as long as it is there.
-        let mut found = std::mem::take(&mut checker.report.findings);
+        let found = std::mem::take(&mut checker.report.findings);
         if found.is_empty() {
             break;
         }
         let count = found.len();
         checker.look_again(options)?;
-        found.retain(|finding| checker.report.findings.contains(finding) || checker.is_still_there(finding));
+        let again = std::mem::take(&mut checker.report.findings);
+        let found = confirmed(found, again, |finding| checker.is_still_there(finding));
         let counted = if found.len() < FINDINGS_KEPT_MAX { 0 } else { checker.report.finding_count };
         checker.report.finding_count = counted.max(found.len() as u64);
         checker.report.findings = found;
@@ -161,6 +162,20 @@ pub fn check(repository: &Repository, options: &CheckOptions, context: &Context)
     checker.count_mendable_copies()?;
     checker.remember(options)?;
     Ok(checker.report)
+}
+
+/// What was found twice, or is there all the same. Where the first look found more than is kept, whatever the second
+/// found may have been among that, and counts until it is looked for again.
+fn confirmed(mut found: Vec<Finding>, again: Vec<Finding>, is_still_there: impl Fn(&Finding) -> bool) -> Vec<Finding> {
+    let is_full = found.len() == FINDINGS_KEPT_MAX;
+    found.retain(|finding| again.contains(finding) || is_still_there(finding));
+    if is_full {
+        let kept = found.len();
+        let more = again.into_iter().filter(|finding| !found[..kept].contains(finding)).take(FINDINGS_KEPT_MAX - kept);
+        let more: Vec<Finding> = more.collect();
+        found.extend(more);
+    }
+    found
 }
 
 struct Checker<'a> {
@@ -660,5 +675,33 @@ impl Random {
 
     fn below(&mut self, limit: u64) -> u64 {
         self.next() % limit.max(1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn findings(numbers: std::ops::Range<usize>) -> Vec<Finding> {
+        numbers.map(|number| Finding { object: None, path: None, reason: number.to_string() }).collect()
+    }
+
+    #[test]
+    fn what_is_found_twice_or_is_still_there_counts() {
+        let still = |finding: &Finding| finding.reason == "1";
+        assert_eq!(confirmed(findings(0..4), findings(3..5), still), [findings(1..2), findings(3..4)].concat());
+    }
+
+    /// A forget and a prune meanwhile may cost more files than are kept, and damage that was found behind them is told.
+    #[test]
+    fn what_was_found_behind_all_that_is_kept_counts() {
+        let many = || findings(0..FINDINGS_KEPT_MAX);
+        let damage = || findings(FINDINGS_KEPT_MAX..FINDINGS_KEPT_MAX + 3);
+        assert_eq!(confirmed(many(), damage(), |_| false), damage());
+        assert_eq!(
+            confirmed(many(), [damage(), findings(0..2)].concat(), |_| false),
+            [findings(0..2), damage()].concat()
+        );
+        assert_eq!(confirmed(many(), damage(), |_| true), many(), "no more than is kept");
     }
 }
