@@ -109,7 +109,7 @@ impl Prune<'_, '_> {
         let repository = self.repository;
         // Somebody may be putting back a copy of what is deleted here, while another prune finds that no catalog lists
         // these packs any more and removes the condemnations that it knows. It does not know this one. (I22)
-        let gone = self.still_listed(packs.iter().filter(|pack| !stored.contains_key(pack)).copied().collect())?;
+        let gone = self.still_listed(&packs.iter().filter(|pack| !stored.contains_key(pack)).copied().collect())?;
         if !gone.is_empty() {
             self.finished.extend(repository.condemn(&gone, self.settings.note.time)?);
         }
@@ -139,9 +139,9 @@ impl Prune<'_, '_> {
     }
 
     /// Those of these packs that a catalog lists.
-    fn still_listed(&self, packs: BTreeSet<ObjectId>) -> Result<BTreeSet<ObjectId>, RepositoryError> {
+    fn still_listed(&self, packs: &BTreeSet<ObjectId>) -> Result<BTreeSet<ObjectId>, RepositoryError> {
         let mut listed = BTreeSet::new();
-        for id in self.repository.index().catalogs_listing(&packs) {
+        for id in self.repository.index().catalogs_listing(packs) {
             let names = self.readable_catalog(id)?.into_iter().flat_map(|catalog| catalog.packs).map(|pack| pack.pack);
             listed.extend(names.filter(|pack| packs.contains(pack)));
         }
