@@ -180,3 +180,20 @@ fn a_source_that_is_not_there_is_told_and_the_others_are_saved() {
     assert!(refused.error_lines()[0].contains("nothere"), "{}", refused.stderr);
     assert_eq!(scene.run(["snapshots", "--json"]).expect_code(0).json().len(), 1);
 }
+
+/// Whoever went deep below the link has given the folders above up, and `..` of where it leads to is not among them.
+#[test]
+fn a_deep_tree_behind_a_link_does_not_keep_its_neighbours_from_being_saved() {
+    let scene = Scene::with_repository();
+    let (named, real) = (scene.source().join("named"), scene.path("real"));
+    std::fs::create_dir_all(real.join("root").join("d/".repeat(70))).expect("folders");
+    std::fs::create_dir_all(named.join("neighbour")).expect("folders");
+    std::fs::write(named.join("neighbour/file"), b"fine").expect("a file");
+    std::os::unix::fs::symlink(&real, named.join("link")).expect("a link");
+    // A walker alone goes all the way itself.
+    let roots = [named.join("link/root"), named.join("neighbour")];
+    scene.run([OsStr::new("backup"), "--threads=1".as_ref(), roots[0].as_ref(), roots[1].as_ref()]).expect_code(0);
+    let (restored, target) = scene.restore("latest", "target");
+    restored.expect_code(0);
+    assert_eq!(std::fs::read(target.join("named/neighbour/file")).expect("it was saved"), b"fine");
+}

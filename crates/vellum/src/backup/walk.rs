@@ -233,15 +233,16 @@ impl<'a, 's> Walker<'a, 's> {
         self.plan.subtrees.offer(subtree).map(|subtree| subtree.folder)
     }
 
-    /// Opens a folder again whose handle was given up, from the one below it.
+    /// Opens a folder again whose handle was given up, from the one below it; by its path, if it leads to roots.
     fn reopen(&self, above: &mut OpenFolder, below: Option<&SourceFolder>, path: &[u8]) {
         if above.handle.is_some() {
             return;
         }
         let opened = match (below, &above.wanted) {
-            (None, _) => Err(io::ErrorKind::NotFound.into()),
+            // As it was come to: what lies in the folder below may have been reached through a link.
+            (_, Some(_)) => SourceFolder::pass_again(&Path::new("/").join(path_buf(path)), &above.stat),
+            (None, None) => Err(io::ErrorKind::NotFound.into()),
             (Some(below), None) => below.open_parent(&above.stat),
-            (Some(below), Some(_)) => below.pass_parent(&above.stat),
         };
         match opened {
             Ok(handle) => above.handle = Some(Arc::new(handle)),

@@ -84,14 +84,13 @@ pub(super) fn open_parent(folder: BorrowedFd<'_>, expected: &Stat) -> io::Result
     expect_inode(open_quietly(folder, b"..", OPEN_FOLDER)?, expected)
 }
 
-/// The same for a handle to go through.
-pub(super) fn pass_parent(folder: BorrowedFd<'_>, expected: &Stat) -> io::Result<OwnedFd> {
-    expect_inode(openat(folder, "..", STEP, Mode::empty())?, expected)
-}
-
-fn expect_inode(parent: OwnedFd, expected: &Stat) -> io::Result<OwnedFd> {
-    match stat_handle(parent.as_fd())?.is_same_inode(expected) {
-        true => Ok(parent),
+/// The handle, if it is that of the folder that is expected.
+///
+/// # Errors
+/// [`io::ErrorKind::NotFound`] when it is another.
+pub(super) fn expect_inode(folder: OwnedFd, expected: &Stat) -> io::Result<OwnedFd> {
+    match stat_handle(folder.as_fd())?.is_same_inode(expected) {
+        true => Ok(folder),
         false => Err(io::Error::new(io::ErrorKind::NotFound, "the folder was moved while it was in use")),
     }
 }

@@ -39,6 +39,14 @@ impl SourceFolder {
         Ok(Self::passed(folder::pass_path(path, false)?))
     }
 
+    /// The same for a folder that was opened before.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when another one is there now.
+    pub(crate) fn pass_again(path: &Path, expected: &Stat) -> io::Result<Self> {
+        Ok(Self::passed(folder::expect_inode(folder::pass_path(path, false)?, expected)?))
+    }
+
     fn listed(handle: OwnedFd) -> Self {
         Self { handle, is_passed: false }
     }
@@ -65,11 +73,6 @@ impl SourceFolder {
     /// [`io::ErrorKind::NotFound`] when the folder above is no longer the `expected` one.
     pub(crate) fn open_parent(&self, expected: &Stat) -> io::Result<Self> {
         Ok(Self::listed(folder::open_parent(self.handle.as_fd(), expected)?))
-    }
-
-    /// The same where the folder above is on the way to another one, as for [`SourceFolder::pass`].
-    pub(crate) fn pass_parent(&self, expected: &Stat) -> io::Result<Self> {
-        Ok(Self::passed(folder::pass_parent(self.handle.as_fd(), expected)?))
     }
 
     /// The names of all entries, sorted by their bytes, each once.
