@@ -7,6 +7,7 @@
 //! per walker frames of trees and the names of the folders that it is in; and the entries that wait for others before
 //! them. Every queue is bounded.
 
+mod batches;
 mod exclude;
 mod file_cache;
 mod folder;
@@ -314,7 +315,7 @@ fn store(
 ) -> Result<Content, Error> {
     let top = FolderBuilder::top();
     let workers = run.context.worker_count();
-    let (jobs, queue) = crossbeam_channel::bounded(2 * workers);
+    let (jobs, queue) = crossbeam_channel::bounded(batches::waiting_max(workers));
     let pieces = Pieces::new(workers);
     let panicked = std::thread::scope(|scope| {
         let start = || {

@@ -197,3 +197,20 @@ fn a_deep_tree_behind_a_link_does_not_keep_its_neighbours_from_being_saved() {
     restored.expect_code(0);
     assert_eq!(std::fs::read(target.join("named/neighbour/file")).expect("it was saved"), b"fine");
 }
+
+/// What waits to be read keeps its folder open.
+#[test]
+fn a_tree_of_small_folders_needs_no_more_open_files_than_systems_allow() {
+    let scene = Scene::with_repository();
+    for number in 0..4000 {
+        let folder = scene.source().join(format!("{}/{number}", number % 8));
+        std::fs::create_dir_all(&folder).expect("folders");
+        std::fs::write(folder.join("file"), number.to_string()).expect("a file");
+    }
+    let mut command = Command::new("sh");
+    scene.equip(&mut command);
+    let script = "ulimit -n 700; exec \"$0\" backup --threads=8 \"$@\"";
+    let saved = Ran::of(command.args(["-c", script, env!("CARGO_BIN_EXE_vellum")]).arg(scene.source()));
+    let saved = saved.expect_code(0);
+    assert!(saved.stdout.contains("4000 new"), "{}", saved.stdout);
+}

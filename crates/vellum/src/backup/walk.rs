@@ -1,6 +1,7 @@
 //! Walking the source: what is unchanged is taken over at once, what has to be read goes to the workers. Each folder is
 //! walked in the order of its names; several walkers share the folders (`subtrees.rs`).
 
+use super::batches::Batches;
 use super::exclude::Excludes;
 use super::file_cache::{CacheRecord, CachedFolder, FileCache, Kept, Remembered};
 use super::folder::{Finished, FolderBuilder};
@@ -21,11 +22,6 @@ use vellum_format::content::Content;
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
 use vellum_repository::{FrameWriter, Session};
 
-/// A batch goes to a worker when it holds this many files or bytes: few queue operations, few open folders, and
-/// neighbours in one frame, which compresses better.
-const BATCH_FILES_MAX: usize = 128;
-const BATCH_LEN_BYTES_MAX: u64 = 2 << 20;
-
 /// Walkers beside those that only fill cores: with cold caches they wait for the disk most of the time.
 const WALKERS_MIN: usize = 4;
 const WALKERS_MAX: usize = 8;
@@ -41,19 +37,18 @@ pub(super) fn walk(
     jobs: Sender<Batch>,
 ) -> Result<(), Error> {
     let plan = Plan::new(run, options, cache);
-    let walkers = match run.context.worker_count() {
-        1 => 1,
-        workers => workers.clamp(WALKERS_MIN, WALKERS_MAX),
-    };
+    let workers = run.context.worker_count();
+    let walkers = if workers == 1 { 1 } else { workers.clamp(WALKERS_MIN, WALKERS_MAX) };
+    let batches = Batches::new(jobs, walkers, workers);
     let begun = plan.subtrees.begin();
     std::thread::scope(|scope| {
         let start = |_| {
-            let (plan, jobs) = (&plan, jobs.clone());
-            let help = move || Walker::run(plan, session, jobs, |walker| walker.help());
+            let (plan, batches) = (&plan, batches.clone());
+            let help = move || Walker::run(plan, session, batches, |walker| walker.help());
             std::thread::Builder::new().spawn_scoped(scope, help).ok()
         };
         let helpers: Vec<_> = (1..walkers).map_while(start).collect();
-        let walked = Walker::run(&plan, session, jobs, |walker| {
+        let walked = Walker::run(&plan, session, batches, |walker| {
             let walked = walker.walk_roots(roots, top);
             // The others must not wait for what nobody finds any more.
             drop(begun);
@@ -118,22 +113,12 @@ struct Walker<'a, 's> {
 
 struct Store<'s> {
     writer: FrameWriter<'s>,
-    jobs: Sender<Batch>,
-    batch: Batch,
-    batch_len_bytes: u64,
-}
-
-impl Store<'_> {
-    fn send_batch(&mut self) {
-        self.batch_len_bytes = 0;
-        // A queue without workers means that they failed; the run knows why.
-        drop(self.jobs.send(std::mem::take(&mut self.batch)));
-    }
+    batches: Batches,
 }
 
 /// Folders above each other that are held open; those above are opened again on the way back, so that a walk of any
 /// depth needs few handles.
-const HANDLES_MAX: usize = 64;
+const HANDLES_MAX: usize = 32;
 
 /// A folder that the walk is in.
 struct OpenFolder {
@@ -152,15 +137,15 @@ impl<'a, 's> Walker<'a, 's> {
     fn run(
         plan: &'a Plan<'a>,
         session: &'s Session<'_>,
-        jobs: Sender<Batch>,
+        batches: Batches,
         walk: impl FnOnce(&mut Self) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let store = Store { writer: session.frame_writer()?, jobs, batch: Vec::new(), batch_len_bytes: 0 };
+        let store = Store { writer: session.frame_writer()?, batches };
         let mut walker = Self { plan, store: Some(store) };
         let walked = walk(&mut walker);
         let mut store = walker.store.take().expect("the walker keeps what it was given");
         if walked.is_ok() {
-            store.send_batch();
+            store.batches.send();
         }
         let flushed = store.writer.flush();
         walked?;
@@ -395,8 +380,7 @@ impl<'a, 's> Walker<'a, 's> {
             self.plan.run.context.tell(&Event::File { path, change, len_bytes: stat.len_bytes });
             return Ok(());
         };
-        store.batch_len_bytes = store.batch_len_bytes.saturating_add(stat.len_bytes);
-        store.batch.push(FileJob {
+        store.batches.add(FileJob {
             folder: Arc::clone(handle),
             builder: Arc::clone(&folder.builder),
             slot: folder.builder.reserve(),
@@ -406,9 +390,6 @@ impl<'a, 's> Walker<'a, 's> {
             change,
             names: Arc::clone(&self.plan.names),
         });
-        if store.batch.len() >= BATCH_FILES_MAX || store.batch_len_bytes >= BATCH_LEN_BYTES_MAX {
-            store.send_batch();
-        }
         Ok(())
     }
 
