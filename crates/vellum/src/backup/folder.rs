@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use vellum_format::content::{ChunkKind, Content};
+use vellum_format::limits::ENTRY_LEN_BYTES_MAX;
 use vellum_format::tree::{Entry, EntryName, Metadata, Node};
 use vellum_repository::{FrameWriter, RepositoryError};
 
@@ -48,11 +49,41 @@ pub(crate) enum Finished {
 }
 
 impl Finished {
-    pub(crate) fn made(entry: &Entry, record: Option<CacheRecord>) -> Self {
-        let mut encoded = Vec::new();
-        entry.encode_into(&mut encoded);
-        Self::Made { encoded, record }
+    /// An entry that was looked at in this run. One with more extended attributes than readers take is saved without
+    /// the longest of them, which is told by each backup.
+    pub(crate) fn made(entry: Entry, record: Option<CacheRecord>, path: &[u8], run: &Run<'_>) -> Self {
+        match encode(entry) {
+            (encoded, 0) => Self::Made { encoded, record },
+            (encoded, left_out) => {
+                let reason = format!("they are too long for a snapshot; the {left_out} longest are left out");
+                run.problem(path, "save all extended attributes of", &reason);
+                Self::Made { encoded, record: None }
+            }
+        }
     }
+}
+
+/// An entry as it stands in a tree, and how many extended attributes it had to go without: file systems take more of
+/// them than an entry may be long, and nothing else makes one long.
+fn encode(mut entry: Entry) -> (Vec<u8>, usize) {
+    const LEN_BYTES_MAX: usize = size_of::<u32>() + ENTRY_LEN_BYTES_MAX;
+    let mut encoded = Vec::new();
+    entry.encode_into(&mut encoded);
+    let Some(mut excess) = encoded.len().checked_sub(LEN_BYTES_MAX).filter(|excess| *excess > 0) else {
+        return (encoded, 0);
+    };
+    let xattrs = &mut entry.metadata.xattrs;
+    let count = xattrs.len();
+    while excess > 0
+        && let Some(longest) = (0..xattrs.len()).max_by_key(|at| xattrs[*at].1.len())
+    {
+        let (name, value) = xattrs.remove(longest);
+        excess = excess.saturating_sub(name.len() + value.len());
+    }
+    let left_out = count - xattrs.len();
+    encoded.clear();
+    entry.encode_into(&mut encoded);
+    (encoded, left_out)
 }
 
 impl Entries {
@@ -162,7 +193,7 @@ impl FolderBuilder {
             };
             let (name, metadata) = folder.own.clone().expect("a folder with a parent has a name");
             let entry = Entry { name, node: Node::Folder { content }, metadata };
-            parent.place(*slot, Some(Finished::made(&entry, None)), run, writer)?;
+            parent.place(*slot, Some(Finished::made(entry, None, &folder.path, run)), run, writer)?;
             folder = Arc::clone(parent);
         }
         Ok(())
@@ -179,5 +210,50 @@ impl FolderBuilder {
             memory.finish(cache, run.repository);
         }
         tree.unwrap_or_else(|| new_tree(run)).finish(writer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vellum_format::snapshot::Timestamp;
+    use vellum_format::tree::TreeDecoder;
+
+    /// A pipe with these attributes, which have names of four bytes.
+    fn with_xattrs(xattrs: Vec<(Vec<u8>, Vec<u8>)>) -> Entry {
+        let (user, group, modified) = (Vec::new(), Vec::new(), Timestamp { seconds: 0, nanoseconds: 0 });
+        let metadata = Metadata { mode: 0o600, uid: 0, gid: 0, user, group, modified, xattrs, link_group: None };
+        Entry { name: EntryName::new(b"name".to_vec()).unwrap(), node: Node::Fifo, metadata }
+    }
+
+    fn decoded(encoded: &[u8]) -> Entry {
+        let mut entries = Vec::new();
+        let mut decoder = TreeDecoder::default();
+        decoder.push(encoded, &mut |entry| entries.push(entry)).expect("readers take it");
+        decoder.finish().unwrap();
+        entries.pop().unwrap()
+    }
+
+    #[test]
+    fn an_entry_keeps_the_attributes_that_readers_take_with_it() {
+        let value = |len| vec![7; len];
+        let short = (b"acl_".to_vec(), value(40));
+        let mut alone = Vec::new();
+        with_xattrs(vec![short.clone(), (b"long".to_vec(), vec![])]).encode_into(&mut alone);
+        let room = 4 + ENTRY_LEN_BYTES_MAX - alone.len();
+
+        let fitting = with_xattrs(vec![short.clone(), (b"long".to_vec(), value(room))]);
+        let (encoded, left_out) = encode(fitting.clone());
+        assert_eq!((decoded(&encoded) == fitting, left_out), (true, 0));
+
+        let beyond = with_xattrs(vec![short.clone(), (b"long".to_vec(), value(room + 1))]);
+        let (encoded, left_out) = encode(beyond);
+        assert_eq!((decoded(&encoded), left_out), (with_xattrs(vec![short.clone()]), 1));
+
+        let many = (0..300).map(|number| (format!("{number:04}").into_bytes(), value(65_000)));
+        let (encoded, left_out) = encode(with_xattrs(many.chain([short.clone()]).collect()));
+        let kept = decoded(&encoded).metadata.xattrs;
+        assert!(kept.contains(&short) && encoded.len() > ENTRY_LEN_BYTES_MAX - 70_000);
+        assert_eq!(kept.len() + left_out, 301);
     }
 }

@@ -409,7 +409,8 @@ impl<'a, 's> Walker<'a, 's> {
         match self.read_other(handle, &name, stat) {
             Ok((node, metadata)) => {
                 let entry = Entry { name, node, metadata };
-                self.append(&folder.builder, Finished::made(&entry, CacheRecord::settled(stat, looked_at)))
+                let record = CacheRecord::settled(stat, looked_at);
+                self.append(&folder.builder, Finished::made(entry, record, path, self.plan.run))
             }
             Err(error) => {
                 self.plan.run.problem(path, "read", &error);
