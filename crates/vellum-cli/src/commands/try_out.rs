@@ -1,6 +1,7 @@
 //! `vellum try`: everything once, in a temporary folder that is gone afterwards.
 
 mod compare;
+mod told;
 mod workspace;
 
 use crate::args::TryArgs;
@@ -14,10 +15,10 @@ use crate::report::Failure;
 use crate::time::now;
 use crate::units::bytes_per_second;
 use compare::Comparison;
-use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
+use told::Told;
 use trial::{Step, Trial};
 use vellum::{
     BackupOptions, BackupReport, Context, CreateOptions, Credential, KeyFile, LocalState, NewSlot, Progress,
@@ -44,8 +45,8 @@ pub(super) fn run(invocation: &Invocation, args: &TryArgs) -> Result<ExitCode, F
     if !trial.differences.is_empty() {
         return Err(different());
     }
-    if !trial.restored.problems.is_empty() {
-        return Err(workspace::restore_incomplete(trial.restored.problems.len() as u64));
+    if trial.restored.problem_count > 0 {
+        return Err(workspace::restore_incomplete(trial.restored.problem_count));
     }
     Ok(if trial.first.summary.errors == 0 { ExitCode::Complete } else { ExitCode::SourceIncomplete })
 }
@@ -66,7 +67,8 @@ fn try_in(
     paths: Vec<PathBuf>,
     context: &Context,
 ) -> Result<Trial, Failure> {
-    let run = Run { invocation, context };
+    let told = Arc::<Told>::default();
+    let run = Run { invocation, context, told: Arc::clone(&told) };
     let repository = create(workspace)?;
     let mut options = BackupOptions::new(paths);
     options.host = invocation.settings.host.clone();
@@ -76,11 +78,13 @@ fn try_in(
     let (first, first_took) = run.back_up("backing up", &repository, &mut options)?;
     let (second, second_took) = run.back_up("backing up again", &repository, &mut options)?;
     let (restored, restore_took) = run.restore(&repository, workspace, (second.summary.files, second.summary.bytes))?;
-    let told = first.problems.iter().chain(&second.problems).chain(&restored.problems);
-    let told: BTreeSet<PathBuf> = told.map(vellum::Problem::path_buf).collect();
+    let mut told = told.paths();
+    told.extend(restored.problems.iter().map(vellum::Problem::path_buf));
     let start = Instant::now();
     let mut comparison = Comparison::new(begun, context.cancel.clone(), told);
-    for path in &options.paths {
+    // Where more is missing than was named, as on a full disk, every difference may be one of those.
+    let is_all_named = restored.problem_count == restored.problems.len() as u64;
+    for path in options.paths.iter().filter(|_| is_all_named) {
         comparison.compare(path, &workspace.restored_path(path))?;
     }
     let steps = vec![
@@ -119,6 +123,8 @@ fn create(workspace: &Workspace) -> Result<Repository, Failure> {
 struct Run<'a> {
     invocation: &'a Invocation,
     context: &'a Context,
+    /// Hears of what cannot be backed up.
+    told: Arc<Told>,
 }
 
 impl Run<'_> {
@@ -137,6 +143,7 @@ impl Run<'_> {
     ) -> Result<(BackupReport, Duration), Failure> {
         options.time = now();
         let (context, _display) = self.step(verb, None);
+        let context = Context { events: Some(Arc::<Told>::clone(&self.told)), ..context };
         let start = Instant::now();
         let report = vellum::backup(repository, options, &context)?;
         Ok((report, start.elapsed()))

@@ -30,7 +30,7 @@ pub(crate) struct Trial {
 impl Trial {
     /// Whether everything that was saved came back as it was.
     pub(crate) fn is_right(&self) -> bool {
-        self.differences.is_empty() && self.restored.problems.is_empty()
+        self.differences.is_empty() && self.restored.problem_count == 0
     }
 }
 
@@ -94,10 +94,10 @@ pub(crate) fn table(trial: &Trial) -> String {
 }
 
 fn verdict(trial: &Trial) -> String {
-    let wrong = trial.differences.len() + trial.restored.problems.len();
+    let wrong = trial.differences.len() as u64 + trial.restored.problem_count;
     let mut text = match wrong {
         0 => "every byte as it was".to_owned(),
-        wrong => format!("{} DIFFERENT", count(wrong as u64, "entry")),
+        wrong => format!("{} DIFFERENT", count(wrong, "entry")),
     };
     if trial.changed > 0 {
         text.push_str(&format!("; {} changed meanwhile", count(trial.changed, "entry")));
