@@ -14,7 +14,6 @@ use vellum_repository::{FrameWriter, RepositoryError};
 
 /// A folder under construction. Whoever completes its last entry completes it in its parent.
 pub(crate) struct FolderBuilder {
-    path: Vec<u8>,
     parent: Option<(SharedFolder, usize)>,
     /// Its own entry, but for the content.
     own: Option<(EntryName, Metadata)>,
@@ -51,12 +50,17 @@ pub(crate) enum Finished {
 impl Finished {
     /// An entry that was looked at in this run. One with more extended attributes than readers take is saved without
     /// the longest of them, which is told by each backup.
-    pub(crate) fn made(entry: Entry, record: Option<CacheRecord>, path: &[u8], run: &Run<'_>) -> Self {
+    pub(crate) fn made(
+        entry: Entry,
+        record: Option<CacheRecord>,
+        path: impl FnOnce() -> Vec<u8>,
+        run: &Run<'_>,
+    ) -> Self {
         match encode(entry) {
             (encoded, 0) => Self::Made { encoded, record },
             (encoded, left_out) => {
                 let reason = format!("they are too long for a snapshot; the {left_out} longest are left out");
-                run.problem(path, "save all extended attributes of", &reason);
+                run.problem(&path(), "save all extended attributes of", &reason);
                 Self::Made { encoded, record: None }
             }
         }
@@ -88,7 +92,12 @@ fn encode(mut entry: Entry) -> (Vec<u8>, usize) {
 
 impl Entries {
     /// Moves what is complete from the front into the tree.
-    fn settle(&mut self, path: &[u8], run: &Run<'_>, writer: &mut FrameWriter<'_>) -> Result<(), RepositoryError> {
+    fn settle(
+        &mut self,
+        folder: &FolderBuilder,
+        run: &Run<'_>,
+        writer: &mut FrameWriter<'_>,
+    ) -> Result<(), RepositoryError> {
         while matches!(self.slots.front(), Some(Slot::LeftOut | Slot::Filled(_))) {
             self.settled += 1;
             let Some(Slot::Filled(finished)) = self.slots.pop_front() else { continue };
@@ -99,7 +108,7 @@ impl Entries {
             }
             tree.settle(writer)?;
             let Some(cache) = &run.cache_writer else { continue };
-            let memory = self.memory.get_or_insert_with(|| cache.folder(path));
+            let memory = self.memory.get_or_insert_with(|| cache.folder(&folder.path()));
             match &finished {
                 Finished::Kept(kept) => memory.keep(kept, cache, run.repository),
                 Finished::Made { encoded, record: Some(record) } => {
@@ -119,18 +128,35 @@ fn new_tree(run: &Run<'_>) -> StreamWriter {
 impl FolderBuilder {
     /// The folder above all roots.
     pub(crate) fn top() -> SharedFolder {
-        Arc::new(Self::new(Vec::new(), None, None))
+        Arc::new(Self::new(None, None))
     }
 
     /// A folder in `parent`, whose slot it will fill.
-    pub(crate) fn child(parent: &SharedFolder, path: Vec<u8>, name: EntryName, metadata: Metadata) -> SharedFolder {
+    pub(crate) fn child(parent: &SharedFolder, name: EntryName, metadata: Metadata) -> SharedFolder {
         let slot = parent.reserve();
-        Arc::new(Self::new(path, Some((Arc::clone(parent), slot)), Some((name, metadata))))
+        Arc::new(Self::new(Some((Arc::clone(parent), slot)), Some((name, metadata))))
     }
 
-    fn new(path: Vec<u8>, parent: Option<(SharedFolder, usize)>, own: Option<(EntryName, Metadata)>) -> Self {
+    fn new(parent: Option<(SharedFolder, usize)>, own: Option<(EntryName, Metadata)>) -> Self {
         let entries = Mutex::default();
-        Self { path, parent, own, entries, open: AtomicUsize::new(1), content: Mutex::default() }
+        Self { parent, own, entries, open: AtomicUsize::new(1), content: Mutex::default() }
+    }
+
+    /// Its path, put together from the names above: thousands of folders in each other that each kept theirs would fill
+    /// gigabytes.
+    fn path(&self) -> Vec<u8> {
+        let mut names = Vec::new();
+        let mut folder = self;
+        while let (Some((name, _)), Some((parent, _))) = (&folder.own, &folder.parent) {
+            names.push(name.as_bytes());
+            folder = parent;
+        }
+        let mut path = Vec::with_capacity(names.iter().map(|name| 1 + name.len()).sum());
+        for name in names.into_iter().rev() {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        path
     }
 
     /// A place for the next entry, in the order of names.
@@ -162,7 +188,7 @@ impl FolderBuilder {
     ) -> Result<(), RepositoryError> {
         let mut entries = lock(&self.entries);
         entries.slots.push_back(Slot::Filled(finished));
-        entries.settle(&self.path, run, writer)
+        entries.settle(self, run, writer)
     }
 
     fn place(
@@ -175,7 +201,7 @@ impl FolderBuilder {
         let mut entries = lock(&self.entries);
         let at = slot - entries.settled;
         entries.slots[at] = finished.map_or(Slot::LeftOut, Slot::Filled);
-        entries.settle(&self.path, run, writer)
+        entries.settle(self, run, writer)
     }
 
     /// Gives up one claim; the last one completes the tree, and so on upwards.
@@ -193,7 +219,7 @@ impl FolderBuilder {
             };
             let (name, metadata) = folder.own.clone().expect("a folder with a parent has a name");
             let entry = Entry { name, node: Node::Folder { content }, metadata };
-            parent.place(*slot, Some(Finished::made(entry, None, &folder.path, run)), run, writer)?;
+            parent.place(*slot, Some(Finished::made(entry, None, || folder.path(), run)), run, writer)?;
             folder = Arc::clone(parent);
         }
         Ok(())
@@ -213,9 +239,20 @@ impl FolderBuilder {
     }
 }
 
+/// Folder by folder: each would drop the one above within its own drop, which takes more stack than there may be.
+impl Drop for FolderBuilder {
+    fn drop(&mut self) {
+        let mut above = self.parent.take();
+        while let Some((folder, _)) = above {
+            above = Arc::into_inner(folder).and_then(|mut folder| folder.parent.take());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use vellum_format::limits::TREE_DEPTH_MAX;
     use vellum_format::snapshot::Timestamp;
     use vellum_format::tree::TreeDecoder;
 
@@ -255,5 +292,21 @@ mod tests {
         let kept = decoded(&encoded).metadata.xattrs;
         assert!(kept.contains(&short) && encoded.len() > ENTRY_LEN_BYTES_MAX - 70_000);
         assert_eq!(kept.len() + left_out, 301);
+    }
+
+    #[test]
+    fn folders_in_each_other_know_their_path_and_go_on_any_stack() {
+        let name = |text: &[u8]| EntryName::new(text.to_vec()).unwrap();
+        let metadata = with_xattrs(vec![]).metadata;
+        let below = |above: &SharedFolder, text| FolderBuilder::child(above, name(text), metadata.clone());
+        let mut folder = FolderBuilder::top();
+        assert_eq!(folder.path(), b"");
+        for text in [&b"ab"[..], b"c"] {
+            folder = below(&folder, text);
+        }
+        assert_eq!(folder.path(), b"/ab/c");
+        (0..TREE_DEPTH_MAX).for_each(|_| folder = below(&folder, b"d"));
+        let small = std::thread::Builder::new().stack_size(128 << 10).spawn(move || drop(folder));
+        small.unwrap().join().unwrap();
     }
 }

@@ -303,7 +303,7 @@ impl<'a, 's> Walker<'a, 's> {
             return Err(Error::RepositoryInsideSource { path: path_buf(path) });
         }
         self.plan.run.counts.folders.fetch_add(1, Ordering::Relaxed);
-        let builder = FolderBuilder::child(&folder.builder, path.to_vec(), name.clone(), metadata);
+        let builder = FolderBuilder::child(&folder.builder, name.clone(), metadata);
         let other_file_system = self.plan.excludes.one_file_system && !is_named && stat.device != folder.stat.device;
         if other_file_system {
             self.release(&builder)?;
@@ -410,7 +410,7 @@ impl<'a, 's> Walker<'a, 's> {
             Ok((node, metadata)) => {
                 let entry = Entry { name, node, metadata };
                 let record = CacheRecord::settled(stat, looked_at);
-                self.append(&folder.builder, Finished::made(entry, record, path, self.plan.run))
+                self.append(&folder.builder, Finished::made(entry, record, || path.to_vec(), self.plan.run))
             }
             Err(error) => {
                 self.plan.run.problem(path, "read", &error);

@@ -144,7 +144,7 @@ impl FileReader<'_, '_> {
             let node = Node::File { len_bytes, content, sparse: after.is_sparse() };
             let entry = Entry { name: job.name.clone(), node, metadata: metadata_of(&after, xattrs, &job.names) };
             let record = if held_still { CacheRecord::settled(&after, looked_at) } else { None };
-            return Ok((Finished::made(entry, record, &job.path, self.run), len_bytes));
+            return Ok((Finished::made(entry, record, || job.path.clone(), self.run), len_bytes));
         }
     }
 
