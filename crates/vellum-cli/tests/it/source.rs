@@ -236,3 +236,16 @@ fn a_trial_takes_no_entry_that_could_not_be_read_for_one_that_came_back_differen
     let tried = Ran::of(command.arg("try").arg(scene.source())).expect_code(3);
     assert!(!tried.stderr.contains("different"), "{}", tried.stderr);
 }
+
+/// Whoever goes down such a path must not keep what is left of it for every step.
+#[test]
+fn a_long_way_to_a_source_takes_little_memory() {
+    let scene = Scene::with_repository();
+    let deep = scene.source().join("d/".repeat(1000));
+    std::fs::create_dir_all(&deep).expect("folders");
+    let mut command = Command::new("sh");
+    scene.equip(&mut command);
+    let script = "ulimit -d 262144; exec \"$0\" backup --threads=1 \"$@\"";
+    let saved = Ran::of(command.args(["-c", script, env!("CARGO_BIN_EXE_vellum")]).arg(&deep));
+    saved.expect_code(0);
+}

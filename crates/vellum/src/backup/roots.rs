@@ -22,7 +22,7 @@ pub(crate) struct Roots {
 }
 
 /// A folder on the way to roots, or a root.
-#[derive(Debug, Default, Clone)]
+#[derive(Debug, Default)]
 pub(crate) struct RootNode {
     /// Everything here is wanted.
     pub(crate) is_root: bool,

@@ -13,6 +13,7 @@ use crate::platform::{FileKind, Names, OwnerNames, SourceFolder, Stat, metadata_
 use crate::tree_reader::is_too_deep;
 use crate::{Error, Event, FileChange};
 use crossbeam_channel::Sender;
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -83,7 +84,7 @@ struct Plan<'a> {
     cache: Option<&'a FileCache<'a>>,
     names: Arc<OwnerNames>,
     repository_folder: Option<(u64, u64)>,
-    subtrees: Subtrees<Subtree>,
+    subtrees: Subtrees<Subtree<'a>>,
 }
 
 impl<'a> Plan<'a> {
@@ -99,8 +100,8 @@ impl<'a> Plan<'a> {
 }
 
 /// A folder that was opened by one walker for another.
-struct Subtree {
-    folder: OpenFolder,
+struct Subtree<'a> {
+    folder: OpenFolder<'a>,
     path: Vec<u8>,
     /// Folders above it.
     depth: usize,
@@ -121,7 +122,7 @@ struct Store<'s> {
 const HANDLES_MAX: usize = 32;
 
 /// A folder that the walk is in.
-struct OpenFolder {
+struct OpenFolder<'a> {
     handle: Option<Arc<SourceFolder>>,
     stat: Stat,
     names: Names,
@@ -129,7 +130,7 @@ struct OpenFolder {
     cached: CachedFolder,
     path_len: usize,
     /// On the way to roots: which names are wanted, and what below them.
-    wanted: Option<std::collections::BTreeMap<EntryName, RootNode>>,
+    wanted: Option<&'a BTreeMap<EntryName, RootNode>>,
 }
 
 impl<'a, 's> Walker<'a, 's> {
@@ -160,7 +161,7 @@ impl<'a, 's> Walker<'a, 's> {
         Ok(())
     }
 
-    fn walk_roots(&mut self, roots: &Roots, top: &SharedFolder) -> Result<(), Error> {
+    fn walk_roots(&mut self, roots: &'a Roots, top: &SharedFolder) -> Result<(), Error> {
         let root = Path::new("/");
         let handle = match roots.top.is_root {
             true => SourceFolder::open_root(root),
@@ -174,7 +175,7 @@ impl<'a, 's> Walker<'a, 's> {
     }
 
     /// Walks a folder and all below it, but for what others take.
-    fn walk(&mut self, folder: OpenFolder, mut path: Vec<u8>, depth: usize) -> Result<(), Error> {
+    fn walk(&mut self, folder: OpenFolder<'a>, mut path: Vec<u8>, depth: usize) -> Result<(), Error> {
         let mut open = vec![folder];
         while let Some(folder) = open.last_mut() {
             self.plan.run.context.check_cancelled()?;
@@ -209,7 +210,7 @@ impl<'a, 's> Walker<'a, 's> {
     }
 
     /// Gives a folder to a walker who has nothing to do, if it may hold others; back if not.
-    fn offer(&self, below: OpenFolder, path: &[u8], depth: usize) -> Option<OpenFolder> {
+    fn offer(&self, below: OpenFolder<'a>, path: &[u8], depth: usize) -> Option<OpenFolder<'a>> {
         // A folder without folders has two names, its own and `.`; some file systems do not count and say one.
         if !self.plan.subtrees.is_wanted() || below.stat.links == 2 || below.wanted.is_some() {
             return Some(below);
@@ -219,7 +220,7 @@ impl<'a, 's> Walker<'a, 's> {
     }
 
     /// Opens a folder again whose handle was given up, from the one below it; by its path, if it leads to roots.
-    fn reopen(&self, above: &mut OpenFolder, below: Option<&SourceFolder>, path: &[u8]) {
+    fn reopen(&self, above: &mut OpenFolder<'_>, below: Option<&SourceFolder>, path: &[u8]) {
         if above.handle.is_some() {
             return;
         }
@@ -240,8 +241,13 @@ impl<'a, 's> Walker<'a, 's> {
     }
 
     /// Handles one name and returns the folder to go into, if it is one.
-    fn visit(&mut self, folder: &mut OpenFolder, name: EntryName, path: &[u8]) -> Result<Option<OpenFolder>, Error> {
-        let node = folder.wanted.as_ref().and_then(|wanted| wanted.get(&name));
+    fn visit(
+        &mut self,
+        folder: &mut OpenFolder<'a>,
+        name: EntryName,
+        path: &[u8],
+    ) -> Result<Option<OpenFolder<'a>>, Error> {
+        let node = folder.wanted.and_then(|wanted| wanted.get(&name));
         let is_named = node.is_some();
         let Some(handle) = folder.handle.clone() else { return Ok(None) };
         let looked_at = SystemTime::now();
@@ -271,12 +277,12 @@ impl<'a, 's> Walker<'a, 's> {
 
     fn visit_folder(
         &mut self,
-        folder: &OpenFolder,
+        folder: &OpenFolder<'a>,
         handle: &SourceFolder,
         name: &EntryName,
         path: &[u8],
-    ) -> Result<Option<OpenFolder>, Error> {
-        let node = folder.wanted.as_ref().and_then(|wanted| wanted.get(name));
+    ) -> Result<Option<OpenFolder<'a>>, Error> {
+        let node = folder.wanted.and_then(|wanted| wanted.get(name));
         let is_named = node.is_some();
         let opened = match node {
             // On the way to a root a link may stand: the user named the path through it.
@@ -325,11 +331,11 @@ impl<'a, 's> Walker<'a, 's> {
         mut handle: SourceFolder,
         builder: SharedFolder,
         path: &[u8],
-        node: Option<&RootNode>,
-    ) -> io::Result<OpenFolder> {
+        node: Option<&'a RootNode>,
+    ) -> io::Result<OpenFolder<'a>> {
         let stat = handle.stat_self()?;
-        let wanted = node.filter(|node| !node.is_root).map(|node| node.children.clone());
-        let names = match &wanted {
+        let wanted = node.filter(|node| !node.is_root).map(|node| &node.children);
+        let names = match wanted {
             Some(wanted) => wanted.keys().cloned().collect(),
             None => {
                 let names = handle.names()?;
@@ -347,7 +353,7 @@ impl<'a, 's> Walker<'a, 's> {
 
     fn visit_file(
         &mut self,
-        folder: &mut OpenFolder,
+        folder: &mut OpenFolder<'a>,
         handle: &Arc<SourceFolder>,
         name: EntryName,
         path: &[u8],
@@ -395,7 +401,7 @@ impl<'a, 's> Walker<'a, 's> {
 
     fn visit_other(
         &mut self,
-        folder: &mut OpenFolder,
+        folder: &mut OpenFolder<'a>,
         handle: &SourceFolder,
         name: EntryName,
         path: &[u8],
@@ -431,7 +437,7 @@ impl<'a, 's> Walker<'a, 's> {
         Ok((node, metadata_of(stat, xattrs, &self.plan.names)))
     }
 
-    fn remembered(&self, folder: &mut OpenFolder, name: &EntryName, stat: &Stat) -> Remembered {
+    fn remembered(&self, folder: &mut OpenFolder<'_>, name: &EntryName, stat: &Stat) -> Remembered {
         self.plan.cache.map_or(Remembered::Nothing, |cache| folder.cached.look(cache, name, stat))
     }
 
