@@ -102,6 +102,7 @@ fn try_in(
         restored,
         differences: comparison.differences,
         changed: comparison.changed,
+        too_long: comparison.too_long,
         repository_bytes,
         slots,
     })
@@ -198,6 +199,7 @@ fn tell(invocation: &Invocation, trial: &Trial) {
             .map(|(path, _)| text(path.as_os_str().as_encoded_bytes()))
             .collect(),
         changed_meanwhile: trial.changed,
+        not_compared: trial.too_long,
         errors: trial.first.summary.errors,
         source_bytes: trial.first.summary.bytes,
         unique_bytes: trial.first.summary.bytes_new,

@@ -21,6 +21,8 @@ pub(crate) struct Trial {
     pub(crate) differences: Vec<(PathBuf, String)>,
     /// Entries that changed while the try ran.
     pub(crate) changed: u64,
+    /// Entries whose paths are too long to look at them again.
+    pub(crate) too_long: u64,
     /// Bytes of the repository.
     pub(crate) repository_bytes: u64,
     /// Who could read it.
@@ -101,6 +103,9 @@ fn verdict(trial: &Trial) -> String {
     };
     if trial.changed > 0 {
         text.push_str(&format!("; {} changed meanwhile", count(trial.changed, "entry")));
+    }
+    if trial.too_long > 0 {
+        text.push_str(&format!("; {} not compared, for too long a path", count(trial.too_long, "entry")));
     }
     if trial.first.summary.errors > 0 {
         text.push_str(&format!("; {} could not be read", count(trial.first.summary.errors, "entry")));

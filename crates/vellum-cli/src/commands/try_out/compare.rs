@@ -3,7 +3,7 @@
 use crate::report::Failure;
 use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
-use std::io::{self, Read};
+use std::io::{self, ErrorKind, Read};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -21,6 +21,9 @@ pub(super) struct Comparison {
     pub(super) differences: Vec<(PathBuf, String)>,
     /// Entries that differ because the source was changed after the start.
     pub(super) changed: u64,
+    /// Entries that were not looked at with what is below, because one of their paths is longer than the system takes
+    /// at once; the engine, which goes step by step, needs no such paths.
+    pub(super) too_long: u64,
     begun: (i64, i64),
     cancel: CancelToken,
     told: BTreeSet<PathBuf>,
@@ -31,7 +34,7 @@ impl Comparison {
     pub(super) fn new(begun: SystemTime, cancel: CancelToken, told: BTreeSet<PathBuf>) -> Self {
         let begun = begun.duration_since(UNIX_EPOCH).unwrap_or_default();
         let begun = (i64::try_from(begun.as_secs()).unwrap_or(i64::MAX), begun.subsec_nanos().into());
-        Self { files: 0, bytes: 0, differences: Vec::new(), changed: 0, begun, cancel, told }
+        Self { files: 0, bytes: 0, differences: Vec::new(), changed: 0, too_long: 0, begun, cancel, told }
     }
 
     /// Compares what stands at two paths, and everything below.
@@ -44,9 +47,16 @@ impl Comparison {
             if self.told.contains(&source) || self.told.contains(&restored) {
                 continue;
             }
-            let Ok(metadata) = source.symlink_metadata() else {
-                self.changed += 1;
-                continue;
+            let metadata = match source.symlink_metadata() {
+                Ok(metadata) => metadata,
+                Err(error) if error.kind() == ErrorKind::InvalidFilename => {
+                    self.too_long += 1;
+                    continue;
+                }
+                Err(_) => {
+                    self.changed += 1;
+                    continue;
+                }
             };
             if metadata.file_type().is_socket() {
                 continue;
@@ -55,6 +65,7 @@ impl Comparison {
                 Ok(None) if metadata.is_dir() => self.add_names(&source, &restored, &mut open),
                 Ok(None) => {}
                 Ok(Some(difference)) => self.differ(source, difference),
+                Err(error) if error.kind() == ErrorKind::InvalidFilename => self.too_long += 1,
                 Err(error) => self.differ(source, error.to_string()),
             }
         }
@@ -84,7 +95,7 @@ impl Comparison {
     fn compare_entry(&mut self, source: &Path, metadata: &Metadata, restored: &Path) -> io::Result<Option<String>> {
         let other = match restored.symlink_metadata() {
             Ok(other) => other,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some("it is missing".to_owned())),
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Some("it is missing".to_owned())),
             Err(error) => return Err(error),
         };
         if metadata.file_type() != other.file_type() {
@@ -129,7 +140,7 @@ fn fill(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
         match stream.read(&mut buffer[len..]) {
             Ok(0) => break,
             Ok(read) => len += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
@@ -176,5 +187,24 @@ mod tests {
         assert_eq!((different.differences.len(), different.changed), (2, 0));
         let changed = compared(SystemTime::UNIX_EPOCH);
         assert_eq!((changed.differences.len(), changed.changed), (0, 2), "the source is younger than the start");
+    }
+
+    /// As where the temporary folder has a longer path than the source.
+    #[test]
+    fn what_only_a_shorter_path_leads_to_is_not_taken_for_different() {
+        let folder = tempfile::tempdir().unwrap();
+        let source = folder.path().join("source");
+        std::fs::create_dir_all(source.join("a/b")).unwrap();
+        let mut restored = folder.path().join("restored");
+        while restored.as_os_str().len() < 4000 {
+            restored.push("d".repeat(60));
+        }
+        // The last of them, for which `a` leaves no room.
+        restored.push("d".repeat(4094 - restored.as_os_str().len() - 1));
+        std::fs::create_dir_all(&restored).unwrap();
+        let later = SystemTime::now() + Duration::from_secs(60);
+        let mut comparison = Comparison::new(later, CancelToken::default(), BTreeSet::new());
+        comparison.compare(&source, &restored).unwrap();
+        assert_eq!((comparison.too_long, comparison.differences, comparison.changed), (1, vec![], 0));
     }
 }

@@ -76,6 +76,8 @@ pub(crate) struct TryLine<'a> {
     pub(crate) differences: Vec<Cow<'a, str>>,
     /// Entries that were changed while the try ran.
     pub(crate) changed_meanwhile: u64,
+    /// Entries, with everything below, whose paths are longer than the system takes at once.
+    pub(crate) not_compared: u64,
     /// Source entries that could not be read.
     pub(crate) errors: u64,
     /// Bytes in the source's files.
