@@ -28,7 +28,7 @@ pub(crate) use owner_names::OwnerNames;
 pub(crate) use source::{SourceFile, SourceFolder};
 pub(crate) use stat::{FileKind, Identity, Stat};
 pub(crate) use target::TargetFolder;
-pub(crate) use target_file::TargetFile;
+pub(crate) use target_file::{SuspendedFile, TargetFile};
 
 #[cfg(test)]
 mod tests;

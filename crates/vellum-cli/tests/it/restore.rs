@@ -1,7 +1,11 @@
 //! What `vellum restore` says of what it deletes and of what it cannot do.
 
-use crate::scene::Scene;
+use crate::scene::{Ran, Scene};
 use std::fs;
+use std::io::Write as _;
+use std::process::Command;
+use vellum_testkit::Random;
+use vellum_testkit::trees::assert_same_tree;
 
 /// A scene with a snapshot of two files, and how to name it on the command line.
 fn saved() -> (Scene, String) {
@@ -63,4 +67,28 @@ fn a_restore_of_nothing_does_not_speak_of_the_rest() {
     assert!(happened.contains("1 entry could not"), "{happened}");
     assert!(means.contains("nothing was restored") && !means.contains("everything else"), "{means}");
     assert!(hint.contains("--read-data") && !hint.contains("clear the way"), "{hint}");
+}
+
+/// What was appended lies in other packs than what it was appended to, for all files of a window.
+#[test]
+fn files_in_parts_that_lie_far_apart_need_no_more_open_files_than_systems_allow() {
+    const FILES: usize = 300;
+    let scene = Scene::with_repository();
+    fs::create_dir(scene.source()).expect("a source");
+    let mut random = Random::new(9);
+    for round in 1..=2 {
+        for number in 0..FILES {
+            let path = scene.source().join(number.to_string());
+            let mut file = fs::File::options().create(true).append(true).open(path).expect("a file");
+            file.write_all(&random.bytes(150_000)).expect("it grows");
+        }
+        scene.backup().expect_code(0);
+        assert_eq!(scene.run(["snapshots", "--json"]).json().len(), round);
+    }
+    let mut command = Command::new("sh");
+    scene.equip(&mut command);
+    let from = format!("latest:{}", scene.source().display());
+    let script = "ulimit -n 250; exec \"$0\" restore \"$@\"";
+    Ran::of(command.args(["-c", script, env!("CARGO_BIN_EXE_vellum"), &from, "target"])).expect_code(0);
+    assert_same_tree(&scene.source(), &scene.path("target"));
 }

@@ -5,7 +5,7 @@ use super::inode::Inode;
 use super::metadata::{self, MetadataProblem, OwnerPolicy};
 use super::names::Names;
 use super::stat::{FileKind, Stat};
-use super::target_file::TargetFile;
+use super::target_file::{SuspendedFile, TargetFile};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 use std::io;
@@ -124,6 +124,19 @@ impl TargetFolder {
     /// The same for one that is written in parts. What is in the way is seen when it is finished.
     pub(crate) fn create_file_in_parts(&self, name: &EntryName, len_bytes: u64) -> io::Result<TargetFile> {
         TargetFile::create_in_parts(Arc::clone(&self.handle), name, len_bytes)
+    }
+
+    /// Opens a file again that was suspended.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when somebody has removed or replaced it meanwhile.
+    pub(crate) fn resume_file(
+        &self,
+        name: &EntryName,
+        suspended: &SuspendedFile,
+        len_bytes: u64,
+    ) -> io::Result<TargetFile> {
+        TargetFile::resume(Arc::clone(&self.handle), name, suspended, len_bytes)
     }
 
     /// Makes a symbolic link in place of what is there.

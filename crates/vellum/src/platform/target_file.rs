@@ -3,7 +3,7 @@
 use super::folder;
 use super::inode::Inode;
 use super::metadata::{self, MetadataProblem, OwnerPolicy};
-use super::stat::FileKind;
+use super::stat::{FileKind, Stat};
 use super::target::{remove_empty_folder, temporary_name};
 use rustix::fs::{AtFlags, Mode, OFlags, openat};
 use rustix::io::Errno;
@@ -35,6 +35,15 @@ pub(crate) struct TargetFile {
     is_finished: bool,
 }
 
+/// An unfinished file that is not open: nobody but who resumes it removes it.
+#[derive(Debug)]
+#[must_use = "it stays where it is until it is resumed"]
+pub(crate) struct SuspendedFile {
+    temporary: EntryName,
+    /// Which file has that name.
+    stat: Stat,
+}
+
 impl TargetFile {
     pub(super) fn create(folder: Arc<OwnedFd>, name: &EntryName, len_bytes: u64) -> io::Result<Self> {
         let (handle, temporary) = match create_new(&folder, name) {
@@ -52,6 +61,34 @@ impl TargetFile {
         let temporary = temporary_name();
         let file = create_new(&folder, &temporary)?.into();
         Ok(Self { folder, name: name.clone(), temporary: Some(temporary), file, len_bytes, is_finished: false })
+    }
+
+    /// Opens a file again that was closed by [`TargetFile::suspend`].
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::NotFound`] when it is not there any more.
+    pub(super) fn resume(
+        folder: Arc<OwnedFd>,
+        name: &EntryName,
+        suspended: &SuspendedFile,
+        len_bytes: u64,
+    ) -> io::Result<Self> {
+        let SuspendedFile { temporary, stat } = suspended;
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let handle = folder::expect_inode(openat(&folder, temporary.as_bytes(), flags, Mode::empty())?, stat)?;
+        let (name, temporary) = (name.clone(), Some(temporary.clone()));
+        Ok(Self { folder, name, temporary, file: handle.into(), len_bytes, is_finished: false })
+    }
+
+    /// Closes an unfinished file that has a temporary name, and keeps it; itself if that cannot be.
+    pub(crate) fn suspend(mut self) -> Result<SuspendedFile, Self> {
+        let (Some(temporary), Ok(stat)) = (&self.temporary, folder::stat_handle(self.file.as_fd())) else {
+            return Err(self);
+        };
+        let suspended = SuspendedFile { temporary: temporary.clone(), stat };
+        // Dropped as if it were: whoever has what is returned finishes or removes it.
+        self.is_finished = true;
+        Ok(suspended)
     }
 
     /// Gives the file its length already, as one hole.

@@ -3,10 +3,11 @@
 use super::folder::RestoredFolder;
 use super::run::Run;
 use crate::lock;
-use crate::platform::TargetFile;
+use crate::platform::{SuspendedFile, TargetFile};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Weak};
 use vellum_format::tree::{Entry, Node};
 
 /// From this length on a file is refused when there is no room for it.
@@ -16,15 +17,52 @@ const LONG_LEN_BYTES: u64 = 1 << 30;
 /// the rename costs little beside what it writes.
 const AT_ONCE_LEN_BYTES_MAX: u64 = 64 << 10;
 
+/// Files in parts that are open at once, each with its folder. The parts of a file may lie far apart in the packs, and
+/// those of thousands of files between them: when each stayed open until it is whole, a window of them would need more
+/// handles than a system allows.
+const OPEN_MAX: usize = 64;
+
 /// One file on its way back.
 pub(super) struct FileWriter {
     folder: Arc<RestoredFolder>,
     entry: Entry,
     path: Vec<u8>,
     is_sparse: bool,
-    target: Mutex<Option<Arc<TargetFile>>>,
+    target: Mutex<Target>,
     written: AtomicU64,
     failed: AtomicBool,
+}
+
+#[derive(Default)]
+enum Target {
+    #[default]
+    Unmade,
+    Open(Arc<TargetFile>),
+    Suspended(SuspendedFile),
+}
+
+/// The files in parts that are open, and some that are finished already, in the order in which they were opened.
+#[derive(Default)]
+pub(super) struct OpenFiles(Mutex<VecDeque<Weak<FileWriter>>>);
+
+impl OpenFiles {
+    /// Takes note of a file, and closes those that were opened first when there are too many.
+    fn add(&self, file: &Arc<FileWriter>) {
+        lock(&self.0).push_back(Arc::downgrade(file));
+        let mut busy = Vec::new();
+        while let Some(first) = self.take_first_of_too_many() {
+            // Not under the lock of the queue: others wait for that while they hold a file's.
+            if first.upgrade().is_some_and(|file| !file.suspend()) {
+                busy.push(first);
+            }
+        }
+        lock(&self.0).extend(busy);
+    }
+
+    fn take_first_of_too_many(&self) -> Option<Weak<FileWriter>> {
+        let mut open = lock(&self.0);
+        if open.len() > OPEN_MAX { open.pop_front() } else { None }
+    }
 }
 
 impl FileWriter {
@@ -60,20 +98,45 @@ impl FileWriter {
     /// False when that was done before.
     fn give_up(&self) -> bool {
         let is_first = !self.failed.swap(true, Ordering::SeqCst);
-        *lock(&self.target) = None;
+        self.remove();
         is_first
+    }
+
+    /// Removes what is there of the file.
+    fn remove(&self) {
+        let mut target = lock(&self.target);
+        if let Target::Suspended(_) = &*target {
+            // What cannot be opened cannot be removed either. There is nobody to tell; a leftover is private.
+            drop(self.open_again(&mut target));
+        }
+        *target = Target::Unmade;
+    }
+
+    /// Closes the file; false when somebody is writing to it.
+    fn suspend(&self) -> bool {
+        let mut target = lock(&self.target);
+        let (state, is_closed) = match std::mem::take(&mut *target) {
+            Target::Open(open) => match Arc::try_unwrap(open).map(TargetFile::suspend) {
+                Ok(Ok(suspended)) => (Target::Suspended(suspended), true),
+                Ok(Err(open)) => (Target::Open(Arc::new(open)), false),
+                Err(shared) => (Target::Open(shared), false),
+            },
+            closed => (closed, true),
+        };
+        *target = state;
+        is_closed
     }
 
     /// Refuses a long file for which there is no room, before anything of it is written: it may be made of one chunk,
     /// repeated until the disk is full.
-    pub(super) fn expect_room(&self) -> io::Result<()> {
+    pub(super) fn expect_room(self: &Arc<Self>, run: &Run<'_>) -> io::Result<()> {
         let len_bytes = self.len_bytes();
         if len_bytes < LONG_LEN_BYTES {
             return Ok(());
         }
         if self.is_sparse {
             // What is a hole takes no room, so only the file system knows: it refuses what is too long for it.
-            return self.open()?.reserve_len();
+            return self.open(&run.open_files)?.reserve_len();
         }
         has_room(self.folder.handle()?.free_bytes()?, len_bytes)
     }
@@ -89,16 +152,16 @@ impl FileWriter {
         }
     }
 
-    pub(super) fn complete_empty(&self, run: &Run<'_>) {
-        match self.open().map(drop) {
+    pub(super) fn complete_empty(self: &Arc<Self>, run: &Run<'_>) {
+        match self.open(&run.open_files).map(drop) {
             Ok(()) => self.complete(run),
             Err(error) => self.fail(run, "create", &error),
         }
     }
 
     /// Writes a chunk; the one that completes the file applies its metadata.
-    pub(super) fn write(&self, run: &Run<'_>, offset: u64, bytes: &[u8]) {
-        let written = self.open().and_then(|target| match self.is_sparse {
+    pub(super) fn write(self: &Arc<Self>, run: &Run<'_>, offset: u64, bytes: &[u8]) {
+        let written = self.open(&run.open_files).and_then(|target| match self.is_sparse {
             true => target.write_at_sparse(offset, bytes),
             false => target.write_at(offset, bytes),
         });
@@ -114,11 +177,8 @@ impl FileWriter {
     }
 
     fn complete(&self, run: &Run<'_>) {
-        let target = lock(&self.target).take();
-        let Some(target) = target.and_then(Arc::into_inner) else {
-            return self.fail(run, "write", &"it was completed twice");
-        };
-        match target.finish(&self.entry.metadata, &run.owners) {
+        let finished = self.take().and_then(|target| target.finish(&self.entry.metadata, &run.owners));
+        match finished {
             Ok(problems) => {
                 run.metadata_problems(&self.path, problems);
                 run.files.fetch_add(1, Ordering::Relaxed);
@@ -129,23 +189,47 @@ impl FileWriter {
         }
     }
 
-    fn open(&self) -> io::Result<Arc<TargetFile>> {
+    /// The file, of which everything is written.
+    fn take(&self) -> io::Result<TargetFile> {
         let mut target = lock(&self.target);
-        if let Some(open) = &*target {
+        if let Target::Suspended(_) = &*target {
+            self.open_again(&mut target)?;
+        }
+        let Target::Open(open) = std::mem::take(&mut *target) else {
+            return Err(io::Error::other("it was completed twice"));
+        };
+        Arc::into_inner(open).ok_or_else(|| io::Error::other("it was completed while it was written"))
+    }
+
+    fn open(self: &Arc<Self>, others: &OpenFiles) -> io::Result<Arc<TargetFile>> {
+        let mut target = lock(&self.target);
+        if let Target::Open(open) = &*target {
             return Ok(Arc::clone(open));
         }
         // Another thread may have given it up since this one looked: it is not begun anew.
         if self.has_failed() {
             return Err(io::Error::other("it was given up"));
         }
-        let (folder, name) = (self.folder.handle()?, &self.entry.name);
-        let created = match self.is_written_at_once() {
-            true => folder.create_file(name, self.len_bytes())?,
-            false => folder.create_file_in_parts(name, self.len_bytes())?,
+        let opened = self.open_again(&mut target)?;
+        drop(target);
+        if !self.is_written_at_once() {
+            others.add(self);
+        }
+        Ok(opened)
+    }
+
+    /// Creates the file, or opens it again.
+    fn open_again(&self, target: &mut Target) -> io::Result<Arc<TargetFile>> {
+        let (folder, name, len_bytes) = (self.folder.handle()?, &self.entry.name, self.len_bytes());
+        let opened = match target {
+            Target::Open(open) => return Ok(Arc::clone(open)),
+            Target::Suspended(suspended) => folder.resume_file(name, suspended, len_bytes)?,
+            Target::Unmade if self.is_written_at_once() => folder.create_file(name, len_bytes)?,
+            Target::Unmade => folder.create_file_in_parts(name, len_bytes)?,
         };
-        let created = Arc::new(created);
-        *target = Some(Arc::clone(&created));
-        Ok(created)
+        let opened = Arc::new(opened);
+        *target = Target::Open(Arc::clone(&opened));
+        Ok(opened)
     }
 
     fn len_bytes(&self) -> u64 {
@@ -153,6 +237,12 @@ impl FileWriter {
             Node::File { len_bytes, .. } => len_bytes,
             _ => 0,
         }
+    }
+}
+
+impl Drop for FileWriter {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 
@@ -181,11 +271,12 @@ mod tests {
         let node = Node::File { len_bytes: 2, content: Content::empty(), sparse: false };
         let name = EntryName::new(b"file".to_vec()).unwrap();
         let entry = Entry { name, node, metadata: vellum_testkit::entries::metadata() };
-        let file = FileWriter::new(root, entry, b"/file".to_vec(), false);
-        drop(file.open().unwrap());
+        let file = Arc::new(FileWriter::new(root, entry, b"/file".to_vec(), false));
+        let others = OpenFiles::default();
+        drop(file.open(&others).unwrap());
         assert!(scratch.path().join("file").exists());
         assert!(file.give_up() && !file.give_up());
-        assert!(file.open().is_err() && !scratch.path().join("file").exists());
+        assert!(file.open(&others).is_err() && !scratch.path().join("file").exists());
     }
 
     #[test]
@@ -198,10 +289,10 @@ mod tests {
             let node = Node::File { len_bytes, content: Content { depth, chunks }, sparse };
             let name = EntryName::new(b"file".to_vec()).unwrap();
             let entry = Entry { name, node, metadata: vellum_testkit::entries::metadata() };
-            FileWriter::new(Arc::clone(&root), entry, b"/file".to_vec(), false)
+            Arc::new(FileWriter::new(Arc::clone(&root), entry, b"/file".to_vec(), false))
         };
-        let is_named = |file: FileWriter| {
-            let open = file.open().unwrap();
+        let is_named = |file: Arc<FileWriter>| {
+            let open = file.open(&OpenFiles::default()).unwrap();
             let is_named = scratch.path().join("file").exists();
             assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 1);
             drop(open);
@@ -213,6 +304,40 @@ mod tests {
         assert!(is_named(file(0, 0, 0, false)) && is_named(file(longest, 1, 0, false)));
         assert!(!is_named(file(longest + 1, 1, 0, false)) && !is_named(file(2, 2, 0, false)));
         assert!(!is_named(file(2, 1, 1, false)) && !is_named(file(2, 1, 0, true)));
+    }
+
+    #[test]
+    fn what_is_closed_while_others_are_written_is_finished_or_removed_as_if_it_had_stayed_open() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
+        let others = OpenFiles::default();
+        let files: Vec<_> = (0..3 * OPEN_MAX)
+            .map(|number| {
+                let chunk = ChunkRef { digest: Digest::from_bytes([1; 32]), len_bytes: 2 };
+                let node =
+                    Node::File { len_bytes: 4, content: Content { depth: 0, chunks: vec![chunk; 2] }, sparse: false };
+                let name = EntryName::new(number.to_string().into_bytes()).unwrap();
+                let entry = Entry { name, node, metadata: vellum_testkit::entries::metadata() };
+                Arc::new(FileWriter::new(Arc::clone(&root), entry, b"/file".to_vec(), false))
+            })
+            .collect();
+        let open = || files.iter().filter(|file| matches!(*lock(&file.target), Target::Open(_))).count();
+        let policy = crate::platform::OwnerPolicy::of_this_process(false);
+        for offset in [0, 2] {
+            for file in &files {
+                file.open(&others).unwrap().write_at(offset, b"ab").unwrap();
+                assert!(open() <= OPEN_MAX);
+            }
+        }
+        assert_eq!(open(), OPEN_MAX);
+        let (finished, left) = files.split_at(2 * OPEN_MAX);
+        for (number, file) in finished.iter().enumerate() {
+            drop(file.take().unwrap().finish(&file.entry.metadata, &policy).unwrap());
+            assert_eq!(std::fs::read(scratch.path().join(number.to_string())).unwrap(), b"abab");
+        }
+        assert!(left[0].give_up());
+        drop(files);
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 2 * OPEN_MAX);
     }
 
     #[test]

@@ -63,7 +63,7 @@ impl<'a> Planner<'a> {
             file.complete_empty(self.run);
             return Ok(());
         }
-        if let Err(error) = file.expect_room() {
+        if let Err(error) = file.expect_room(self.run) {
             file.fail(self.run, "write", &error);
             return Ok(());
         }

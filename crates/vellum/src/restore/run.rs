@@ -1,5 +1,6 @@
 //! What the threads of one restore share: its options, what it counts, and what it could not do.
 
+use super::files::OpenFiles;
 use super::{RestoreOptions, RestoreReport};
 use crate::platform::{MetadataProblem, OwnerPolicy};
 use crate::{Context, Event, Problem, lock};
@@ -26,6 +27,7 @@ pub(super) struct Run<'a> {
     pub(super) others: AtomicU64,
     pub(super) skipped: AtomicU64,
     pub(super) deleted: AtomicU64,
+    pub(super) open_files: OpenFiles,
     problems: Mutex<Problems>,
     metadata_problems: Mutex<Problems>,
 }
@@ -76,6 +78,7 @@ impl<'a> Run<'a> {
             others: AtomicU64::new(0),
             skipped: AtomicU64::new(0),
             deleted: AtomicU64::new(0),
+            open_files: OpenFiles::default(),
             problems: Mutex::default(),
             metadata_problems: Mutex::default(),
         }
