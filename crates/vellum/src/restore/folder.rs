@@ -124,10 +124,21 @@ impl RestoredFolder {
     }
 }
 
+/// Folder by folder: each would drop the one above within its own drop, which takes more stack than there may be.
+impl Drop for RestoredFolder {
+    fn drop(&mut self) {
+        let mut above = self.parent.take();
+        while let Some(folder) = above {
+            above = Arc::into_inner(folder).and_then(|mut folder| folder.parent.take());
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use vellum_format::content::Content;
+    use vellum_format::limits::TREE_DEPTH_MAX;
     use vellum_format::tree::Node;
     use vellum_testkit::entries::metadata;
 
@@ -162,5 +173,19 @@ mod tests {
         assert_eq!(open(&folders), [0], "the others are found from the root");
         folders.last().unwrap().handle().unwrap();
         assert_eq!(open(&folders), [0, HANDLES_MAX, 2 * HANDLES_MAX]);
+    }
+
+    #[test]
+    fn folders_in_each_other_go_on_any_stack() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
+        let entry = tree::Entry {
+            name: EntryName::new(b"folder".to_vec()).unwrap(),
+            node: Node::Folder { content: Content::empty() },
+            metadata: metadata(),
+        };
+        let deepest = (0..TREE_DEPTH_MAX).fold(root, |above, _| RestoredFolder::below(&above, &entry, true));
+        let small = std::thread::Builder::new().stack_size(128 << 10).spawn(move || drop(deepest));
+        small.unwrap().join().unwrap();
     }
 }
