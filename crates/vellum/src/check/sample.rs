@@ -1,6 +1,7 @@
 //! Which packs a check reads, and what is known of the others.
 
-use super::{Random, ReadData};
+use super::ReadData;
+use super::random::Random;
 use crate::Error;
 use std::collections::{BTreeMap, BTreeSet};
 use vellum_format::snapshot::Timestamp;
