@@ -137,10 +137,20 @@ impl Drop for RestoredFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::path::Path;
     use vellum_format::content::Content;
     use vellum_format::limits::TREE_DEPTH_MAX;
     use vellum_format::tree::Node;
     use vellum_testkit::entries::metadata;
+
+    fn root_in(scratch: &Path) -> Arc<RestoredFolder> {
+        RestoredFolder::root(TargetFolder::create_root(scratch).unwrap(), None, false)
+    }
+
+    fn folder_entry() -> tree::Entry {
+        let name = EntryName::new(b"folder".to_vec()).unwrap();
+        tree::Entry { name, node: Node::Folder { content: Content::empty() }, metadata: metadata() }
+    }
 
     fn is_open(folder: &RestoredFolder) -> bool {
         matches!(*folder.state(), FolderState::Open(_))
@@ -149,12 +159,7 @@ mod tests {
     #[test]
     fn of_deep_folders_every_64th_stays_open_and_all_can_be_opened_again() {
         let scratch = tempfile::tempdir().unwrap();
-        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
-        let entry = tree::Entry {
-            name: EntryName::new(b"folder".to_vec()).unwrap(),
-            node: Node::Folder { content: Content::empty() },
-            metadata: metadata(),
-        };
+        let (root, entry) = (root_in(scratch.path()), folder_entry());
         let mut folders = vec![root];
         for _ in 0..2 * HANDLES_MAX + 1 {
             let folder = RestoredFolder::below(&folders[folders.len() - 1], &entry, true);
@@ -178,12 +183,7 @@ mod tests {
     #[test]
     fn folders_in_each_other_go_on_any_stack() {
         let scratch = tempfile::tempdir().unwrap();
-        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
-        let entry = tree::Entry {
-            name: EntryName::new(b"folder".to_vec()).unwrap(),
-            node: Node::Folder { content: Content::empty() },
-            metadata: metadata(),
-        };
+        let (root, entry) = (root_in(scratch.path()), folder_entry());
         let deepest = (0..TREE_DEPTH_MAX).fold(root, |above, _| RestoredFolder::below(&above, &entry, true));
         let small = std::thread::Builder::new().stack_size(128 << 10).spawn(move || drop(deepest));
         small.unwrap().join().unwrap();
