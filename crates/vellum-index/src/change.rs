@@ -2,8 +2,8 @@
 
 use crate::key::SegmentId;
 use crate::segment::{Draft, Segment, Source};
-use crate::{Index, IndexError};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::{DamagedFrames, Index, IndexError};
+use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use vellum_format::ObjectId;
@@ -28,9 +28,9 @@ impl Index {
     /// Adds catalogs, the newest last, as one segment. Those that are loaded already are skipped.
     ///
     /// It takes 48 bytes of memory per chunk beside the catalogs, so a large repository is added in several calls;
-    /// but every segment makes later lookups slower, so small catalogs are best added together, and
-    /// [`Index::merge`] is called afterwards. If the folder
-    /// cannot be written, the segment stays in memory and [`Index::persistence`] says so.
+    /// but every segment makes later lookups slower, so small catalogs are best added together, and [`Index::merge`] is
+    /// called afterwards. If the folder cannot be written, the segment stays in memory and [`Index::persistence`] says
+    /// so.
     ///
     /// # Errors
     /// [`IndexError::Inconsistent`] for a catalog that no decoder returns; nothing is added then.
@@ -104,10 +104,16 @@ impl Index {
         self.known_mut().condemned_packs = packs.into_iter().collect();
     }
 
-    /// States which frames, by pack and offset, are known to be damaged: readers still find their chunks, writers may
-    /// not rely on them. It replaces what was stated before.
-    pub fn set_damaged_frames(&self, frames: BTreeMap<ObjectId, BTreeSet<u32>>) {
-        self.known_mut().damaged_frames = frames;
+    /// Changes which frames are known to be damaged: readers still find their chunks, writers may not rely on them.
+    /// Lookups wait meanwhile.
+    pub fn change_damaged_frames<T>(&self, change: impl FnOnce(&mut DamagedFrames) -> T) -> T {
+        change(&mut self.known_mut().damaged_frames)
+    }
+
+    /// Whether this frame is known to be damaged.
+    #[must_use]
+    pub fn is_damaged(&self, pack: &ObjectId, offset: u32) -> bool {
+        self.known().damaged_frames.get(pack).is_some_and(|offsets| offsets.contains(&offset))
     }
 
     /// The loaded catalogs that list any of these packs.

@@ -7,8 +7,8 @@
 //! Invariants, cited where they are kept:
 //!
 //! - **N1** No place is given from bytes that were not verified after they were read, each time they are read.
-//! - **N2** What verifies is what was written at that very place of that very segment: a tag covers the block's
-//!   number, and the key depends on a name that covers all that the segment holds.
+//! - **N2** What verifies is what was written at that very place of that very segment: each record's tag
+//!   covers its place, and the key depends on a name that covers all that the segment holds.
 //! - **N3** No content of the folder makes a call fail or panic; damage removes knowledge and nothing else.
 //! - **N4** Among usable copies of a chunk the newest is given; every copy can be reached.
 //!
@@ -106,6 +106,9 @@ pub struct Index {
     damage_removed: AtomicBool,
 }
 
+/// Offsets of damaged frames by their pack.
+pub type DamagedFrames = BTreeMap<ObjectId, BTreeSet<u32>>;
+
 /// What lookups read.
 #[derive(Default)]
 struct Known {
@@ -113,7 +116,7 @@ struct Known {
     segments: Vec<Arc<Segment>>,
     absent_packs: HashSet<ObjectId>,
     condemned_packs: HashSet<ObjectId>,
-    damaged_frames: BTreeMap<ObjectId, BTreeSet<u32>>,
+    damaged_frames: DamagedFrames,
 }
 
 impl Index {

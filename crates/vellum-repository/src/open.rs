@@ -1,7 +1,7 @@
 //! Opening and unlocking: two states, so that nothing can be used before its keys were checked.
 
 use crate::class::{Class, PRIVATE};
-use crate::damaged::DamagedFrames;
+use crate::damaged::DamagedCounts;
 use crate::fault::reach;
 use crate::heal::Healing;
 use crate::local_state::LocalState;
@@ -43,7 +43,7 @@ pub struct Repository {
     condemned: Mutex<Arc<BTreeSet<ObjectId>>>,
     mending: Mutex<Mending>,
     pub(crate) healing: Mutex<Healing>,
-    pub(crate) damaged_frames: Mutex<DamagedFrames>,
+    pub(crate) damaged_frames: Mutex<DamagedCounts>,
     pub(crate) has_damaged_frames: AtomicBool,
 }
 
@@ -66,6 +66,12 @@ pub(crate) struct Mending {
     pub(crate) has_recovered: bool,
     /// Packs that turned out missing, for each of which the index was brought up to date once.
     pub(crate) missing: BTreeSet<ObjectId>,
+}
+
+impl Drop for Repository {
+    fn drop(&mut self) {
+        self.settle_damaged_frames();
+    }
 }
 
 impl Locked {

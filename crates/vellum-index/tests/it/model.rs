@@ -237,7 +237,8 @@ fn what_is_damaged_is_read_from_and_not_relied_on() {
     index.add(vec![(name, catalog.clone())]).expect("a good catalog");
     let damaged = &catalog.packs[1];
     let (bad, good) = (&damaged.directory.frames[1], &damaged.directory.frames[0]);
-    index.set_damaged_frames([(damaged.pack, [bad.offset].into())].into());
+    index.change_damaged_frames(|frames| frames.extend([(damaged.pack, [bad.offset].into())]));
+    assert!(index.is_damaged(&damaged.pack, bad.offset) && !index.is_damaged(&damaged.pack, good.offset));
     let (mut hidden, mut checked) = (0, 0);
     for chunk in bad.chunks.iter().chain(&good.chunks) {
         let all = index.all_locations(&chunk.id);
