@@ -20,6 +20,10 @@ use vellum_format::ObjectId;
 const SEGMENT_SUFFIX: &str = ".segment";
 const TEMPORARY_SUFFIX: &str = ".temporary";
 
+/// Segments that are opened, with a handle each. There are more only when processes that add by turns for long find no
+/// neighbours to merge.
+const OPENED_MAX: usize = 256;
+
 pub(crate) struct Folder {
     segments: PathBuf,
     state: State,
@@ -43,12 +47,15 @@ impl Folder {
         Ok(Self { segments, state, key: key.clone() })
     }
 
-    /// Opens every recorded segment that is as it was written, and removes the rest.
+    /// Opens every recorded segment that is as it was written, up to so many of the oldest, and removes the rest: the
+    /// newest are small, and their catalogs are soon loaded again, as few segments.
     pub(crate) fn load(&self, next_serial: &AtomicU64) -> Result<Found, Failure> {
         self.state.update(|rows| {
             let mut segments = BTreeMap::new();
             let mut lost = BTreeSet::new();
-            for (number, id) in rows.segments()? {
+            let mut recorded = rows.segments()?;
+            let surplus = recorded.split_off(recorded.len().min(OPENED_MAX));
+            for (number, id) in recorded {
                 match self.open(id, &rows.forgotten(id)?, next_serial) {
                     Opened::Segment(segment) => drop(segments.insert(number, *segment)),
                     Opened::Lost => drop(lost.insert(number)),
@@ -57,6 +64,7 @@ impl Folder {
             }
             let damaged = !lost.is_empty() || self.state.was_emptied();
             lost.extend(needless(&segments));
+            lost.extend(surplus.iter().map(|(number, _)| number));
             segments.retain(|number, _| !lost.contains(number));
             let kept = rows.keep_segments(|number, _| !lost.contains(&number))?;
             self.sweep(&kept);

@@ -42,7 +42,7 @@ impl Index {
     /// merge nothing, and below a hundred million chunks none merges more than eight million. It is given up quietly
     /// when there is no space, or when a source turns out damaged, which then counts as damaged; nothing else is lost.
     /// When another process was faster, or has added segments in between, what is merged is this value's alone: the
-    /// folder keeps its sources, and the space goes when this value does.
+    /// folder keeps its sources, and the space goes with this value at the latest.
     pub fn merge(&self) {
         let _changing = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         loop {

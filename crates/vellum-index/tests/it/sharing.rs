@@ -252,6 +252,26 @@ fn two_that_add_by_turns_have_few_segments_each() {
 }
 
 #[test]
+fn what_two_left_by_turns_takes_few_handles_and_is_soon_one_again() {
+    let folder = quick_folder();
+    let (one, two) = (open(folder.path()), open(folder.path()));
+    for number in 0..300 {
+        let index = if number % 2 == 0 { &one } else { &two };
+        index.add(vec![catalog(number, SHAPE)]).expect("good catalogs");
+    }
+    assert_eq!(segment_files(folder.path()).len(), 300);
+    let later = open(folder.path());
+    let oldest: Vec<u64> = (0..256).collect();
+    assert_eq!((later.segment_count(), later.loaded_catalogs()), (256, model_names(&oldest)));
+    assert!(!later.damage_seen(), "nothing was damaged");
+    assert_eq!(segment_files(folder.path()).len(), 256);
+    later.add((256..300).map(|number| catalog(number, SHAPE)).collect()).expect("good catalogs");
+    later.merge();
+    assert!(later.segment_count() < 9, "{}", later.segment_count());
+    assert_eq!(later.loaded_catalogs(), model_names(&(0..300).collect::<Vec<_>>()));
+}
+
+#[test]
 fn threads_that_merge_one_folder_lose_nothing() {
     let folder = quick_folder();
     std::thread::scope(|scope| {
