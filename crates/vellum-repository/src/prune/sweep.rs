@@ -107,27 +107,28 @@ impl Prune<'_, '_> {
     /// packs that were there when G7 began.
     fn relist(&mut self, packs: &BTreeSet<ObjectId>, stored: &BTreeMap<ObjectId, u64>) -> Result<(), RepositoryError> {
         let repository = self.repository;
-        // Somebody may be putting back a copy of what is deleted here, while another prune finds that no catalog lists
-        // these packs any more and removes the condemnations that it knows. It does not know this one. (I22)
-        let gone = self.still_listed(&packs.iter().filter(|pack| !stored.contains_key(pack)).copied().collect())?;
-        if !gone.is_empty() {
-            self.finished.extend(repository.condemn(&gone, self.settings.note.time)?);
-        }
         let mut relisting = Relisting { repository, draft: CatalogDraft::default(), listed: BTreeSet::new() };
         let recovered = repository.take_recovered().into_iter().filter(|pack| !packs.contains(&pack.pack));
         recovered.into_iter().try_for_each(|pack| relisting.add(pack))?;
-        let mut replaced = Vec::new();
+        let (mut replaced, mut gone) = (Vec::new(), BTreeSet::new());
         for id in repository.index().catalogs_listing(packs) {
             let Some(catalog) = self.readable_catalog(id)? else { continue };
-            if catalog.packs.iter().any(|pack| packs.contains(&pack.pack)) {
+            let (going, staying): (Vec<_>, Vec<_>) =
+                catalog.packs.into_iter().partition(|pack| packs.contains(&pack.pack));
+            if !going.is_empty() {
                 replaced.push(id);
-                let mut others = catalog.packs.into_iter().filter(|pack| !packs.contains(&pack.pack));
-                others.try_for_each(|pack| relisting.add(pack))?;
+                gone.extend(going.iter().map(|pack| pack.pack).filter(|pack| !stored.contains_key(pack)));
+                staying.into_iter().try_for_each(|pack| relisting.add(pack))?;
             }
         }
         let listed = relisting.finish()?;
         if replaced.is_empty() && listed.is_empty() {
             return self.intent.account_for(|| Ok(packs.clone()));
+        }
+        // Somebody may be putting back a copy of what is deleted here, while another prune finds that no catalog lists
+        // these packs any more and removes the condemnations that it knows. It does not know this one. (I22)
+        if !gone.is_empty() {
+            self.finished.extend(repository.condemn(&gone, self.settings.note.time)?);
         }
         repository.storage().sync()?;
         reach(Point::PruneRelisted)?;
@@ -136,16 +137,6 @@ impl Prune<'_, '_> {
         }
         repository.storage().sync()?;
         self.intent.account_for(|| Ok(packs | &listed))
-    }
-
-    /// Those of these packs that a catalog lists.
-    fn still_listed(&self, packs: &BTreeSet<ObjectId>) -> Result<BTreeSet<ObjectId>, RepositoryError> {
-        let mut listed = BTreeSet::new();
-        for id in self.repository.index().catalogs_listing(packs) {
-            let names = self.readable_catalog(id)?.into_iter().flat_map(|catalog| catalog.packs).map(|pack| pack.pack);
-            listed.extend(names.filter(|pack| packs.contains(pack)));
-        }
-        Ok(listed)
     }
 
     /// A catalog that the index knows. Nothing for what it knows under a recovered pack's own name, nor for a damaged
