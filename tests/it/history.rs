@@ -454,6 +454,30 @@ fn a_repository_that_went_back_in_time_is_told_until_it_is_accepted() {
 
 /// I14
 #[test]
+fn a_check_that_ends_early_accepts_nothing() {
+    let world = World::new();
+    world.back_up("one");
+    let newest = world.back_up("one");
+    world.delete(ObjectKind::Snapshot, newest);
+    let mut accept = CheckOptions::default();
+    accept.accept_history = true;
+    let storage = Arc::new(FaultyStorage::new((*world.storage).clone()));
+    for first in 1.. {
+        let machine = world.on(&storage, "one");
+        storage.fail_from(first, FaultKind::Unreachable);
+        let checked = vellum::check(&machine, &accept, &Context::default());
+        storage.heal();
+        if let Ok(report) = checked {
+            assert_eq!(shortened(&report.accepted), [(newest, KnownBy::ThisMachine)]);
+            assert!(first > 10, "{first}: it reads the repository");
+            return;
+        }
+        assert_eq!(world.check("one"), [newest], "call {first}");
+    }
+}
+
+/// I14
+#[test]
 fn the_newest_snapshot_of_one_device_cannot_be_withheld_from_who_has_seen_it() {
     let world = World::new();
     world.back_up("one");

@@ -121,7 +121,7 @@ pub struct CheckReport {
 }
 
 /// Checks a repository. When it reads packs or restores files, and is told the time, it leaves a record of that and
-/// removes earlier ones; it changes nothing else.
+/// removes earlier ones; it changes nothing else in the repository.
 ///
 /// # Errors
 /// [`Error::Repository`] when the storage cannot be read at all, or history does not reach to the given head; damage
@@ -149,6 +149,10 @@ pub fn check(repository: &Repository, options: &CheckOptions, context: &Context)
     }
     checker.count_mendable_copies()?;
     checker.remember(options)?;
+    // Last: a check that was stopped has accepted nothing.
+    if options.accept_history {
+        checker.report.accepted = repository.accept_history()?;
+    }
     Ok(checker.report)
 }
 

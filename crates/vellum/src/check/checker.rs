@@ -70,7 +70,6 @@ impl<'a> Checker<'a> {
             packs_read: self.report.packs_read,
             bytes_read: self.report.bytes_read,
             restore_test: std::mem::take(&mut self.report.restore_test),
-            accepted: std::mem::take(&mut self.report.accepted),
             ..CheckReport::default()
         };
         (self.seen, self.needed) = (HashSet::new(), Needed::default());
@@ -79,7 +78,7 @@ impl<'a> Checker<'a> {
         self.read.retain(|pack, _| self.stored.contains_key(pack));
         self.losses.retain_packs(|pack| self.stored.contains_key(pack));
         self.blame_packs()?;
-        let snapshots = self.check_history(&CheckOptions { accept_history: false, ..options.clone() })?;
+        let snapshots = self.check_history(options)?;
         self.check_snapshots(&snapshots, &missing)?;
         let there: BTreeSet<ObjectId> = snapshots.iter().map(|snapshot| snapshot.id).collect();
         let is_there = |finding: &Finding| finding.path.as_ref().is_some_and(|(snapshot, _)| there.contains(snapshot));

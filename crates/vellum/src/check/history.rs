@@ -27,9 +27,8 @@ impl Checker<'_> {
                 self.finding(error, None)?;
             }
         }
-        if options.accept_history {
-            self.report.accepted = self.repository.accept_history()?;
-        } else {
+        // What is to be accepted is told as that, at the end.
+        if !options.accept_history {
             for finding in history.findings {
                 self.find(Finding { object: Some(finding.object()), path: None, reason: reason(&finding) });
             }
