@@ -10,6 +10,7 @@ mod init;
 mod interruption;
 mod key;
 mod ls;
+mod problems;
 mod prune;
 mod recovery;
 mod repair;

@@ -1,18 +1,19 @@
 //! `vellum restore`
 
+use super::problems;
 use crate::args::{OverwriteChoice, RestoreArgs};
 use crate::exit_code::ExitCode;
 use crate::invocation::Invocation;
 use crate::output::Output;
 use crate::paths::{absolute, printable};
 use crate::render::human;
-use crate::render::json::{Line, PathField, ProblemLine, RestoreLine};
+use crate::render::json::{Line, PathField, RestoreLine};
 use crate::render::progress::ProgressDisplay;
 use crate::report::Failure;
 use crate::selection::{self, pattern_failure};
 use std::sync::Arc;
 use std::time::Instant;
-use vellum::{Event, EventSink, Filter, Overwrite, Problem, RestoreOptions, RestoreReport, SnapshotRef};
+use vellum::{Event, EventSink, Filter, Overwrite, RestoreOptions, RestoreReport, SnapshotRef};
 
 /// Problems that are told one by one to people.
 const PROBLEMS_TOLD_MAX: usize = 100;
@@ -68,9 +69,9 @@ pub(super) fn run(invocation: &Invocation, args: &RestoreArgs) -> Result<ExitCod
     drop(progress);
     let report = result?;
     selection::warn_of_healed(&repository, output);
-    tell(output, &report.problems, report.problem_count, PROBLEMS_TOLD_MAX, Line::Problem);
+    problems::tell(output, &report.problems, report.problem_count, PROBLEMS_TOLD_MAX, Line::Problem);
     let count = report.metadata_problem_count;
-    tell(output, &report.metadata_problems, count, METADATA_PROBLEMS_TOLD_MAX, Line::MetadataProblem);
+    problems::tell(output, &report.metadata_problems, count, METADATA_PROBLEMS_TOLD_MAX, Line::MetadataProblem);
     match output.is_json {
         true => output.json(&Line::Restore(RestoreLine::new(&report, start.elapsed(), args.dry_run))),
         false => output.summary(&human::restore(&report, start.elapsed(), args.dry_run)),
@@ -135,24 +136,4 @@ fn patterns(texts: &[String]) -> Result<Filter, Failure> {
         filter.add(text, false).map_err(|error| pattern_failure(&error))?;
     }
     Ok(filter)
-}
-
-fn tell<'a>(
-    output: &Output,
-    problems: &'a [Problem],
-    count: u64,
-    told_max: usize,
-    line: impl Fn(ProblemLine<'a>) -> Line<'a>,
-) {
-    if output.is_json {
-        problems.iter().for_each(|problem| output.json(&line(ProblemLine::new(problem))));
-        return;
-    }
-    for problem in problems.iter().take(told_max) {
-        output.warn(&human::problem(problem));
-    }
-    let told = problems.len().min(told_max) as u64;
-    if count > told {
-        output.warn(&format!("{} more like these", count - told));
-    }
 }

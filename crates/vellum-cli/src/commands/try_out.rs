@@ -4,24 +4,26 @@ mod compare;
 mod told;
 mod workspace;
 
+use super::problems;
 use crate::args::TryArgs;
 use crate::exit_code::ExitCode;
 use crate::invocation::{Invocation, install_signals};
 use crate::paths::{absolute, text};
 use crate::render::json::{Line, TryLine};
 use crate::render::progress::ProgressDisplay;
-use crate::render::{human, trial};
+use crate::render::trial;
 use crate::report::Failure;
 use crate::time::now;
 use crate::units::bytes_per_second;
 use compare::Comparison;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 use told::Told;
 use trial::{Step, Trial};
 use vellum::{
-    BackupOptions, BackupReport, Context, CreateOptions, Credential, KeyFile, LocalState, NewSlot, Progress,
+    BackupOptions, BackupReport, Context, CreateOptions, Credential, KeyFile, LocalState, NewSlot, Problem, Progress,
     Repository, RestoreOptions, RestoreReport, SnapshotRef,
 };
 use workspace::Workspace;
@@ -48,7 +50,7 @@ pub(super) fn run(invocation: &Invocation, args: &TryArgs) -> Result<ExitCode, F
     if trial.restored.problem_count > 0 {
         return Err(workspace::restore_incomplete(trial.restored.problem_count));
     }
-    Ok(if trial.first.summary.errors == 0 { ExitCode::Complete } else { ExitCode::SourceIncomplete })
+    Ok(if trial.unsaved_count == 0 { ExitCode::Complete } else { ExitCode::SourceIncomplete })
 }
 
 fn different() -> Failure {
@@ -79,6 +81,7 @@ fn try_in(
     let (second, second_took) = run.back_up("backing up again", &repository, &mut options)?;
     let (restored, restore_took) = run.restore(&repository, workspace, (second.summary.files, second.summary.bytes))?;
     let mut told = told.paths();
+    let unsaved_count = told.len() as u64;
     told.extend(restored.problems.iter().map(vellum::Problem::path_buf));
     let start = Instant::now();
     let mut comparison = Comparison::new(begun, context.cancel.clone(), told);
@@ -97,8 +100,10 @@ fn try_in(
     let slots = repository.slots();
     Ok(Trial {
         steps,
-        first,
-        second,
+        first: first.summary,
+        second: second.summary,
+        unsaved: unsaved(first.problems, second.problems),
+        unsaved_count,
         restored,
         differences: comparison.differences,
         changed: comparison.changed,
@@ -106,6 +111,13 @@ fn try_in(
         repository_bytes,
         slots,
     })
+}
+
+/// What either backup could not save; most of it neither could.
+fn unsaved(mut first: Vec<Problem>, second: Vec<Problem>) -> Vec<Problem> {
+    let known: BTreeSet<Vec<u8>> = first.iter().map(|problem| problem.path.clone()).collect();
+    first.extend(second.into_iter().filter(|problem| !known.contains(&problem.path)));
+    first
 }
 
 /// A repository that a random key opens: there is no password to be slow about.
@@ -166,12 +178,9 @@ impl Run<'_> {
 
 fn tell(invocation: &Invocation, trial: &Trial) {
     let output = &invocation.output;
-    for problem in trial.first.problems.iter().chain(&trial.restored.problems).take(PROBLEMS_TOLD_MAX) {
-        match output.is_json {
-            true => output.json(&Line::problem(problem)),
-            false => output.warn(&human::problem(problem)),
-        }
-    }
+    problems::tell(output, &trial.unsaved, trial.unsaved_count, PROBLEMS_TOLD_MAX, Line::Problem);
+    let restored = &trial.restored;
+    problems::tell(output, &restored.problems, restored.problem_count, PROBLEMS_TOLD_MAX, Line::Problem);
     if !output.is_json {
         for (path, reason) in trial.differences.iter().take(PROBLEMS_TOLD_MAX) {
             output.warn(&format!("{} came back different: {reason}", crate::paths::printable_path(path)));
@@ -200,10 +209,25 @@ fn tell(invocation: &Invocation, trial: &Trial) {
             .collect(),
         changed_meanwhile: trial.changed,
         not_compared: trial.too_long,
-        errors: trial.first.summary.errors,
-        source_bytes: trial.first.summary.bytes,
-        unique_bytes: trial.first.summary.bytes_new,
+        errors: trial.unsaved_count,
+        source_bytes: trial.first.bytes,
+        unique_bytes: trial.first.bytes_new,
         repository_bytes: trial.repository_bytes,
         readable_by: trial.slots.iter().map(|slot| slot.kind.clone()).collect(),
     }));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_only_the_second_backup_could_not_save_is_told_too() {
+        let problem = |path: &str, reason: &str| Problem { path: path.into(), doing: "read", reason: reason.into() };
+        let (both, also) = (problem("/both", "first"), problem("/both", "second"));
+        let (first, second) = (problem("/first", "gone"), problem("/second", "changed"));
+        let told = unsaved(vec![both, first], vec![also, second]);
+        let told: Vec<_> = told.iter().map(|problem| (&problem.path[..], &problem.reason[..])).collect();
+        assert_eq!(told, [(&b"/both"[..], "first"), (b"/first", "gone"), (b"/second", "changed")]);
+    }
 }

@@ -5,16 +5,21 @@ use crate::units::{count, duration, rate, size};
 use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
-use vellum::{BackupReport, RestoreReport, SlotSummary};
+use vellum::format::snapshot::Summary;
+use vellum::{Problem, RestoreReport, SlotSummary};
 
 /// What a try saw.
 pub(crate) struct Trial {
     /// In their order.
     pub(crate) steps: Vec<Step>,
     /// The first backup.
-    pub(crate) first: BackupReport,
+    pub(crate) first: Summary,
     /// The second backup, of the same source.
-    pub(crate) second: BackupReport,
+    pub(crate) second: Summary,
+    /// What either backup could not save, up to as much as their reports keep.
+    pub(crate) unsaved: Vec<Problem>,
+    /// How many entries that are.
+    pub(crate) unsaved_count: u64,
     /// The restore of the second snapshot.
     pub(crate) restored: RestoreReport,
     /// Source paths that came back different, and how.
@@ -63,7 +68,7 @@ pub(crate) fn table(trial: &Trial) -> String {
         vec![step.name.to_owned(), step.files.to_string(), size(step.bytes), duration(step.took), speed]
     };
     let rows: Vec<_> = std::iter::once(header).chain(trial.steps.iter().map(row)).collect();
-    let (first, second) = (&trial.first.summary, &trial.second.summary);
+    let (first, second) = (&trial.first, &trial.second);
     let deduplicated = first.bytes.saturating_sub(first.bytes_new);
     let pair = |name: &str, value: String| vec![name.to_owned(), value];
     let facts = [
@@ -107,8 +112,8 @@ fn verdict(trial: &Trial) -> String {
     if trial.too_long > 0 {
         text.push_str(&format!("; {} not compared, for too long a path", count(trial.too_long, "entry")));
     }
-    if trial.first.summary.errors > 0 {
-        text.push_str(&format!("; {} could not be read", count(trial.first.summary.errors, "entry")));
+    if trial.unsaved_count > 0 {
+        text.push_str(&format!("; {} could not be read", count(trial.unsaved_count, "entry")));
     }
     text
 }
