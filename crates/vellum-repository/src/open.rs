@@ -13,7 +13,6 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use vellum_chunker::Chunker;
 use vellum_crypto::{Credential, Expected, ManifestError, SlotError, UnlockError, Unlocked, unlock, verify_manifest};
 use vellum_faults::Point;
-use vellum_format::catalog::CatalogedPack;
 use vellum_format::key_manifest::SignedKeyManifest;
 use vellum_format::repository_config::RepositoryConfig;
 use vellum_format::{ObjectId, ObjectKind, ObjectName, RepositoryId, limits};
@@ -38,7 +37,8 @@ pub struct Repository {
     index: Index,
     state_folder: Option<PathBuf>,
     pub(crate) device_name: Option<Vec<u8>>,
-    recovered: Mutex<Vec<CatalogedPack>>,
+    /// Lengths of packs that were adopted and that no catalog lists yet.
+    recovered: Mutex<BTreeMap<ObjectId, u64>>,
     has_absent_packs: AtomicBool,
     condemned: Mutex<Arc<BTreeSet<ObjectId>>>,
     mending: Mutex<Mending>,
@@ -295,23 +295,20 @@ impl Repository {
         lock(&self.mending)
     }
 
-    pub(crate) fn take_recovered(&self) -> Vec<CatalogedPack> {
-        let mut recovered = std::mem::take(&mut *lock(&self.recovered));
-        recovered.sort_by_key(|pack| pack.pack);
-        recovered.dedup_by_key(|pack| pack.pack);
+    /// Packs that were adopted and that no catalog lists yet, with their lengths; it is for the caller to list them.
+    pub(crate) fn take_recovered(&self) -> Vec<(ObjectId, u64)> {
+        let recovered = std::mem::take(&mut *lock(&self.recovered));
         let condemned = self.condemned_packs();
-        recovered.retain(|pack| !condemned.contains(&pack.pack));
-        recovered
+        recovered.into_iter().filter(|(pack, _)| !condemned.contains(pack)).collect()
     }
 
     /// Forgets packs that are not stored any more: a catalog made of them would list what is gone. (I4)
     pub(crate) fn retain_recovered(&self, stored: &BTreeMap<ObjectId, u64>) {
-        let mut recovered = lock(&self.recovered);
-        recovered.retain(|pack| stored.contains_key(&pack.pack));
+        lock(&self.recovered).retain(|pack, _| stored.contains_key(pack));
     }
 
-    pub(crate) fn remember_recovered(&self, packs: &[CatalogedPack]) {
-        lock(&self.recovered).extend_from_slice(packs);
+    pub(crate) fn remember_recovered(&self, packs: impl IntoIterator<Item = (ObjectId, u64)>) {
+        lock(&self.recovered).extend(packs);
     }
 }
 

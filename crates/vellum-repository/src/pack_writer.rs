@@ -180,7 +180,7 @@ impl OpenPack {
         pass(scope, Stage::Directory, &mut plain);
         plain.resize(plain.len().next_multiple_of(DIRECTORY_PADDING_BYTES), 0);
         let tail_len = plain.len() + SEAL_OVERHEAD_BYTES + TRAILER_LEN_BYTES;
-        let body_len_bytes = body_len_bytes((bytes.len() + tail_len) as u64, u64::from(pack_len_bytes), full);
+        let body_len_bytes = body_len((bytes.len() + tail_len) as u64, u64::from(pack_len_bytes), full);
         let header = PackHeader { parity, epoch: class.epoch, scope, salt, body_len_bytes };
         bytes[..PackHeader::ENCODED_LEN].copy_from_slice(&header.encode());
         let directory_offset = usize::try_from(body_len_bytes).expect("a pack fits into memory") - tail_len;
@@ -209,7 +209,7 @@ impl OpenPack {
 /// How long a body becomes that holds so much, in a repository with packs of so many bytes.
 ///
 /// A single frame may need more: no writer of this engine makes such a frame, but a prune moves what it finds. (P9)
-fn body_len_bytes(needed: u64, pack_len_bytes: u64, full: bool) -> u64 {
+fn body_len(needed: u64, pack_len_bytes: u64, full: bool) -> u64 {
     match needed <= pack_len_bytes {
         true if full => pack_len_bytes,
         true => padme_len(needed).min(pack_len_bytes),

@@ -16,6 +16,7 @@ use crate::open::Repository;
 use crate::pack_writer::{CatalogMark, CatalogMarks, FrameKey, OpenPack, PackShape, Room, SealedFrame, random};
 use crate::pending::Pending;
 use crate::put::FrameWriter;
+use crate::refresh::BATCH_CHUNKS;
 use crate::upload::{StoredPack, Uploader};
 use crate::{RepositoryError, lock};
 use std::collections::BTreeSet;
@@ -279,15 +280,30 @@ impl<'repository> Session<'repository> {
         if is_checkpoint_due(&self.uploader.stored()) { self.write_catalog() } else { Ok(()) }
     }
 
-    /// Publishes what is stored so far in catalogs, and lets the index answer for it.
+    /// Publishes what is stored so far in catalogs, with what was adopted, and lets the index answer for it.
     fn write_catalog(&self) -> Result<(), RepositoryError> {
         let _one_at_a_time = lock(&self.checkpoint);
-        let stored = std::mem::take(&mut *self.uploader.stored());
+        let mut stored = std::mem::take(&mut *self.uploader.stored());
         lock(&self.written).extend(stored.iter().map(|one| one.pack.pack));
-        let recovered = self.repository.take_recovered().into_iter().map(StoredPack::recovered);
-        let stored = stored.into_iter().chain(recovered);
-        let (mut packs, marks): (Vec<CatalogedPack>, CatalogMarks) =
-            stored.map(|StoredPack { pack, mark }| (pack.clone(), (pack.pack, mark))).unzip();
+        let mut chunks = 0;
+        for pack in self.repository.take_recovered() {
+            let pack = self.repository.read_recovered(pack)?;
+            chunks += pack.directory.chunk_count();
+            stored.push(StoredPack::recovered(pack));
+            if chunks >= BATCH_CHUNKS {
+                self.list(std::mem::take(&mut stored))?;
+                chunks = 0;
+            }
+        }
+        self.list(stored)
+    }
+
+    fn list(&self, stored: Vec<StoredPack>) -> Result<(), RepositoryError> {
+        let (mut packs, mut marks) = (Vec::new(), CatalogMarks::new());
+        for StoredPack { pack, mark } in stored {
+            marks.insert(pack.pack, mark);
+            packs.push(pack);
+        }
         memory_faults::pass_packs(self.scope(), &mut packs);
         let storage = self.repository.storage();
         // I1: packs are durable before a catalog lists them; and without new ones, what was adopted is durable before

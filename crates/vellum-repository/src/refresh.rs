@@ -11,9 +11,9 @@ use vellum_format::catalog::{self, Catalog, CatalogedPack};
 use vellum_format::{ObjectId, ObjectKind, ObjectName, SealedHeader, limits};
 
 /// Catalogs that are opened before they become one segment, and chunks in them: those of small files are so many that
-/// 64 catalogs of them would take gigabytes.
+/// 64 catalogs of them would take gigabytes. As many chunks are adopted at once from packs without a catalog.
 const BATCH_CATALOGS: usize = 64;
-const BATCH_CHUNKS: usize = 1 << 20;
+pub(crate) const BATCH_CHUNKS: usize = 1 << 20;
 
 /// What a refresh found.
 #[derive(Debug, Default)]
@@ -37,7 +37,7 @@ impl Repository {
     /// # Errors
     /// [`RepositoryError::Storage`] when the storage cannot be listed: then nothing may be concluded from it.
     pub fn refresh(&self) -> Result<Refreshed, RepositoryError> {
-        let refreshed = self.load_catalogs(|| self.index().merge())?;
+        let refreshed = self.load_catalogs(true)?;
         self.compare_with_packs(refreshed)
     }
 
@@ -71,13 +71,13 @@ impl Repository {
     /// # Errors
     /// As [`Repository::refresh`].
     pub fn refresh_for_check(&self) -> Result<Refreshed, RepositoryError> {
-        let mut refreshed = self.load_catalogs(|| self.index().merge())?;
+        let mut refreshed = self.load_catalogs(true)?;
         refreshed.packs_absent = self.mark_absent_packs(&self.names(ObjectKind::Pack)?);
         Ok(refreshed)
     }
 
-    /// `added` hears of each segment that was added, and of the last.
-    fn load_catalogs(&self, added: impl Fn()) -> Result<Refreshed, RepositoryError> {
+    /// Loads what is new in batches, after each of which segments are merged if that is wanted.
+    fn load_catalogs(&self, merges: bool) -> Result<Refreshed, RepositoryError> {
         let present: BTreeSet<ObjectId> = self.names_of_either(ObjectKind::Catalog)?.into_keys().collect();
         // I4: a snapshot that relies on a catalog must not outlive it; also on one that was loaded long ago.
         present.iter().for_each(|id| adopt_both(&**self.storage(), &ObjectName::new(ObjectKind::Catalog, *id)));
@@ -100,16 +100,22 @@ impl Repository {
             refreshed.catalogs_read += 1;
             let more = catalog.packs.iter().map(|pack| pack.directory.chunk_count()).sum::<usize>();
             if opened.len() == BATCH_CATALOGS || chunks + more > BATCH_CHUNKS {
-                self.index().add(std::mem::take(&mut opened))?;
-                added();
+                self.add_catalogs(std::mem::take(&mut opened), merges)?;
                 chunks = 0;
             }
             opened.push((id, catalog));
             chunks += more;
         }
-        self.index().add(opened)?;
-        added();
+        self.add_catalogs(opened, merges)?;
         Ok(refreshed)
+    }
+
+    fn add_catalogs(&self, catalogs: Vec<(ObjectId, Catalog)>, merges: bool) -> Result<(), RepositoryError> {
+        self.index().add(catalogs)?;
+        if merges {
+            self.index().merge();
+        }
+        Ok(())
     }
 
     /// How often the index was mended since it was opened. Whoever looks something up takes it before, so that a miss
@@ -147,7 +153,7 @@ impl Repository {
         // Held while catalogs are read, so that nobody takes the gap for the truth.
         let mut mending = self.mending();
         if mending.count == seen && !self.index().drop_damaged().is_empty() {
-            self.load_catalogs(|| ())?;
+            self.load_catalogs(false)?;
             mending.count += 1;
         }
         Ok(mending.count != seen)
@@ -162,7 +168,7 @@ impl Repository {
         let mut mending = self.mending();
         if mending.count == seen && mending.missing.insert(pack) {
             // Without a merge: others are reading by places that they have looked up.
-            let refreshed = self.load_catalogs(|| ())?;
+            let refreshed = self.load_catalogs(false)?;
             self.compare_with_packs(refreshed)?;
             mending.count += 1;
         }
@@ -181,23 +187,40 @@ impl Repository {
     /// their chunks are found. The next session lists them in its catalog, so they become part of its sync.
     fn adopt_unlisted(&self, stored: &BTreeMap<ObjectId, u64>) -> Result<usize, RepositoryError> {
         let known: BTreeSet<ObjectId> = self.index().packs().into_iter().map(|(pack, _)| pack).collect();
-        let mut packs = Vec::new();
+        let (mut count, mut batch, mut chunks) = (0, Vec::new(), 0);
         for (id, len_bytes) in stored.iter().filter(|(id, _)| !known.contains(id)) {
             let name = ObjectName::new(ObjectKind::Pack, *id);
             if let Some(pack) = self.read_directory(&name, *len_bytes)? {
                 self.storage().adopt(&name);
-                packs.push(pack);
+                count += 1;
+                chunks += pack.directory.chunk_count();
+                batch.push(pack);
+            }
+            if chunks >= BATCH_CHUNKS {
+                self.adopt(std::mem::take(&mut batch))?;
+                chunks = 0;
             }
         }
-        self.remember_recovered(&packs);
-        let count = packs.len();
-        // Under the pack's own name, which is no catalog's: the next refresh forgets it again.
-        let own_catalogs = packs.into_iter().map(|pack| (pack.pack, Catalog { packs: vec![pack] }));
-        self.index().add(own_catalogs.collect())?;
+        self.adopt(batch)?;
         if count > 0 {
             reach(Point::WriterPacksAdopted)?;
         }
         Ok(count)
+    }
+
+    /// Lets the index answer for packs without a catalog, and remembers to list them.
+    fn adopt(&self, packs: Vec<CatalogedPack>) -> Result<(), RepositoryError> {
+        self.remember_recovered(packs.iter().map(|pack| (pack.pack, pack.len_bytes)));
+        // Under the pack's own name, which is no catalog's: the next refresh forgets it again.
+        let own_catalogs = packs.into_iter().map(|pack| (pack.pack, Catalog { packs: vec![pack] }));
+        Ok(self.index().add(own_catalogs.collect())?)
+    }
+
+    /// Reads the directory of a pack again that was adopted: all together do not have to fit into memory.
+    pub(crate) fn read_recovered(&self, (id, len_bytes): (ObjectId, u64)) -> Result<CatalogedPack, RepositoryError> {
+        let name = ObjectName::new(ObjectKind::Pack, id);
+        let changed = || RepositoryError::Damaged { object: name, reason: "its directory cannot be read again".into() };
+        self.read_directory(&name, len_bytes)?.ok_or_else(changed)
     }
 
     /// The directory of a pack, or nothing when it does not open: then the pack is damaged and `check` says so.

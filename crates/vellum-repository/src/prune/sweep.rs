@@ -108,8 +108,10 @@ impl Prune<'_, '_> {
     fn relist(&mut self, packs: &BTreeSet<ObjectId>, stored: &BTreeMap<ObjectId, u64>) -> Result<(), RepositoryError> {
         let repository = self.repository;
         let mut relisting = Relisting { repository, draft: CatalogDraft::default(), listed: BTreeSet::new() };
-        let recovered = repository.take_recovered().into_iter().filter(|pack| !packs.contains(&pack.pack));
-        recovered.into_iter().try_for_each(|pack| relisting.add(pack))?;
+        let recovered = repository.take_recovered().into_iter().filter(|(pack, _)| !packs.contains(pack));
+        for pack in recovered {
+            relisting.add(repository.read_recovered(pack)?)?;
+        }
         let (mut replaced, mut gone) = (Vec::new(), BTreeSet::new());
         for id in repository.index().catalogs_listing(packs) {
             let Some(catalog) = self.readable_catalog(id)? else { continue };
