@@ -1,12 +1,12 @@
 //! The searches of `phte128` with VAES: eight stretches of the data side by side, four or two to a register.
 
-use std::arch::x86_64::{__m256i, __m512i};
+use std::arch::x86_64::{__m256i, __m512i, _mm256_set_epi64x};
 use std::ops::Range;
 
 use zeroize::Zeroize;
 
 use super::AesNi;
-use crate::phte128::Tables;
+use crate::phte128::{Contribution, Tables};
 use crate::search::{Hit, Sink, WINDOW};
 
 mod narrow;
@@ -119,6 +119,51 @@ impl Found {
     }
 }
 
+/// What the stretches are rolled and looked at with: the operations on registers `R` that hold one value each stretch.
+struct Operations<C, T, L> {
+    /// What the next byte of each stretch adds to its digest; what it takes away later goes to the second argument.
+    contribute: C,
+    /// The next digests, of the present ones, what the entering bytes add and what the leaving ones take away.
+    turn: T,
+    /// Notes what is found in the digests, given the step.
+    look: L,
+}
+
+/// Goes through `LANES · steps` positions; `bytes` begins with the window of the first, and `nothing` is a digest of no
+/// bytes. Inlined, so that the operations are, which are compiled for more than this.
+#[inline(always)]
+fn drive<R: Copy>(
+    nothing: R,
+    bytes: &[u8],
+    steps: usize,
+    Operations { contribute, turn, mut look }: Operations<
+        impl Fn(&Rows, usize, &mut R) -> R,
+        impl Fn(R, R, R) -> R,
+        impl FnMut(R, usize),
+    >,
+) {
+    let mut digests = nothing;
+    // What each byte of the windows will take away when it leaves.
+    let mut leaving = [nothing; WINDOW];
+    for from in (0..WINDOW).step_by(GROUP) {
+        let rows = Rows::of(bytes, steps, from);
+        for step in 0..GROUP {
+            let entering = contribute(&rows, step, &mut leaving[from + step]);
+            digests = turn(digests, entering, nothing);
+        }
+    }
+    for from in (0..steps).step_by(GROUP) {
+        let rows = Rows::of(bytes, steps, from + WINDOW);
+        for step in 0..GROUP {
+            let slot = &mut leaving[(from + step) % WINDOW];
+            let left = *slot;
+            let entering = contribute(&rows, step, slot);
+            look(digests, from + step);
+            digests = turn(digests, entering, left);
+        }
+    }
+}
+
 /// The next bytes of each stretch.
 struct Rows([[u8; GROUP]; LANES]);
 
@@ -137,6 +182,14 @@ impl Rows {
     fn at(&self, lane: usize, step: usize) -> usize {
         usize::from(self.0[lane][step])
     }
+}
+
+/// Both parts of a contribution, the entering one in the lower half.
+#[inline]
+#[target_feature(enable = "avx")]
+fn load_both(Contribution { entering, leaving }: &Contribution) -> __m256i {
+    let [entering, leaving] = [entering.0, leaving.0].map(|lanes| lanes.map(u64::cast_signed));
+    _mm256_set_epi64x(leaving[1], leaving[0], entering[1], entering[0])
 }
 
 /// Notes which of the values of one step have enough zeros; rare.

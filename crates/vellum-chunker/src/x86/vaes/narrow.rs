@@ -2,9 +2,8 @@
 
 use std::arch::x86_64::*;
 
-use super::{Found, GROUP, LANES, Rows, note};
-use crate::phte128::{Contribution, Tables};
-use crate::search::WINDOW;
+use super::{Found, LANES, Operations, Rows, drive, load_both, note};
+use crate::phte128::Tables;
 
 /// The digests of all stretches, or what becomes of them.
 type Registers = [__m256i; LANES / 2];
@@ -20,29 +19,18 @@ pub(super) fn block(
     found: &mut Found,
 ) {
     let mask = _mm256_set1_epi64x((1 << zeros) - 1);
-    let mut digests = [_mm256_setzero_si256(); LANES / 2];
-    // What each byte of the windows will take away when it leaves.
-    let mut leaving = [digests; WINDOW];
-    for from in (0..WINDOW).step_by(GROUP) {
-        let rows = Rows::of(bytes, steps, from);
-        for step in 0..GROUP {
-            let entering = contributions(tables, &rows, step, &mut leaving[from + step]);
-            digests = roll(digests, entering);
+    let nothing = [_mm256_setzero_si256(); LANES / 2];
+    let look = |digests: Registers, step: usize| {
+        let values = encrypt(round_keys, digests);
+        if may_hit(&values, mask) {
+            note(&first_words(&values), steps, step, zeros, found);
         }
-    }
-    for from in (0..steps).step_by(GROUP) {
-        let rows = Rows::of(bytes, steps, from + WINDOW);
-        for step in 0..GROUP {
-            let slot = &mut leaving[(from + step) % WINDOW];
-            let left = *slot;
-            let entering = contributions(tables, &rows, step, slot);
-            let values = encrypt(round_keys, digests);
-            digests = roll(digests, std::array::from_fn(|two| _mm256_xor_si256(entering[two], left[two])));
-            if may_hit(&values, mask) {
-                note(&first_words(&values), steps, from + step, zeros, found);
-            }
-        }
-    }
+    };
+    let turn = |digests: Registers, entering: Registers, left: Registers| {
+        roll(digests, std::array::from_fn(|two| _mm256_xor_si256(entering[two], left[two])))
+    };
+    let contribute = |rows: &Rows, step: usize, leaving: &mut Registers| contributions(tables, rows, step, leaving);
+    drive(nothing, bytes, steps, Operations { contribute, turn, look });
 }
 
 /// Whether any first word has zeros wherever the mask has ones.
@@ -63,13 +51,6 @@ fn contributions(tables: &Tables, rows: &Rows, step: usize, leaving: &mut Regist
     let both = std::array::from_fn::<_, LANES, _>(|lane| load_both(&tables.0[rows.at(lane, step)]));
     *leaving = std::array::from_fn(|two| _mm256_permute2x128_si256::<0x31>(both[2 * two], both[2 * two + 1]));
     std::array::from_fn(|two| _mm256_permute2x128_si256::<0x20>(both[2 * two], both[2 * two + 1]))
-}
-
-#[inline]
-#[target_feature(enable = "avx2")]
-fn load_both(Contribution { entering, leaving }: &Contribution) -> __m256i {
-    let [entering, leaving] = [entering.0, leaving.0].map(|lanes| lanes.map(u64::cast_signed));
-    _mm256_set_epi64x(leaving[1], leaving[0], entering[1], entering[0])
 }
 
 /// Moves all windows on by one byte: the product with x, as [`crate::phte128::Lanes::times_x`], and the change.

@@ -2,9 +2,11 @@
 
 use std::arch::x86_64::*;
 
-use super::{Found, GROUP, LANES, Rows, note};
-use crate::phte128::{Contribution, Tables};
-use crate::search::WINDOW;
+use super::{Found, LANES, Operations, Rows, drive, load_both, note};
+use crate::phte128::Tables;
+
+/// The digests of all stretches, or what becomes of them.
+type Registers = [__m512i; 2];
 
 /// Finds the positions with at least `zeros` among `LANES · steps`; `bytes` begins with the window of the first.
 #[target_feature(enable = "avx512f,vaes,aes,sse4.2")]
@@ -17,40 +19,29 @@ pub(super) fn block(
     found: &mut Found,
 ) {
     let mask = _mm512_set1_epi32((1 << zeros) - 1);
-    let mut digests = [_mm512_setzero_si512(); 2];
-    // What each byte of the windows will take away when it leaves.
-    let mut leaving = [digests; WINDOW];
-    for from in (0..WINDOW).step_by(GROUP) {
-        let rows = Rows::of(bytes, steps, from);
-        for step in 0..GROUP {
-            let entering = contributions(tables, &rows, step, &mut leaving[from + step]);
-            digests = [roll(digests[0], entering[0]), roll(digests[1], entering[1])];
+    let nothing = [_mm512_setzero_si512(); 2];
+    let look = |digests: Registers, step: usize| {
+        let values = encrypt(round_keys, digests);
+        // The lowest 32 bits of each value.
+        let lowest = 0b0001_0001_0001_0001;
+        let hits = _mm512_mask_testn_epi32_mask(lowest, values[0], mask)
+            | _mm512_mask_testn_epi32_mask(lowest, values[1], mask);
+        if hits != 0 {
+            note(&first_words(&values), steps, step, zeros, found);
         }
-    }
-    for from in (0..steps).step_by(GROUP) {
-        let rows = Rows::of(bytes, steps, from + WINDOW);
-        for step in 0..GROUP {
-            let slot = &mut leaving[(from + step) % WINDOW];
-            let left = *slot;
-            let entering = contributions(tables, &rows, step, slot);
-            let values = encrypt(round_keys, digests);
-            let changes = [_mm512_xor_si512(entering[0], left[0]), _mm512_xor_si512(entering[1], left[1])];
-            digests = [roll(digests[0], changes[0]), roll(digests[1], changes[1])];
-            // The lowest 32 bits of each value.
-            let lowest = 0b0001_0001_0001_0001;
-            let hits = _mm512_mask_testn_epi32_mask(lowest, values[0], mask)
-                | _mm512_mask_testn_epi32_mask(lowest, values[1], mask);
-            if hits != 0 {
-                note(&first_words(&values), steps, from + step, zeros, found);
-            }
-        }
-    }
+    };
+    let turn = |digests: Registers, entering: Registers, left: Registers| {
+        let changes = [_mm512_xor_si512(entering[0], left[0]), _mm512_xor_si512(entering[1], left[1])];
+        [roll(digests[0], changes[0]), roll(digests[1], changes[1])]
+    };
+    let contribute = |rows: &Rows, step: usize, leaving: &mut Registers| contributions(tables, rows, step, leaving);
+    drive(nothing, bytes, steps, Operations { contribute, turn, look });
 }
 
 /// What the next byte of each stretch adds to its digest; `leaving` becomes what it takes away later.
 #[inline]
 #[target_feature(enable = "avx512f")]
-fn contributions(tables: &Tables, rows: &Rows, step: usize, leaving: &mut [__m512i; 2]) -> [__m512i; 2] {
+fn contributions(tables: &Tables, rows: &Rows, step: usize, leaving: &mut Registers) -> Registers {
     let pair = |lane: usize| {
         let both = [lane, lane + 1].map(|lane| load_both(&tables.0[rows.at(lane, step)]));
         _mm512_inserti64x4::<1>(_mm512_castsi256_si512(both[0]), both[1])
@@ -58,13 +49,6 @@ fn contributions(tables: &Tables, rows: &Rows, step: usize, leaving: &mut [__m51
     let (low, high) = ([pair(0), pair(2)], [pair(4), pair(6)]);
     *leaving = [low, high].map(|[one, two]| _mm512_shuffle_i64x2::<0b1101_1101>(one, two));
     [low, high].map(|[one, two]| _mm512_shuffle_i64x2::<0b1000_1000>(one, two))
-}
-
-#[inline]
-#[target_feature(enable = "avx512f")]
-fn load_both(Contribution { entering, leaving }: &Contribution) -> __m256i {
-    let [entering, leaving] = [entering.0, leaving.0].map(|lanes| lanes.map(u64::cast_signed));
-    _mm256_set_epi64x(leaving[1], leaving[0], entering[1], entering[0])
 }
 
 /// Moves four windows on by one byte: the product with x, as [`crate::phte128::Lanes::times_x`], and the change.
@@ -80,7 +64,7 @@ fn roll(digests: __m512i, changes: __m512i) -> __m512i {
 
 #[inline]
 #[target_feature(enable = "avx512f,vaes")]
-fn encrypt(round_keys: &[__m512i; 11], [low, high]: [__m512i; 2]) -> [__m512i; 2] {
+fn encrypt(round_keys: &[__m512i; 11], [low, high]: Registers) -> Registers {
     let mut low = _mm512_xor_si512(low, round_keys[0]);
     let mut high = _mm512_xor_si512(high, round_keys[0]);
     for round_key in &round_keys[1..10] {
@@ -92,7 +76,7 @@ fn encrypt(round_keys: &[__m512i; 11], [low, high]: [__m512i; 2]) -> [__m512i; 2
 
 /// The first eight bytes of each value.
 #[target_feature(enable = "avx512f,sse4.2")]
-fn first_words(values: &[__m512i; 2]) -> [u64; LANES] {
+fn first_words(values: &Registers) -> [u64; LANES] {
     let quarters = values.map(|values| {
         [
             _mm512_extracti32x4_epi32::<0>(values),
