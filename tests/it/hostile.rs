@@ -6,7 +6,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use vellum::format::content::{ChunkKind, Content};
+use vellum::format::Digest;
+use vellum::format::content::{ChunkKind, ChunkRef, Content};
 use vellum::format::snapshot::{Summary, Timestamp};
 use vellum::format::tree::{LinkGroup, Metadata, Node};
 use vellum::storage::MemoryStorage;
@@ -327,6 +328,26 @@ fn different_files_of_one_inode_are_not_linked() {
     assert_eq!([read("a"), read("b"), read("c")], [b"one".to_vec(), b"two".to_vec(), b"one".to_vec()]);
     let inode = |name: &str| fs::metadata(world.target().join(name)).expect("a restored file").ino();
     assert!(inode("a") == inode("c") && inode("a") != inode("b"), "equal names of one inode are one file");
+}
+
+#[test]
+fn a_name_is_not_linked_to_what_stands_where_its_file_could_not_be_restored() {
+    let world = World::new();
+    Evil { repository: &world.repository }.publish(|_| {
+        let chunk = ChunkRef { digest: Digest::from_bytes([7; 32]), len_bytes: 4 };
+        let node = Node::File { len_bytes: 4, content: Content { depth: 0, chunks: vec![chunk] }, sparse: false };
+        let link_group = Some(LinkGroup { device: 1, inode: 1 });
+        let name = |name| entry_with(name, node.clone(), Metadata { link_group, ..metadata() });
+        [name(&b"a"[..]), name(b"b")].concat()
+    });
+    fs::create_dir(world.target()).expect("a folder");
+    fs::write(world.target().join("a"), "older").expect("a file");
+    let report = restore_evil(&world, "two names of a file that is lost").expect("a restore");
+    let told: Vec<_> = report.problems.iter().map(|problem| (&problem.path[..], problem.doing)).collect();
+    assert_eq!(told, [(&b"/a"[..], "read"), (b"/b", "read")]);
+    assert_eq!((report.files, report.others, report.unreadable_count), (0, 0, 2));
+    assert_eq!(fs::read(world.target().join("a")).expect("what stood there"), b"older");
+    assert!(!world.target().join("b").exists(), "it would have the bytes of another file");
 }
 
 #[test]

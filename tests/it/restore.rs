@@ -403,6 +403,39 @@ fn zeros_become_holes_in_files_that_had_holes_or_where_that_is_wanted() {
 }
 
 #[test]
+fn what_one_name_cannot_be_restored_under_comes_back_under_the_others() {
+    let world = World::of(|source| {
+        write(&source.join("a/file"), &[7; 50_000], written());
+        write(&source.join("a/empty"), b"", written());
+        symlink("file", source.join("a/link")).expect("a link");
+        for name in ["file", "empty", "link"] {
+            for folder in ["b", "c"] {
+                fs::create_dir_all(source.join(folder)).expect("a folder");
+                fs::hard_link(source.join("a").join(name), source.join(folder).join(name)).expect("a link");
+            }
+        }
+    });
+    for name in ["file", "empty", "link"] {
+        write(&world.target().join("a").join(name).join("found"), b"found", written());
+    }
+    let report = world.try_restore("", |_| ());
+    let told: Vec<_> = report.problems.iter().map(|problem| OsStr::from_bytes(&problem.path).into()).collect();
+    let in_the_way = ["empty", "file", "link"].map(|name| world.target().join("a").join(name));
+    let mut told: Vec<PathBuf> = told;
+    told.sort();
+    assert_eq!(told, in_the_way);
+    // Two files and a symbolic link, another name of each, and three folders.
+    assert_eq!(counts(&report), [2, 50_000, 7, 0, 0]);
+    for name in ["file", "empty", "link"] {
+        let inode =
+            |folder: &str| fs::symlink_metadata(world.target().join(folder).join(name)).expect("an entry").ino();
+        assert_eq!(inode("b"), inode("c"), "{name}: they are linked to each other");
+    }
+    assert_eq!(fs::read(world.target().join("c/file")).expect("a file"), [7; 50_000]);
+    assert_eq!(fs::read_link(world.target().join("c/link")).expect("a link"), Path::new("file"));
+}
+
+#[test]
 fn a_comparison_tells_where_a_file_differs() {
     let world = World::of(|source| write(&source.join("file"), &Random::new(4).bytes(50_000), written()));
     let mut other = Random::new(4).bytes(50_000);

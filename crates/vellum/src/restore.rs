@@ -6,12 +6,15 @@
 //! files' entries, one frame of each worker, and the folders that are open. A damaged pack costs only the files that
 //! need it.
 
+mod chunks;
 mod delete;
 mod files;
 mod folder;
+mod links;
 mod plan;
 mod run;
 mod scope;
+mod special;
 mod verify;
 mod walk;
 mod window;

@@ -1,6 +1,7 @@
 //! Files that are being restored: opened by their first chunk, completed by their last, from any thread.
 
 use super::folder::RestoredFolder;
+use super::links::LinkedInode;
 use super::run::Run;
 use crate::lock;
 use crate::platform::{SuspendedFile, TargetFile};
@@ -8,6 +9,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, Weak};
+use vellum_format::content::Content;
 use vellum_format::tree::{Entry, Node};
 
 /// From this length on a file is refused when there is no room for it.
@@ -27,6 +29,8 @@ pub(super) struct FileWriter {
     folder: Arc<RestoredFolder>,
     entry: Entry,
     path: Vec<u8>,
+    /// Where it has other names.
+    inode: Option<Arc<LinkedInode>>,
     is_sparse: bool,
     target: Mutex<Target>,
     written: AtomicU64,
@@ -67,14 +71,33 @@ impl OpenFiles {
 
 impl FileWriter {
     /// With `makes_holes` zeros become holes also where the file had none.
-    pub(super) fn new(folder: Arc<RestoredFolder>, entry: Entry, path: Vec<u8>, makes_holes: bool) -> Self {
+    pub(super) fn new(
+        folder: Arc<RestoredFolder>,
+        entry: Entry,
+        path: Vec<u8>,
+        inode: Option<Arc<LinkedInode>>,
+        makes_holes: bool,
+    ) -> Self {
         let is_sparse = makes_holes || matches!(entry.node, Node::File { sparse: true, .. });
         let (target, written, failed) = (Mutex::default(), AtomicU64::new(0), AtomicBool::new(false));
-        Self { folder, entry, path, is_sparse, target, written, failed }
+        Self { folder, entry, path, inode, is_sparse, target, written, failed }
     }
 
-    pub(super) fn node(&self) -> &Node {
-        &self.entry.node
+    /// What its chunks are; `None` when it is complete without any, or given up because there is no room for it.
+    pub(super) fn begin(self: &Arc<Self>, run: &Run<'_>) -> Option<(Content, u64)> {
+        let Node::File { len_bytes, content, .. } = &self.entry.node else { return None };
+        run.context.progress.add_total(1, *len_bytes);
+        if *len_bytes == 0 && content.chunks.is_empty() {
+            self.complete_empty(run);
+            return None;
+        }
+        match self.expect_room(run) {
+            Ok(()) => Some((content.clone(), *len_bytes)),
+            Err(error) => {
+                self.fail(run, "write", &error);
+                None
+            }
+        }
     }
 
     pub(super) fn has_failed(&self) -> bool {
@@ -129,7 +152,7 @@ impl FileWriter {
 
     /// Refuses a long file for which there is no room, before anything of it is written: it may be made of one chunk,
     /// repeated until the disk is full.
-    pub(super) fn expect_room(self: &Arc<Self>, run: &Run<'_>) -> io::Result<()> {
+    fn expect_room(self: &Arc<Self>, run: &Run<'_>) -> io::Result<()> {
         let len_bytes = self.len_bytes();
         if len_bytes < LONG_LEN_BYTES {
             return Ok(());
@@ -152,7 +175,7 @@ impl FileWriter {
         }
     }
 
-    pub(super) fn complete_empty(self: &Arc<Self>, run: &Run<'_>) {
+    fn complete_empty(self: &Arc<Self>, run: &Run<'_>) {
         match self.open(&run.open_files).map(drop) {
             Ok(()) => self.complete(run),
             Err(error) => self.fail(run, "create", &error),
@@ -180,6 +203,9 @@ impl FileWriter {
         let finished = self.take().and_then(|target| target.finish(&self.entry.metadata, &run.owners));
         match finished {
             Ok(problems) => {
+                if let Some(inode) = &self.inode {
+                    inode.stands_at(&self.folder, &self.entry.name);
+                }
                 run.metadata_problems(&self.path, problems);
                 run.files.fetch_add(1, Ordering::Relaxed);
                 run.bytes.fetch_add(self.len_bytes(), Ordering::Relaxed);
@@ -261,7 +287,7 @@ mod tests {
     use super::*;
     use crate::platform::TargetFolder;
     use vellum_format::Digest;
-    use vellum_format::content::{ChunkRef, Content};
+    use vellum_format::content::ChunkRef;
     use vellum_format::tree::EntryName;
 
     #[test]
@@ -271,7 +297,7 @@ mod tests {
         let node = Node::File { len_bytes: 2, content: Content::empty(), sparse: false };
         let name = EntryName::new(b"file".to_vec()).unwrap();
         let entry = Entry { name, node, metadata: vellum_testkit::entries::metadata() };
-        let file = Arc::new(FileWriter::new(root, entry, b"/file".to_vec(), false));
+        let file = Arc::new(FileWriter::new(root, entry, b"/file".to_vec(), None, false));
         let others = OpenFiles::default();
         drop(file.open(&others).unwrap());
         assert!(scratch.path().join("file").exists());
@@ -289,7 +315,7 @@ mod tests {
             let node = Node::File { len_bytes, content: Content { depth, chunks }, sparse };
             let name = EntryName::new(b"file".to_vec()).unwrap();
             let entry = Entry { name, node, metadata: vellum_testkit::entries::metadata() };
-            Arc::new(FileWriter::new(Arc::clone(&root), entry, b"/file".to_vec(), false))
+            Arc::new(FileWriter::new(Arc::clone(&root), entry, b"/file".to_vec(), None, false))
         };
         let is_named = |file: Arc<FileWriter>| {
             let open = file.open(&OpenFiles::default()).unwrap();
@@ -318,7 +344,7 @@ mod tests {
                     Node::File { len_bytes: 4, content: Content { depth: 0, chunks: vec![chunk; 2] }, sparse: false };
                 let name = EntryName::new(number.to_string().into_bytes()).unwrap();
                 let entry = Entry { name, node, metadata: vellum_testkit::entries::metadata() };
-                Arc::new(FileWriter::new(Arc::clone(&root), entry, b"/file".to_vec(), false))
+                Arc::new(FileWriter::new(Arc::clone(&root), entry, b"/file".to_vec(), None, false))
             })
             .collect();
         let open = || files.iter().filter(|file| matches!(*lock(&file.target), Target::Open(_))).count();

@@ -1,11 +1,11 @@
 //! Which chunks go where, collected until they are written.
 
+use super::chunks::FileChunks;
 use super::files::FileWriter;
-use super::folder::RestoredFolder;
+use super::links::{DeferredLink, LinkedInode};
 use super::run::Run;
-use super::window::{DeferredLink, LeftFolder, RestoredName, Window};
+use super::window::{LeftFolder, Window};
 use crate::Error;
-use crate::content::ChunkIter;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::sync::Arc;
@@ -19,75 +19,52 @@ pub(super) struct Planner<'a> {
     run: &'a Run<'a>,
     window: Window,
     full: SyncSender<Window>,
-    /// Where the first name of an inode is restored; a dry run restores it nowhere.
-    firsts: HashMap<(LinkGroup, Node), Option<RestoredName>>,
+    /// Those of which a name was seen.
+    inodes: HashMap<(LinkGroup, Node), Arc<LinkedInode>>,
 }
 
 impl<'a> Planner<'a> {
     /// Hands windows over to whoever receives from `full`, who may stop receiving after an error.
     pub(super) fn new(run: &'a Run<'a>, full: SyncSender<Window>) -> Self {
-        Self { run, window: Window::default(), full, firsts: HashMap::new() }
+        Self { run, window: Window::default(), full, inodes: HashMap::new() }
     }
 
-    /// Whether the entry is a further name of an inode whose first name is restored; links are made at the end.
+    /// The inode that an entry with several names is one of, and whether another one of them came before.
     ///
     /// Only of one that holds the same: some file systems number different files alike, and a file may change between
     /// the readings of its names. Two files are better than wrong bytes (P3).
-    pub(super) fn defer_link(
-        &mut self,
-        entry: &tree::Entry,
-        folder: Option<&Arc<RestoredFolder>>,
-        path: &[u8],
-    ) -> bool {
-        let Some(group) = entry.metadata.link_group else { return false };
-        let own = folder.map(|folder| (Arc::clone(folder), entry.name.clone()));
-        let first = match self.firsts.entry((group, entry.node.clone())) {
-            Entry::Vacant(first) => {
-                first.insert(own);
-                return false;
-            }
-            Entry::Occupied(first) => first.get().clone(),
-        };
-        if let (Some(name), Some(first)) = (own, first) {
-            self.window.add_link(DeferredLink { name, path: path.to_vec(), first });
-        }
-        true
+    pub(super) fn inode_of(&mut self, entry: &tree::Entry) -> Option<(Arc<LinkedInode>, bool)> {
+        let group = entry.metadata.link_group?;
+        Some(match self.inodes.entry((group, entry.node.clone())) {
+            Entry::Vacant(new) => (Arc::clone(new.insert(Arc::default())), false),
+            Entry::Occupied(known) => (Arc::clone(known.get()), true),
+        })
+    }
+
+    /// Plans a link; it is made after all files that were planned before, of which the inode is one.
+    pub(super) fn add_link(&mut self, link: DeferredLink) {
+        self.window.add_link(link);
     }
 
     /// Plans a file; it is complete at the latest when what [`Planner::finish`] handed over is written.
     pub(super) fn add_file(&mut self, file: FileWriter, cache: &FrameCache) -> Result<(), Error> {
-        let Node::File { len_bytes, content, .. } = file.node().clone() else { return Ok(()) };
-        self.run.context.progress.add_total(1, len_bytes);
         let file = Arc::new(file);
-        if len_bytes == 0 && content.chunks.is_empty() {
-            file.complete_empty(self.run);
-            return Ok(());
-        }
-        if let Err(error) = file.expect_room(self.run) {
-            file.fail(self.run, "write", &error);
-            return Ok(());
-        }
+        let Some((content, len_bytes)) = file.begin(self.run) else { return Ok(()) };
         let mut number = self.window.add_file(&file);
-        let mut offset = 0u64;
-        for chunk in ChunkIter::new(self.run.repository, cache, &content) {
-            let planned = chunk.and_then(|chunk| {
-                let missing = || RepositoryError::ChunkMissing { id: self.run.repository.chunk_id(&chunk) };
-                Ok((chunk, self.locate(&chunk)?.ok_or_else(missing)?))
+        for chunk in FileChunks::new(self.run, cache, &content, len_bytes) {
+            let planned = chunk.and_then(|(offset, chunk)| {
+                let place = self.locate(&chunk).map_err(|error| error.to_string())?;
+                let missing = || RepositoryError::ChunkMissing { id: self.run.repository.chunk_id(&chunk) }.to_string();
+                Ok((offset, chunk, place.ok_or_else(missing)?))
             });
-            let (chunk, place) = match planned {
+            let (offset, chunk, place) = match planned {
                 Ok(planned) => planned,
-                Err(error) => {
-                    file.fail_reading(self.run, &error);
+                Err(reason) => {
+                    file.fail_reading(self.run, &reason);
                     break;
                 }
             };
-            // What follows may be without end.
-            if offset.saturating_add(chunk.len_bytes.into()) > len_bytes {
-                file.fail_reading(self.run, &"its chunks are longer than it");
-                break;
-            }
             self.window.add_chunk(number, offset, chunk, place);
-            offset += u64::from(chunk.len_bytes);
             if self.window.has_full_chunks() {
                 self.hand_over()?;
                 if file.has_failed() {
@@ -95,9 +72,6 @@ impl<'a> Planner<'a> {
                 }
                 number = self.window.add_file(&file);
             }
-        }
-        if offset != len_bytes && !file.has_failed() {
-            file.fail_reading(self.run, &"its chunks do not add up to its length");
         }
         self.hand_over_if_full()
     }

@@ -4,9 +4,11 @@
 use super::delete::delete_others;
 use super::files::FileWriter;
 use super::folder::RestoredFolder;
+use super::links::DeferredLink;
 use super::plan::Planner;
 use super::run::Run;
 use super::scope::Scope;
+use super::special::make_special;
 use super::window::{LeftFolder, Writer};
 use super::{Overwrite, Start};
 use crate::Error;
@@ -206,7 +208,7 @@ impl<'a> Restorer<'a> {
 
     fn restore_entry(&mut self, parent: Option<&Arc<RestoredFolder>>, entry: Entry, path: &[u8]) -> Result<(), Error> {
         let Some(parent) = parent.filter(|_| !self.run.options.dry_run) else {
-            self.foresee_entry(parent, &entry, path);
+            self.foresee_entry(parent, &entry);
             return Ok(());
         };
         let handle = match parent.handle() {
@@ -220,25 +222,28 @@ impl<'a> Restorer<'a> {
             self.run.skipped.fetch_add(1, Ordering::Relaxed);
             return Ok(());
         }
-        if self.planner.defer_link(&entry, Some(parent), path) {
-            self.run.others.fetch_add(1, Ordering::Relaxed);
-            return Ok(());
-        }
+        let inode = match self.planner.inode_of(&entry) {
+            Some((inode, true)) => {
+                let link = DeferredLink { folder: Arc::clone(parent), entry, path: path.to_vec(), inode };
+                self.planner.add_link(link);
+                return Ok(());
+            }
+            other => other.map(|(inode, _)| inode),
+        };
         if let Node::File { .. } = entry.node {
-            let file = FileWriter::new(Arc::clone(parent), entry, path.to_vec(), self.run.options.sparse);
+            let file = FileWriter::new(Arc::clone(parent), entry, path.to_vec(), inode, self.run.options.sparse);
             return self.planner.add_file(file, self.cache);
         }
-        self.run.others.fetch_add(1, Ordering::Relaxed);
-        self.make_special(&handle, &entry, path);
+        make_special(self.run, parent, &entry, path, inode.as_ref());
         Ok(())
     }
 
     /// Counts what would be done with an entry.
-    fn foresee_entry(&mut self, parent: Option<&Arc<RestoredFolder>>, entry: &Entry, path: &[u8]) {
+    fn foresee_entry(&mut self, parent: Option<&Arc<RestoredFolder>>, entry: &Entry) {
         let handle = parent.and_then(|parent| parent.handle().ok());
         let counter = match entry.node {
             _ if handle.is_some_and(|handle| self.keeps_existing(&handle, entry)) => &self.run.skipped,
-            _ if self.planner.defer_link(entry, None, path) => &self.run.others,
+            _ if self.planner.inode_of(entry).is_some_and(|(_, is_further)| is_further) => &self.run.others,
             Node::File { len_bytes, .. } => {
                 self.run.bytes.fetch_add(len_bytes, Ordering::Relaxed);
                 &self.run.files
@@ -267,28 +272,6 @@ impl<'a> Restorer<'a> {
                     && existing.modified == entry.metadata.modified
             }
             _ => false,
-        }
-    }
-
-    fn make_special(&self, handle: &TargetFolder, entry: &Entry, path: &[u8]) {
-        let name = &entry.name;
-        let (kind, made) = match &entry.node {
-            Node::Symlink { target } => (FileKind::Symlink, handle.symlink(name, target)),
-            Node::Fifo => (FileKind::Fifo, handle.fifo(name)),
-            Node::BlockDevice { major, minor } => {
-                (FileKind::BlockDevice, handle.device(name, FileKind::BlockDevice, *major, *minor))
-            }
-            Node::CharDevice { major, minor } => {
-                (FileKind::CharDevice, handle.device(name, FileKind::CharDevice, *major, *minor))
-            }
-            Node::File { .. } | Node::Folder { .. } => unreachable!("files and folders are handled before"),
-        };
-        match made {
-            Ok(()) => {
-                let problems = handle.apply(name, kind, &entry.metadata, &self.run.owners);
-                self.run.metadata_problems(path, problems);
-            }
-            Err(error) => self.run.undone(path, "make", &error),
         }
     }
 }

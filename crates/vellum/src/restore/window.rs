@@ -3,6 +3,7 @@
 use super::delete::delete_others;
 use super::files::FileWriter;
 use super::folder::RestoredFolder;
+use super::links::DeferredLink;
 use super::run::Run;
 use crate::{Error, lock};
 use rayon::prelude::*;
@@ -38,16 +39,6 @@ struct PlannedChunk {
     chunk: ChunkRef,
     file: u32,
     offset: u64,
-}
-
-/// A name in a folder of the target.
-pub(super) type RestoredName = (Arc<RestoredFolder>, EntryName);
-
-/// A name that becomes another link of a restored inode.
-pub(super) struct DeferredLink {
-    pub(super) name: RestoredName,
-    pub(super) path: Vec<u8>,
-    pub(super) first: RestoredName,
 }
 
 /// A folder into which nothing more is planned.
@@ -114,7 +105,7 @@ impl<'a> Writer<'a> {
         // changes the times of its folder.
         drop(files);
         for link in links {
-            self.make_link(&link);
+            link.make(self.run)?;
         }
         for LeftFolder { folder, path, kept } in folders {
             // Not before: a file in parts has a name of its own until it is whole, which the snapshot does not have.
@@ -141,14 +132,6 @@ impl<'a> Writer<'a> {
             });
         });
         failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
-    }
-
-    fn make_link(&self, link: &DeferredLink) {
-        let ((folder, name), (first_folder, first_name)) = (&link.name, &link.first);
-        let linked = first_folder.handle().and_then(|from| folder.handle()?.hard_link(name, (&from, first_name)));
-        if let Err(error) = linked {
-            self.run.undone(&link.path, "link", &error);
-        }
     }
 }
 

@@ -1,0 +1,87 @@
+//! Files and other entries with several names: one of them is restored, and the others become links to it.
+
+use super::chunks::FileChunks;
+use super::files::FileWriter;
+use super::folder::RestoredFolder;
+use super::run::Run;
+use super::special::make_special;
+use crate::{Error, lock};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex};
+use vellum_format::content::ChunkKind;
+use vellum_format::tree::{Entry, EntryName, Node};
+use vellum_repository::{FrameCache, RepositoryError};
+
+/// A name in a folder of the target.
+type RestoredName = (Arc<RestoredFolder>, EntryName);
+
+/// An inode of the snapshot with several names, and the one under which it stands in the target, if it does.
+#[derive(Default)]
+pub(super) struct LinkedInode(Mutex<Option<RestoredName>>);
+
+impl LinkedInode {
+    /// What stands there now is this inode as it is in the snapshot.
+    pub(super) fn stands_at(&self, folder: &Arc<RestoredFolder>, name: &EntryName) {
+        *lock(&self.0) = Some((Arc::clone(folder), name.clone()));
+    }
+}
+
+/// A further name of an inode.
+pub(super) struct DeferredLink {
+    pub(super) folder: Arc<RestoredFolder>,
+    pub(super) entry: Entry,
+    pub(super) path: Vec<u8>,
+    pub(super) inode: Arc<LinkedInode>,
+}
+
+impl DeferredLink {
+    /// Links the name to its inode. Where that does not stand, another file may have its name: the inode is restored
+    /// under this one, so that what one name lacks costs no other one (P3).
+    pub(super) fn make(self, run: &Run<'_>) -> Result<(), Error> {
+        // Apart, so that nothing is locked meanwhile.
+        let place = lock(&self.inode.0).clone();
+        let Some((from, original)) = place else { return self.restore(run) };
+        let linked =
+            from.handle().and_then(|from| self.folder.handle()?.hard_link(&self.entry.name, (&from, &original)));
+        match linked {
+            Ok(()) => drop(run.others.fetch_add(1, Ordering::Relaxed)),
+            Err(error) => run.undone(&self.path, "link", &error),
+        }
+        Ok(())
+    }
+
+    fn restore(self, run: &Run<'_>) -> Result<(), Error> {
+        let Self { folder, entry, path, inode } = self;
+        if let Node::File { .. } = entry.node {
+            let file = FileWriter::new(folder, entry, path, Some(inode), run.options.sparse);
+            return write_whole(run, &Arc::new(file));
+        }
+        make_special(run, &folder, &entry, &path, Some(&inode));
+        Ok(())
+    }
+}
+
+/// Writes a file chunk by chunk.
+fn write_whole(run: &Run<'_>, file: &Arc<FileWriter>) -> Result<(), Error> {
+    let Some((content, len_bytes)) = file.begin(run) else { return Ok(()) };
+    let cache = FrameCache::new(2);
+    for chunk in FileChunks::new(run, &cache, &content, len_bytes) {
+        run.context.check_cancelled()?;
+        let (offset, chunk) = match chunk {
+            Ok(chunk) => chunk,
+            Err(reason) => {
+                file.fail_reading(run, &reason);
+                break;
+            }
+        };
+        match run.repository.read_chunk(&cache, ChunkKind::Data, &chunk) {
+            Ok(bytes) => file.write(run, offset, &bytes),
+            Err(error @ RepositoryError::Storage(_)) => return Err(error.into()),
+            Err(error) => file.fail_reading(run, &error),
+        }
+        if file.has_failed() {
+            break;
+        }
+    }
+    Ok(())
+}
