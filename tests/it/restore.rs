@@ -1,6 +1,7 @@
 //! What restores keep, replace, leave out and delete in a target that holds something already.
 
 use crate::support::{backup, create};
+use std::collections::BTreeSet;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
@@ -433,6 +434,59 @@ fn what_one_name_cannot_be_restored_under_comes_back_under_the_others() {
     }
     assert_eq!(fs::read(world.target().join("c/file")).expect("a file"), [7; 50_000]);
     assert_eq!(fs::read_link(world.target().join("c/link")).expect("a link"), Path::new("file"));
+}
+
+#[test]
+fn names_of_one_file_are_linked_again_to_what_is_unchanged_and_to_nothing_else_that_is_kept() {
+    use Overwrite::{Always, IfChanged, IfNewer, Never};
+    let world = World::of(|source| {
+        write(&source.join("a"), b"saved", written());
+        ["b", "c"].iter().for_each(|name| fs::hard_link(source.join("a"), source.join(name)).expect("a link"));
+    });
+    let at = |name: &str| world.target().join(name);
+    let inodes = |names: &[&str]| -> Vec<u64> {
+        names.iter().map(|name| fs::metadata(at(name)).expect("a file").ino()).collect()
+    };
+    // Which names stand there, the first two as files of their own or linked: a restore links only after it has written.
+    let cases: [(&[&str], bool); 6] = [
+        (&["a"], false),
+        (&["b"], false),
+        (&["a", "b"], false),
+        (&["a", "c"], true),
+        (&["a", "b", "c"], false),
+        (&["a", "b", "c"], true),
+    ];
+    for (found, is_linked) in cases {
+        for policy in [Always, IfChanged, IfNewer, Never] {
+            drop(fs::remove_dir_all(world.target()));
+            found.iter().for_each(|name| write(&at(name), b"saved", written()));
+            for name in found[1..].iter().filter(|_| is_linked) {
+                fs::remove_file(at(name)).and_then(|()| fs::hard_link(at(found[0]), at(name))).expect("a link");
+            }
+            let before = inodes(found);
+            let foreseen = world.restore("", |options| (options.overwrite, options.dry_run) = (policy, true));
+            let done = world.restore("", |options| options.overwrite = policy);
+            let case = format!("{found:?} {is_linked} {policy:?}");
+            assert_eq!(counts(&foreseen), counts(&done), "{case}");
+            let count = BTreeSet::from_iter(inodes(&["a", "b", "c"])).len();
+            let kept = match policy {
+                Always => 0,
+                IfChanged if is_linked => found.len(),
+                // The first name's file, to which the others are linked.
+                IfChanged => usize::from(found[0] == "a"),
+                IfNewer | Never => found.len(),
+            };
+            assert_eq!(done.skipped, kept as u64, "{case}");
+            if let Always | IfChanged = policy {
+                assert_eq!(count, 1, "{case}");
+                assert_eq!(world.restore("", |options| options.overwrite = IfChanged).skipped, 3, "{case}");
+            } else {
+                assert_eq!(inodes(found), before, "{case}: what is kept stays as it is");
+                let others = usize::from(found.len() < 3);
+                assert_eq!(count, BTreeSet::from_iter(before).len() + others, "{case}: and the others are one");
+            }
+        }
+    }
 }
 
 #[test]

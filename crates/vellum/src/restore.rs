@@ -39,7 +39,7 @@ pub enum Overwrite {
     /// Replace them.
     #[default]
     Always,
-    /// Replace files whose length or time differs.
+    /// Replace files whose length or time differs, and what is not linked to the other names of its file.
     IfChanged,
     /// Replace files that are older than the snapshot's, and empty ones with mode 0600 by longer ones: a killed restore
     /// leaves such.
@@ -117,7 +117,8 @@ pub struct RestoreReport {
 ///
 /// Nothing outside `target` is ever written, whatever the snapshot or the target holds.
 ///
-/// Killed, it can be run again, with any [`Overwrite`]: a file has its name only when it is complete, and what it had
+/// Killed, it can be run again, with any [`Overwrite`]; but what [`Overwrite::IfNewer`] and [`Overwrite::Never`] keep
+/// may be anything, so names that a kill left without a link to it become a file of their own. A file has its name only when it is complete, and what it had
 /// before stays until then. Only a file of at most 64 KiB where nothing stood is created under its name, with mode
 /// 0600: left empty, it is written by the next run; complete, it may lack its metadata; a kill in the midst of its one
 /// write may cut it. Files under temporary names, `.vellum-` and 16 hexadecimal digits, stay, as another restore

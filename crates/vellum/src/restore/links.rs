@@ -5,6 +5,7 @@ use super::files::FileWriter;
 use super::folder::RestoredFolder;
 use super::run::Run;
 use super::special::make_special;
+use crate::platform::Stat;
 use crate::{Error, lock};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -24,6 +25,17 @@ impl LinkedInode {
     pub(super) fn stands_at(&self, folder: &Arc<RestoredFolder>, name: &EntryName) {
         *lock(&self.0) = Some((Arc::clone(folder), name.clone()));
     }
+
+    /// Apart from its use, so that nothing is locked meanwhile.
+    fn place(&self) -> Option<RestoredName> {
+        lock(&self.0).clone()
+    }
+
+    /// Whether this is it, under another name.
+    pub(super) fn is(&self, other: &Stat) -> bool {
+        let existing = self.place().map(|(folder, name)| folder.handle()?.existing(&name));
+        matches!(existing, Some(Ok(Some(existing))) if existing.is_same_inode(other))
+    }
 }
 
 /// A further name of an inode.
@@ -38,9 +50,7 @@ impl DeferredLink {
     /// Links the name to its inode. Where that does not stand, another file may have its name: the inode is restored
     /// under this one, so that what one name lacks costs no other one (P3).
     pub(super) fn make(self, run: &Run<'_>) -> Result<(), Error> {
-        // Apart, so that nothing is locked meanwhile.
-        let place = lock(&self.inode.0).clone();
-        let Some((from, original)) = place else { return self.restore(run) };
+        let Some((from, original)) = self.inode.place() else { return self.restore(run) };
         let linked =
             from.handle().and_then(|from| self.folder.handle()?.hard_link(&self.entry.name, (&from, &original)));
         match linked {

@@ -4,7 +4,7 @@
 use super::delete::delete_others;
 use super::files::FileWriter;
 use super::folder::RestoredFolder;
-use super::links::DeferredLink;
+use super::links::{DeferredLink, LinkedInode};
 use super::plan::Planner;
 use super::run::Run;
 use super::scope::Scope;
@@ -70,6 +70,16 @@ fn is_absent(error: &std::io::Error) -> bool {
 fn is_left_by_a_kill(existing: &Stat, entry: &Entry) -> bool {
     let is_content_missing = matches!(entry.node, Node::File { len_bytes, .. } if len_bytes > 0);
     is_content_missing && existing.kind == FileKind::File && existing.len_bytes == 0 && existing.mode == 0o600
+}
+
+/// What becomes of an entry that is no folder.
+enum Decision {
+    /// What stands there stays.
+    Keep,
+    /// It becomes another name of an inode.
+    Link(Arc<LinkedInode>),
+    /// It is made, and may have other names.
+    Restore(Option<Arc<LinkedInode>>),
 }
 
 /// A folder that the walk is in.
@@ -218,17 +228,17 @@ impl<'a> Restorer<'a> {
                 return Ok(());
             }
         };
-        if self.keeps_existing(&handle, &entry) {
-            self.run.skipped.fetch_add(1, Ordering::Relaxed);
-            return Ok(());
-        }
-        let inode = match self.planner.inode_of(&entry) {
-            Some((inode, true)) => {
+        let inode = match self.decide(parent, &handle, &entry) {
+            Decision::Keep => {
+                self.run.skipped.fetch_add(1, Ordering::Relaxed);
+                return Ok(());
+            }
+            Decision::Link(inode) => {
                 let link = DeferredLink { folder: Arc::clone(parent), entry, path: path.to_vec(), inode };
                 self.planner.add_link(link);
                 return Ok(());
             }
-            other => other.map(|(inode, _)| inode),
+            Decision::Restore(inode) => inode,
         };
         if let Node::File { .. } = entry.node {
             let file = FileWriter::new(Arc::clone(parent), entry, path.to_vec(), inode, self.run.options.sparse);
@@ -240,12 +250,14 @@ impl<'a> Restorer<'a> {
 
     /// Counts what would be done with an entry.
     fn foresee_entry(&mut self, parent: Option<&Arc<RestoredFolder>>, entry: &Entry) {
-        let handle = parent.and_then(|parent| parent.handle().ok());
-        let counter = match entry.node {
-            _ if handle.is_some_and(|handle| self.keeps_existing(&handle, entry)) => &self.run.skipped,
-            _ if self.planner.inode_of(entry).is_some_and(|(_, is_further)| is_further) => &self.run.others,
-            Node::File { len_bytes, .. } => {
-                self.run.bytes.fetch_add(len_bytes, Ordering::Relaxed);
+        let decision = match parent.and_then(|parent| Some((parent, parent.handle().ok()?))) {
+            Some((parent, handle)) => self.decide(parent, &handle, entry),
+            None => self.decide_anew(entry),
+        };
+        let counter = match (decision, &entry.node) {
+            (Decision::Keep, _) => &self.run.skipped,
+            (Decision::Restore(_), Node::File { len_bytes, .. }) => {
+                self.run.bytes.fetch_add(*len_bytes, Ordering::Relaxed);
                 &self.run.files
             }
             _ => &self.run.others,
@@ -253,17 +265,39 @@ impl<'a> Restorer<'a> {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn keeps_existing(&self, handle: &TargetFolder, entry: &Entry) -> bool {
+    fn decide(&mut self, parent: &Arc<RestoredFolder>, handle: &TargetFolder, entry: &Entry) -> Decision {
+        let Some(existing) = self.kept_existing(handle, entry) else { return self.decide_anew(entry) };
+        if self.run.options.overwrite != Overwrite::IfChanged {
+            // It may be anything: other names of what the snapshot has are not linked to it (P3).
+            return Decision::Keep;
+        }
+        match self.planner.inode_of(entry) {
+            Some((inode, true)) if !inode.is(&existing) => return Decision::Link(inode),
+            Some((inode, false)) => inode.stands_at(parent, &entry.name),
+            _ => {}
+        }
+        Decision::Keep
+    }
+
+    fn decide_anew(&mut self, entry: &Entry) -> Decision {
+        match self.planner.inode_of(entry) {
+            Some((inode, true)) => Decision::Link(inode),
+            first => Decision::Restore(first.map(|(inode, _)| inode)),
+        }
+    }
+
+    /// What stands there, where that stays.
+    fn kept_existing(&self, handle: &TargetFolder, entry: &Entry) -> Option<Stat> {
         let overwrite = self.run.options.overwrite;
         if overwrite == Overwrite::Always {
-            return false;
+            return None;
         }
-        let Ok(Some(existing)) = handle.existing(&entry.name) else { return false };
+        let existing = handle.existing(&entry.name).ok()??;
         if is_left_by_a_kill(&existing, entry) {
-            return false;
+            return None;
         }
         let is_newer = existing.modified >= entry.metadata.modified;
-        match (overwrite, &entry.node) {
+        let stays = match (overwrite, &entry.node) {
             (Overwrite::Never, _) => true,
             (Overwrite::IfNewer, _) => is_newer,
             (Overwrite::IfChanged, Node::File { len_bytes, .. }) => {
@@ -272,7 +306,8 @@ impl<'a> Restorer<'a> {
                     && existing.modified == entry.metadata.modified
             }
             _ => false,
-        }
+        };
+        stays.then_some(existing)
     }
 }
 
