@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use vellum::format::tree::EntryName;
@@ -268,6 +269,42 @@ fn what_was_not_backed_up_is_not_deleted_beside_what_was() {
     assert_eq!(restored(Some(world.source().join("home/me/inner"))), (1, vec![]));
 }
 
+/// Makes a folder a file system of its own; false for who may not do that.
+fn mount(at: &Path) -> bool {
+    fs::create_dir_all(at).expect("folders");
+    let mount = Command::new("mount").args(["-t", "tmpfs", "none"]).arg(at).status();
+    mount.is_ok_and(|status| status.success())
+}
+
+fn unmount(at: &Path) -> bool {
+    Command::new("umount").arg(at).status().is_ok_and(|status| status.success())
+}
+
+#[test]
+fn a_name_that_the_target_cannot_link_becomes_a_file_of_its_own_and_that_is_told() {
+    let world = World::of(|source| {
+        write(&source.join("a"), b"saved", written());
+        fs::create_dir(source.join("other")).expect("a folder");
+        ["b", "other/c", "other/d"]
+            .iter()
+            .for_each(|name| fs::hard_link(source.join("a"), source.join(name)).expect("a link"));
+    });
+    let other = world.target().join("other");
+    if !mount(&other) {
+        return println!("SKIPPED: to mount something needs root");
+    }
+    let report = world.try_restore("", |_| ());
+    let names = ["a", "b", "other/c", "other/d"].map(|name| world.target().join(name));
+    let found = names.each_ref().map(|name| fs::read(name).ok());
+    let inodes = names.each_ref().map(|name| fs::metadata(name).map_or(0, |file| file.ino()));
+    assert!(unmount(&other));
+    assert_eq!(found, [b"saved"; 4].map(|bytes| Some(bytes.to_vec())));
+    assert!(inodes[0] == inodes[1] && inodes[2] == inodes[3]);
+    let told: Vec<_> = report.metadata_problems.iter().map(|problem| problem.path_buf()).collect();
+    assert_eq!((report.problem_count, told), (0, vec![names[2].clone()]), "{report:?}");
+    assert_eq!(counts(&report), [2, 10, 3, 0, 0]);
+}
+
 #[test]
 fn what_is_mounted_where_the_snapshot_has_an_empty_folder_keeps_what_it_has() {
     let world = World::of(|source| {
@@ -275,22 +312,15 @@ fn what_is_mounted_where_the_snapshot_has_an_empty_folder_keeps_what_it_has() {
         write(&source.join("folder/full/kept"), b"saved", written());
     });
     let mounts = ["folder/empty", "folder/full"].map(|path| world.target().join(path));
-    let run = |program: &str, arguments: &[&OsStr]| {
-        std::process::Command::new(program).args(arguments).status().is_ok_and(|status| status.success())
-    };
     let mounted = mounts.iter().filter(|at| {
-        fs::create_dir_all(at).expect("folders");
-        let is_mounted = run(
-            "mount",
-            &["-t", "tmpfs", "none"].map(OsStr::new).into_iter().chain([at.as_os_str()]).collect::<Vec<_>>(),
-        );
+        let is_mounted = mount(at);
         write(&at.join("found"), b"found", written());
         is_mounted
     });
     let mounted = mounted.count();
     let report = world.try_restore("", |options| options.delete = true);
     let left = mounts.each_ref().map(|at| at.join("found").exists());
-    let unmounted = mounts.iter().filter(|at| run("umount", &[at.as_os_str()])).count();
+    let unmounted = mounts.iter().filter(|at| unmount(at)).count();
     assert_eq!(mounted, unmounted);
     if mounted < mounts.len() {
         return println!("SKIPPED: to mount something needs root");

@@ -22,7 +22,7 @@ mod target;
 mod target_file;
 mod xattr;
 
-pub(crate) use metadata::{MetadataProblem, OwnerPolicy, metadata_of};
+pub(crate) use metadata::{MetadataPart, MetadataProblem, OwnerPolicy, metadata_of};
 pub(crate) use names::Names;
 pub(crate) use owner_names::OwnerNames;
 pub(crate) use source::{SourceFile, SourceFolder};

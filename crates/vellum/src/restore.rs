@@ -104,8 +104,8 @@ pub struct RestoreReport {
     pub problem_count: u64,
     /// Of how many of these the snapshot cannot be read. The others are the target's.
     pub unreadable_count: u64,
-    /// Metadata that this system did not take, such as an owner or an attribute, up to the first 10,000; contents are
-    /// right.
+    /// Metadata that this system did not take, such as an owner, an attribute or a hard link, up to the first 10,000;
+    /// contents are right.
     pub metadata_problems: Vec<Problem>,
     /// How many there are.
     pub metadata_problem_count: u64,

@@ -1,8 +1,10 @@
 //! What `vellum restore` says of what it deletes and of what it cannot do.
 
 use crate::scene::{Ran, Scene};
-use std::fs;
+use crate::source::as_somebody;
+use std::fs::{self, Permissions};
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 use vellum_testkit::Random;
 use vellum_testkit::trees::assert_same_tree;
@@ -91,4 +93,25 @@ fn files_in_parts_that_lie_far_apart_need_no_more_open_files_than_systems_allow(
     let script = "ulimit -n 250; exec \"$0\" restore \"$@\"";
     Ran::of(command.args(["-c", script, env!("CARGO_BIN_EXE_vellum"), &from, "target"])).expect_code(0);
     assert_same_tree(&scene.source(), &scene.path("target"));
+}
+
+/// More folders than are written together lie between the names, so the first one's are complete when the other is made.
+#[test]
+fn a_folder_without_the_right_to_write_keeps_its_mode_when_something_is_linked_from_it_later() {
+    let scene = Scene::with_repository();
+    for folder in (0..300).map(|number| format!("m{number}")).chain(["a/inner".to_owned(), "z".to_owned()]) {
+        fs::create_dir_all(scene.source().join(folder)).expect("folders");
+    }
+    fs::write(scene.source().join("a/inner/file"), b"saved").expect("a file");
+    fs::hard_link(scene.source().join("a/inner/file"), scene.source().join("z/file")).expect("a link");
+    let closed = ["source/a/inner", "source/a", "target/a/inner", "target/a"].map(|folder| scene.path(folder));
+    let set = |folder, mode| fs::set_permissions(folder, Permissions::from_mode(mode)).expect("our own folder");
+    let mut backup = as_somebody(&scene);
+    closed[..2].iter().for_each(|folder| set(folder, 0o555));
+    Ran::of(backup.args(["backup", "--quiet"]).arg(scene.source())).expect_code(0);
+    let from = format!("latest:{}", scene.source().display());
+    Ran::of(as_somebody(&scene).args(["restore", "--quiet", &from, "target"])).expect_code(0);
+    assert_same_tree(&scene.source(), &scene.path("target"));
+    // Else nobody but root could remove them.
+    closed.iter().for_each(|folder| set(folder, 0o755));
 }

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 /// The command as a user who is not root: root ignores permissions.
-fn as_somebody(scene: &Scene) -> Command {
+pub(crate) fn as_somebody(scene: &Scene) -> Command {
     let is_root = std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0);
     if !is_root {
         return scene.command();

@@ -78,6 +78,8 @@ pub(crate) enum MetadataPart {
     Xattr(Vec<u8>),
     /// The modification time.
     Modified,
+    /// That it is another name of an inode, and not one of its own.
+    Link,
 }
 
 impl fmt::Display for MetadataPart {
@@ -89,6 +91,7 @@ impl fmt::Display for MetadataPart {
             Self::PrivilegeBits => f.write_str("setuid and setgid bits"),
             Self::Xattr(name) => write!(f, "extended attribute {}", name.escape_ascii()),
             Self::Modified => f.write_str("modification time"),
+            Self::Link => f.write_str("hard link"),
         }
     }
 }

@@ -77,6 +77,11 @@ impl TargetFolder {
         Ok(Self::new(open_real(self.handle(), name.as_bytes())?))
     }
 
+    /// The same for a handle to reach what is in it: it needs the right to search the folder, and takes none either.
+    pub(crate) fn pass_child(&self, name: &EntryName) -> io::Result<Self> {
+        Ok(Self::new(folder::open(self.handle(), name.as_bytes(), folder::STEP)?))
+    }
+
     /// Whether this folder lies in another file system than the one above it.
     pub(crate) fn is_mounted_in(&self, above: &Self) -> io::Result<bool> {
         Ok(folder::stat_handle(self.handle())?.device != folder::stat_handle(above.handle())?.device)

@@ -25,6 +25,8 @@ enum FolderState {
     Unmade,
     Open(Arc<TargetFolder>),
     Closed,
+    /// It has its metadata, and who goes through it changes nothing of that.
+    Complete,
 }
 
 impl RestoredFolder {
@@ -45,7 +47,8 @@ impl RestoredFolder {
         })
     }
 
-    /// The open folder, made now if it was not, or opened again. A dry one is only looked for.
+    /// The open folder, made now if it was not, or opened again. A dry one is only looked for, and one that is complete
+    /// is only good for reaching what is in it.
     pub(super) fn handle(&self) -> io::Result<Arc<TargetFolder>> {
         if let FolderState::Open(handle) = &*self.state() {
             return Ok(Arc::clone(handle));
@@ -71,6 +74,8 @@ impl RestoredFolder {
         let opened = match &*state {
             FolderState::Open(handle) => return Ok(Arc::clone(handle)),
             _ if self.is_dry => parent.look_into(name)?,
+            // To be opened for changes, it may have to get a mode that nobody would take from it again.
+            FolderState::Complete => return Ok(Arc::new(parent.pass_child(name)?)),
             FolderState::Closed => parent.open_child(name)?,
             FolderState::Unmade => parent.enter_or_create(name)?,
         };
@@ -114,13 +119,19 @@ impl RestoredFolder {
 
     /// Applies the metadata: nothing will be put into the folder any more.
     pub(super) fn complete(&self, run: &Run<'_>, path: &[u8]) {
-        if let (true, Some(metadata)) = (self.is_made(), &self.metadata) {
-            match self.handle() {
-                Ok(handle) => run.metadata_problems(path, handle.apply_self(metadata, &run.owners)),
-                Err(error) => run.undone(path, "finish the folder", &error),
-            }
+        if !self.is_made() {
+            return;
         }
-        self.close();
+        let handle = self.handle();
+        if self.parent.is_some() {
+            // Before the metadata is applied: another thread may be about to open it again.
+            *self.state() = FolderState::Complete;
+        }
+        let Some(metadata) = &self.metadata else { return };
+        match handle {
+            Ok(handle) => run.metadata_problems(path, handle.apply_self(metadata, &run.owners)),
+            Err(error) => run.undone(path, "finish the folder", &error),
+        }
     }
 }
 
@@ -137,32 +148,27 @@ impl Drop for RestoredFolder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::path::Path;
     use vellum_format::content::Content;
     use vellum_format::limits::TREE_DEPTH_MAX;
     use vellum_format::tree::Node;
     use vellum_testkit::entries::metadata;
 
-    fn root_in(scratch: &Path) -> Arc<RestoredFolder> {
-        RestoredFolder::root(TargetFolder::create_root(scratch).unwrap(), None, false)
-    }
-
-    fn folder_entry() -> tree::Entry {
-        let name = EntryName::new(b"folder".to_vec()).unwrap();
-        tree::Entry { name, node: Node::Folder { content: Content::empty() }, metadata: metadata() }
-    }
-
     fn is_open(folder: &RestoredFolder) -> bool {
         matches!(*folder.state(), FolderState::Open(_))
+    }
+
+    fn entry() -> tree::Entry {
+        let name = EntryName::new(b"folder".to_vec()).unwrap();
+        tree::Entry { name, node: Node::Folder { content: Content::empty() }, metadata: metadata() }
     }
 
     #[test]
     fn of_deep_folders_every_64th_stays_open_and_all_can_be_opened_again() {
         let scratch = tempfile::tempdir().unwrap();
-        let (root, entry) = (root_in(scratch.path()), folder_entry());
+        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
         let mut folders = vec![root];
         for _ in 0..2 * HANDLES_MAX + 1 {
-            let folder = RestoredFolder::below(&folders[folders.len() - 1], &entry, true);
+            let folder = RestoredFolder::below(&folders[folders.len() - 1], &entry(), true);
             assert!(!folder.is_made());
             folder.spare_handle();
             assert!(!folder.is_made(), "giving up what is not there makes nothing");
@@ -181,10 +187,26 @@ mod tests {
     }
 
     #[test]
+    fn of_deep_folders_that_are_complete_none_opens_or_stays_open() {
+        let scratch = tempfile::tempdir().unwrap();
+        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
+        let mut folders = vec![root];
+        for _ in 0..2 * HANDLES_MAX + 1 {
+            let folder = RestoredFolder::below(&folders[folders.len() - 1], &entry(), true);
+            folder.handle().unwrap();
+            folders.push(folder);
+        }
+        folders.iter().skip(1).for_each(|folder| *folder.state() = FolderState::Complete);
+        let deepest = folders.last().unwrap();
+        assert!(deepest.handle().unwrap().existing(&entry().name).unwrap().is_none());
+        assert_eq!(folders.iter().filter(|folder| is_open(folder)).count(), 1, "the root");
+    }
+
+    #[test]
     fn folders_in_each_other_go_on_any_stack() {
         let scratch = tempfile::tempdir().unwrap();
-        let (root, entry) = (root_in(scratch.path()), folder_entry());
-        let deepest = (0..TREE_DEPTH_MAX).fold(root, |above, _| RestoredFolder::below(&above, &entry, true));
+        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
+        let deepest = (0..TREE_DEPTH_MAX).fold(root, |above, _| RestoredFolder::below(&above, &entry(), true));
         let small = std::thread::Builder::new().stack_size(128 << 10).spawn(move || drop(deepest));
         small.unwrap().join().unwrap();
     }

@@ -5,8 +5,9 @@ use super::files::FileWriter;
 use super::folder::RestoredFolder;
 use super::run::Run;
 use super::special::make_special;
-use crate::platform::Stat;
+use crate::platform::{MetadataPart, MetadataProblem, Stat};
 use crate::{Error, lock};
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use vellum_format::content::ChunkKind;
@@ -48,13 +49,18 @@ pub(super) struct DeferredLink {
 
 impl DeferredLink {
     /// Links the name to its inode. Where that does not stand, another file may have its name: the inode is restored
-    /// under this one, so that what one name lacks costs no other one (P3).
+    /// under this one, so that what one name lacks costs no other one (P3). So it is where the target takes no link to
+    /// it, which is told; further names are linked to the newer one then.
     pub(super) fn make(self, run: &Run<'_>) -> Result<(), Error> {
         let Some((from, original)) = self.inode.place() else { return self.restore(run) };
         let linked =
             from.handle().and_then(|from| self.folder.handle()?.hard_link(&self.entry.name, (&from, &original)));
         match linked {
             Ok(()) => drop(run.others.fetch_add(1, Ordering::Relaxed)),
+            Err(source) if is_refused(&source) => {
+                run.metadata_problems(&self.path, vec![MetadataProblem { part: MetadataPart::Link, source }]);
+                return self.restore(run);
+            }
             Err(error) => run.undone(&self.path, "link", &error),
         }
         Ok(())
@@ -69,6 +75,13 @@ impl DeferredLink {
         make_special(run, &folder, &entry, &path, Some(&inode));
         Ok(())
     }
+}
+
+/// Whether an error is about the link, and not about what stands in its way: into another file system, one more than
+/// an inode can have, to what we may not reach or what is gone, or where there are none.
+fn is_refused(error: &io::Error) -> bool {
+    use io::ErrorKind::{CrossesDevices, NotFound, PermissionDenied, TooManyLinks, Unsupported};
+    matches!(error.kind(), CrossesDevices | TooManyLinks | PermissionDenied | NotFound | Unsupported)
 }
 
 /// Writes a file chunk by chunk.
