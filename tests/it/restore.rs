@@ -269,6 +269,36 @@ fn what_was_not_backed_up_is_not_deleted_beside_what_was() {
     assert_eq!(restored(Some(world.source().join("home/me/inner"))), (1, vec![]));
 }
 
+/// Asks to stop at the first problem.
+struct Stop(vellum::CancelToken);
+
+impl EventSink for Stop {
+    fn event(&self, event: &Event<'_>) {
+        if let Event::Problem(_) = event {
+            self.0.cancel();
+        }
+    }
+}
+
+#[test]
+fn a_restore_can_be_stopped_between_two_links() {
+    let world = World::of(|source| {
+        write(&source.join("file"), b"saved", written());
+        for number in 0..9 {
+            fs::hard_link(source.join("file"), source.join(format!("link {number}"))).expect("a link");
+        }
+    });
+    let link = |number: u32| world.target().join(format!("link {number}"));
+    write(&link(4).join("in the way"), b"found", written());
+    let mut options = RestoreOptions::default();
+    options.subfolder = Some(world.source().into_os_string().into_encoded_bytes());
+    let cancel = vellum::CancelToken::default();
+    let context = Context { events: Some(Arc::new(Stop(cancel.clone()))), cancel, ..Context::default() };
+    let done = vellum::restore(&world.repository, &SnapshotRef::Latest(0), &world.target(), &options, &context);
+    assert!(matches!(done, Err(vellum::Error::Cancelled)), "{done:?}");
+    assert!(link(3).exists() && !link(5).exists());
+}
+
 /// Makes a folder a file system of its own; false for who may not do that.
 fn mount(at: &Path) -> bool {
     fs::create_dir_all(at).expect("folders");

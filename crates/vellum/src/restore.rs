@@ -1,10 +1,11 @@
-//! Restoring: one thread walks the snapshot's trees and plans the chunks of many files at once, a window; meanwhile the
-//! window before is written in the order of its packs: frames are decoded on all cores, and metadata is applied from the
-//! leaves up.
+//! Restoring: one thread walks the snapshot's trees and plans the chunks of many files at once, a window; meanwhile
+//! the window before is written in the order of its packs: frames are decoded on all cores, and metadata is applied
+//! from the leaves up.
 //!
-//! Memory does not grow with the snapshot: at most twice [`window::CHUNKS_MAX`] planned chunks of about 100 bytes, their
-//! files' entries, one frame of each worker, and the folders that are open. A damaged pack costs only the files that
-//! need it.
+//! Memory is at most twice [`window::CHUNKS_MAX`] planned chunks of about 100 bytes, their files' entries, one frame of
+//! each worker, and the folders that are open, with the names in them where all others are to be deleted. It grows
+//! with the snapshot only by files of several names: about 200 bytes for each until the end. A damaged pack costs only
+//! the files that need it.
 
 mod chunks;
 mod delete;

@@ -83,6 +83,10 @@ impl FileWriter {
         Self { folder, entry, path, inode, is_sparse, target, written, failed }
     }
 
+    pub(super) fn entry(&self) -> &Entry {
+        &self.entry
+    }
+
     /// What its chunks are; `None` when it is complete without any, or given up because there is no room for it.
     pub(super) fn begin(self: &Arc<Self>, run: &Run<'_>) -> Option<(Content, u64)> {
         let Node::File { len_bytes, content, .. } = &self.entry.node else { return None };

@@ -13,7 +13,8 @@ use vellum_format::tree::{self, EntryName, Metadata};
 pub(super) struct RestoredFolder {
     parent: Option<Arc<RestoredFolder>>,
     name: Option<EntryName>,
-    metadata: Option<Metadata>,
+    /// Until it is complete: other names are linked to what is in it to the end.
+    metadata: Mutex<Option<Metadata>>,
     /// How many folders are above.
     depth: usize,
     /// Looks for the folder and makes nothing.
@@ -32,7 +33,7 @@ enum FolderState {
 impl RestoredFolder {
     pub(super) fn root(handle: TargetFolder, metadata: Option<Metadata>, is_dry: bool) -> Arc<Self> {
         let state = Mutex::new(FolderState::Open(Arc::new(handle)));
-        Arc::new(Self { parent: None, name: None, metadata, depth: 0, is_dry, state })
+        Arc::new(Self { parent: None, name: None, metadata: Mutex::new(metadata), depth: 0, is_dry, state })
     }
 
     /// A folder below another; its metadata is restored only when it is itself wanted.
@@ -40,7 +41,7 @@ impl RestoredFolder {
         Arc::new(Self {
             parent: Some(Arc::clone(parent)),
             name: Some(entry.name.clone()),
-            metadata: is_wanted.then(|| entry.metadata.clone()),
+            metadata: Mutex::new(is_wanted.then(|| entry.metadata.clone())),
             depth: parent.depth + 1,
             is_dry: parent.is_dry,
             state: Mutex::new(FolderState::Unmade),
@@ -119,6 +120,7 @@ impl RestoredFolder {
 
     /// Applies the metadata: nothing will be put into the folder any more.
     pub(super) fn complete(&self, run: &Run<'_>, path: &[u8]) {
+        let metadata = lock(&self.metadata).take();
         if !self.is_made() {
             return;
         }
@@ -127,10 +129,12 @@ impl RestoredFolder {
             // Before the metadata is applied: another thread may be about to open it again.
             *self.state() = FolderState::Complete;
         }
-        let Some(metadata) = &self.metadata else { return };
-        match handle {
-            Ok(handle) => run.metadata_problems(path, handle.apply_self(metadata, &run.owners)),
-            Err(error) => run.undone(path, "finish the folder", &error),
+        match (metadata, handle) {
+            (Some(metadata), Ok(handle)) => {
+                run.metadata_problems(path, handle.apply_self(&metadata, &run.owners));
+            }
+            (Some(_), Err(error)) => run.undone(path, "finish the folder", &error),
+            (None, _) => {}
         }
     }
 }

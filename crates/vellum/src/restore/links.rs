@@ -7,6 +7,8 @@ use super::run::Run;
 use super::special::make_special;
 use crate::platform::{MetadataPart, MetadataProblem, Stat};
 use crate::{Error, lock};
+use std::collections::{HashMap, hash_map};
+use std::hash::{Hash as _, Hasher};
 use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -36,6 +38,40 @@ impl LinkedInode {
     pub(super) fn is(&self, other: &Stat) -> bool {
         let existing = self.place().map(|(folder, name)| folder.handle()?.existing(&name));
         matches!(existing, Some(Ok(Some(existing))) if existing.is_same_inode(other))
+    }
+}
+
+/// The inodes of which a name was seen. They are kept to the end, because no entry says how many names there are, so
+/// each by a hash of what it is: the references of all would be many times as much.
+#[derive(Default)]
+pub(super) struct Inodes(HashMap<[u8; 32], Arc<LinkedInode>>);
+
+impl Inodes {
+    /// The inode that an entry with several names is one of, and whether another one of them came before.
+    ///
+    /// Only of one that holds the same: some file systems number different files alike, and a file may change between
+    /// the readings of its names. Two files are better than wrong bytes (P3).
+    pub(super) fn of(&mut self, entry: &Entry) -> Option<(Arc<LinkedInode>, bool)> {
+        let mut hasher = NodeHasher::default();
+        (entry.metadata.link_group?, &entry.node).hash(&mut hasher);
+        Some(match self.0.entry(hasher.0.finalize().into()) {
+            hash_map::Entry::Vacant(new) => (Arc::clone(new.insert(Arc::default())), false),
+            hash_map::Entry::Occupied(known) => (Arc::clone(known.get()), true),
+        })
+    }
+}
+
+/// A hasher for which nobody finds two nodes that hash alike.
+#[derive(Default)]
+struct NodeHasher(blake3::Hasher);
+
+impl Hasher for NodeHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.finalize().as_bytes()[..8].iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
     }
 }
 
@@ -107,4 +143,49 @@ fn write_whole(run: &Run<'_>, file: &Arc<FileWriter>) -> Result<(), Error> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use vellum_format::Digest;
+    use vellum_format::content::{ChunkRef, Content};
+    use vellum_format::tree::{LinkGroup, Metadata};
+    use vellum_testkit::entries::metadata;
+
+    #[test]
+    fn names_of_one_inode_are_of_one_group_and_hold_the_same() {
+        let file = |len_bytes: u64, digests: &[u8], depth: u8, sparse: bool| {
+            let reference = |byte: &u8| ChunkRef { digest: Digest::from_bytes([*byte; 32]), len_bytes: 1 };
+            let content = Content { depth, chunks: digests.iter().map(reference).collect() };
+            Node::File { len_bytes, content, sparse }
+        };
+        let nodes = [
+            file(2, &[1, 2], 0, false),
+            file(2, &[1, 2], 0, true),
+            file(2, &[1, 2], 1, false),
+            file(2, &[1, 3], 0, false),
+            file(2, &[1], 0, false),
+            file(1, &[1], 0, false),
+            Node::Symlink { target: b"ab".to_vec() },
+            Node::Symlink { target: b"a".to_vec() },
+            Node::BlockDevice { major: 1, minor: 2 },
+            Node::CharDevice { major: 1, minor: 2 },
+            Node::Fifo,
+        ];
+        let groups = [(1, 2), (2, 1), (1, 1)].map(|(device, inode)| LinkGroup { device, inode });
+        let mut inodes = Inodes::default();
+        let mut of = |name: &[u8], node: &Node, link_group: Option<LinkGroup>| {
+            let name = EntryName::new(name.to_vec()).unwrap();
+            let entry = Entry { name, node: node.clone(), metadata: Metadata { link_group, ..metadata() } };
+            inodes.of(&entry)
+        };
+        for (group, node) in groups.iter().flat_map(|group| nodes.iter().map(move |node| (group, node))) {
+            let (first, is_further) = of(b"a", node, Some(*group)).unwrap();
+            assert!(!is_further, "{group:?} {node:?}");
+            let (other, is_further) = of(b"b", node, Some(*group)).unwrap();
+            assert!(is_further && Arc::ptr_eq(&first, &other), "{group:?} {node:?}");
+            assert!(of(b"a", node, None).is_none());
+        }
+    }
 }

@@ -2,16 +2,13 @@
 
 use super::chunks::FileChunks;
 use super::files::FileWriter;
-use super::links::{DeferredLink, LinkedInode};
+use super::links::DeferredLink;
 use super::run::Run;
 use super::window::{LeftFolder, Window};
 use crate::Error;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
 use vellum_format::content::ChunkRef;
-use vellum_format::tree::{self, LinkGroup, Node};
 use vellum_repository::{FrameCache, Place, RepositoryError};
 
 /// Collects work and hands it over window by window.
@@ -19,31 +16,18 @@ pub(super) struct Planner<'a> {
     run: &'a Run<'a>,
     window: Window,
     full: SyncSender<Window>,
-    /// Those of which a name was seen.
-    inodes: HashMap<(LinkGroup, Node), Arc<LinkedInode>>,
 }
 
 impl<'a> Planner<'a> {
     /// Hands windows over to whoever receives from `full`, who may stop receiving after an error.
     pub(super) fn new(run: &'a Run<'a>, full: SyncSender<Window>) -> Self {
-        Self { run, window: Window::default(), full, inodes: HashMap::new() }
+        Self { run, window: Window::default(), full }
     }
 
-    /// The inode that an entry with several names is one of, and whether another one of them came before.
-    ///
-    /// Only of one that holds the same: some file systems number different files alike, and a file may change between
-    /// the readings of its names. Two files are better than wrong bytes (P3).
-    pub(super) fn inode_of(&mut self, entry: &tree::Entry) -> Option<(Arc<LinkedInode>, bool)> {
-        let group = entry.metadata.link_group?;
-        Some(match self.inodes.entry((group, entry.node.clone())) {
-            Entry::Vacant(new) => (Arc::clone(new.insert(Arc::default())), false),
-            Entry::Occupied(known) => (Arc::clone(known.get()), true),
-        })
-    }
-
-    /// Plans a link; it is made after all files that were planned before, of which the inode is one.
-    pub(super) fn add_link(&mut self, link: DeferredLink) {
+    /// Plans a link; it is made after all files that were planned before, of which its inode may be one.
+    pub(super) fn add_link(&mut self, link: DeferredLink) -> Result<(), Error> {
         self.window.add_link(link);
+        self.hand_over_if_full()
     }
 
     /// Plans a file; it is complete at the latest when what [`Planner::finish`] handed over is written.

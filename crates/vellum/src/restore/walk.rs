@@ -4,7 +4,7 @@
 use super::delete::delete_others;
 use super::files::FileWriter;
 use super::folder::RestoredFolder;
-use super::links::{DeferredLink, LinkedInode};
+use super::links::{DeferredLink, Inodes, LinkedInode};
 use super::plan::Planner;
 use super::run::Run;
 use super::scope::Scope;
@@ -49,6 +49,7 @@ struct Restorer<'a> {
     cache: &'a FrameCache,
     scope: Scope,
     planner: Planner<'a>,
+    inodes: Inodes,
 }
 
 /// Folders above each other that are held open; of those above every 64th is, and the others are opened again from
@@ -95,7 +96,7 @@ struct OpenFolder<'a> {
 
 impl<'a> Restorer<'a> {
     fn new(run: &'a Run<'a>, cache: &'a FrameCache, snapshot: &Snapshot, planner: Planner<'a>) -> Self {
-        Self { run, cache, scope: Scope::of(snapshot), planner }
+        Self { run, cache, scope: Scope::of(snapshot), planner, inodes: Inodes::default() }
     }
 
     fn restore_all(mut self, root: Option<&TargetFolder>, start: Start) -> Result<(), Error> {
@@ -235,8 +236,7 @@ impl<'a> Restorer<'a> {
             }
             Decision::Link(inode) => {
                 let link = DeferredLink { folder: Arc::clone(parent), entry, path: path.to_vec(), inode };
-                self.planner.add_link(link);
-                return Ok(());
+                return self.planner.add_link(link);
             }
             Decision::Restore(inode) => inode,
         };
@@ -271,7 +271,7 @@ impl<'a> Restorer<'a> {
             // It may be anything: other names of what the snapshot has are not linked to it (P3).
             return Decision::Keep;
         }
-        match self.planner.inode_of(entry) {
+        match self.inodes.of(entry) {
             Some((inode, true)) if !inode.is(&existing) => return Decision::Link(inode),
             Some((inode, false)) => inode.stands_at(parent, &entry.name),
             _ => {}
@@ -280,7 +280,7 @@ impl<'a> Restorer<'a> {
     }
 
     fn decide_anew(&mut self, entry: &Entry) -> Decision {
-        match self.planner.inode_of(entry) {
+        match self.inodes.of(entry) {
             Some((inode, true)) => Decision::Link(inode),
             first => Decision::Restore(first.map(|(inode, _)| inode)),
         }

@@ -11,14 +11,15 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use vellum_format::content::{ChunkKind, ChunkRef};
-use vellum_format::tree::EntryName;
+use vellum_format::tree::{Entry, EntryName, Node};
 use vellum_repository::{FrameCache, FrameReader, Place, RepositoryError};
 
-/// A window is full when it holds this many chunks, bytes, files, folders or names that folders keep. Two of them are
-/// in memory, and each of their folders is open.
+/// A window is full when it holds this many chunks, bytes, files and links, folders or names that folders keep, or
+/// entries of this length. Two of them are in memory, and each of their folders is open.
 const CHUNKS_MAX: usize = 1 << 16;
 const LEN_BYTES_MAX: u64 = 1 << 30;
 const FILES_MAX: usize = 1 << 14;
+const ENTRIES_LEN_BYTES_MAX: usize = 32 << 20;
 const FOLDERS_MAX: usize = 256;
 const NAMES_MAX: usize = 1 << 16;
 
@@ -31,6 +32,7 @@ pub(super) struct Window {
     links: Vec<DeferredLink>,
     folders: Vec<LeftFolder>,
     name_count: usize,
+    entries_len_bytes: usize,
 }
 
 /// One chunk of one file.
@@ -52,6 +54,7 @@ pub(super) struct LeftFolder {
 impl Window {
     /// The file's number here, for its chunks.
     pub(super) fn add_file(&mut self, file: &Arc<FileWriter>) -> u32 {
+        self.entries_len_bytes += entry_len_bytes(file.entry());
         self.files.push(Arc::clone(file));
         u32::try_from(self.files.len() - 1).expect("a window has at most FILES_MAX files")
     }
@@ -62,6 +65,7 @@ impl Window {
     }
 
     pub(super) fn add_link(&mut self, link: DeferredLink) {
+        self.entries_len_bytes += entry_len_bytes(&link.entry);
         self.links.push(link);
     }
 
@@ -72,7 +76,8 @@ impl Window {
 
     pub(super) fn is_full(&self) -> bool {
         self.has_full_chunks()
-            || self.files.len() >= FILES_MAX
+            || self.files.len() + self.links.len() >= FILES_MAX
+            || self.entries_len_bytes >= ENTRIES_LEN_BYTES_MAX
             || self.folders.len() >= FOLDERS_MAX
             || self.name_count >= NAMES_MAX
     }
@@ -81,6 +86,17 @@ impl Window {
     pub(super) fn has_full_chunks(&self) -> bool {
         self.chunks.len() >= CHUNKS_MAX || self.len_bytes >= LEN_BYTES_MAX
     }
+}
+
+/// What may be long of an entry.
+fn entry_len_bytes(entry: &Entry) -> usize {
+    let attributes = entry.metadata.xattrs.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();
+    let node = match &entry.node {
+        Node::File { content, .. } => content.chunks.len() * ChunkRef::ENCODED_LEN,
+        Node::Symlink { target } => target.len(),
+        _ => 0,
+    };
+    attributes + node
 }
 
 /// Writes windows, one after the other, each on all cores.
@@ -105,6 +121,7 @@ impl<'a> Writer<'a> {
         // changes the times of its folder.
         drop(files);
         for link in links {
+            self.run.context.check_cancelled()?;
             link.make(self.run)?;
         }
         for LeftFolder { folder, path, kept } in folders {
@@ -167,4 +184,43 @@ fn restore_frame(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::platform::TargetFolder;
+    use vellum_format::Digest;
+    use vellum_format::content::Content;
+    use vellum_format::tree::Metadata;
+    use vellum_testkit::entries::metadata;
+
+    #[test]
+    fn a_window_is_full_by_links_and_by_the_lengths_of_their_entries() {
+        let scratch = tempfile::tempdir().unwrap();
+        let folder = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
+        // How many links of files with so many references and so long an attribute fill a window.
+        let count = |references: usize, len_bytes: usize| {
+            let chunk = ChunkRef { digest: Digest::from_bytes([1; 32]), len_bytes: 1 };
+            let content = Content { depth: 0, chunks: vec![chunk; references] };
+            let xattrs = vec![(b"user.a".to_vec(), vec![0; len_bytes])];
+            let node = Node::File { len_bytes: 1, content, sparse: false };
+            let name = EntryName::new(b"file".to_vec()).unwrap();
+            let entry = Entry { name, node, metadata: Metadata { xattrs, ..metadata() } };
+            let mut window = Window::default();
+            let link = || DeferredLink {
+                folder: Arc::clone(&folder),
+                entry: entry.clone(),
+                path: b"/file".to_vec(),
+                inode: Arc::default(),
+            };
+            (1..).find(|_| {
+                window.add_link(link());
+                window.is_full()
+            })
+        };
+        assert_eq!(count(1, 0), Some(FILES_MAX));
+        assert_eq!(count(0, 16 << 20), Some(2));
+        assert_eq!(count(256, 0), Some(ENTRIES_LEN_BYTES_MAX.div_ceil(256 * ChunkRef::ENCODED_LEN + 6)));
+    }
 }
