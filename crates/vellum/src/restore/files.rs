@@ -28,7 +28,6 @@ const OPEN_MAX: usize = 64;
 pub(super) struct FileWriter {
     folder: Arc<RestoredFolder>,
     entry: Entry,
-    path: Vec<u8>,
     /// Where it has other names.
     inode: Option<Arc<LinkedInode>>,
     is_sparse: bool,
@@ -74,13 +73,16 @@ impl FileWriter {
     pub(super) fn new(
         folder: Arc<RestoredFolder>,
         entry: Entry,
-        path: Vec<u8>,
         inode: Option<Arc<LinkedInode>>,
         makes_holes: bool,
     ) -> Self {
         let is_sparse = makes_holes || matches!(entry.node, Node::File { sparse: true, .. });
         let (target, written, failed) = (Mutex::default(), AtomicU64::new(0), AtomicBool::new(false));
-        Self { folder, entry, path, inode, is_sparse, target, written, failed }
+        Self { folder, entry, inode, is_sparse, target, written, failed }
+    }
+
+    fn path(&self) -> Vec<u8> {
+        self.folder.path_of(&self.entry.name)
     }
 
     pub(super) fn entry(&self) -> &Entry {
@@ -111,14 +113,14 @@ impl FileWriter {
     /// Tells once, and removes what was written.
     pub(super) fn fail(&self, run: &Run<'_>, doing: &'static str, reason: &impl ToString) {
         if self.give_up() {
-            run.undone(&self.path, doing, reason);
+            run.undone(&self.path(), doing, reason);
         }
     }
 
     /// The same where the snapshot is the cause.
     pub(super) fn fail_reading(&self, run: &Run<'_>, reason: &impl ToString) {
         if self.give_up() {
-            run.unreadable(&self.path, "read", reason);
+            run.unreadable(&self.path(), "read", reason);
         }
     }
 
@@ -210,7 +212,7 @@ impl FileWriter {
                 if let Some(inode) = &self.inode {
                     inode.stands_at(&self.folder, &self.entry.name);
                 }
-                run.metadata_problems(&self.path, problems);
+                run.metadata_problems(|| self.path(), problems);
                 run.files.fetch_add(1, Ordering::Relaxed);
                 run.bytes.fetch_add(self.len_bytes(), Ordering::Relaxed);
                 run.context.progress.add_done(1, 0);
@@ -297,11 +299,11 @@ mod tests {
     #[test]
     fn a_file_that_was_given_up_is_not_begun_anew_by_a_thread_that_does_not_know_yet() {
         let scratch = tempfile::tempdir().unwrap();
-        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
+        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), Vec::new(), None, false);
         let node = Node::File { len_bytes: 2, content: Content::empty(), sparse: false };
         let name = EntryName::new(b"file".to_vec()).unwrap();
         let entry = Entry { name, node, metadata: vellum_testkit::entries::metadata() };
-        let file = Arc::new(FileWriter::new(root, entry, b"/file".to_vec(), None, false));
+        let file = Arc::new(FileWriter::new(root, entry, None, false));
         let others = OpenFiles::default();
         drop(file.open(&others).unwrap());
         assert!(scratch.path().join("file").exists());
@@ -312,14 +314,14 @@ mod tests {
     #[test]
     fn a_file_that_takes_more_than_one_short_write_has_its_name_only_when_it_is_whole() {
         let scratch = tempfile::tempdir().unwrap();
-        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
+        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), Vec::new(), None, false);
         let file = |len_bytes: u64, chunk_count: usize, depth: u8, sparse: bool| {
             let len = u32::try_from(len_bytes / (chunk_count as u64).max(1)).unwrap();
             let chunks = vec![ChunkRef { digest: Digest::from_bytes([1; 32]), len_bytes: len }; chunk_count];
             let node = Node::File { len_bytes, content: Content { depth, chunks }, sparse };
             let name = EntryName::new(b"file".to_vec()).unwrap();
             let entry = Entry { name, node, metadata: vellum_testkit::entries::metadata() };
-            Arc::new(FileWriter::new(Arc::clone(&root), entry, b"/file".to_vec(), None, false))
+            Arc::new(FileWriter::new(Arc::clone(&root), entry, None, false))
         };
         let is_named = |file: Arc<FileWriter>| {
             let open = file.open(&OpenFiles::default()).unwrap();
@@ -339,7 +341,7 @@ mod tests {
     #[test]
     fn what_is_closed_while_others_are_written_is_finished_or_removed_as_if_it_had_stayed_open() {
         let scratch = tempfile::tempdir().unwrap();
-        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
+        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), Vec::new(), None, false);
         let others = OpenFiles::default();
         let files: Vec<_> = (0..3 * OPEN_MAX)
             .map(|number| {
@@ -348,7 +350,7 @@ mod tests {
                     Node::File { len_bytes: 4, content: Content { depth: 0, chunks: vec![chunk; 2] }, sparse: false };
                 let name = EntryName::new(number.to_string().into_bytes()).unwrap();
                 let entry = Entry { name, node, metadata: vellum_testkit::entries::metadata() };
-                Arc::new(FileWriter::new(Arc::clone(&root), entry, b"/file".to_vec(), None, false))
+                Arc::new(FileWriter::new(Arc::clone(&root), entry, None, false))
             })
             .collect();
         let open = || files.iter().filter(|file| matches!(*lock(&file.target), Target::Open(_))).count();

@@ -11,8 +11,10 @@ use vellum_format::tree::{self, EntryName, Metadata};
 /// A folder of the target, made when the first thing is put into it, and closed when nothing is open in it any more,
 /// so that the number of open handles does not grow with the snapshot.
 pub(super) struct RestoredFolder {
-    parent: Option<Arc<RestoredFolder>>,
-    name: Option<EntryName>,
+    /// What it lies in and its name there.
+    above: Option<(Arc<RestoredFolder>, EntryName)>,
+    /// Of the one that lies in no other: its path in the snapshot.
+    start: Vec<u8>,
     /// Until it is complete: other names are linked to what is in it to the end.
     metadata: Mutex<Option<Metadata>>,
     /// How many folders are above.
@@ -31,21 +33,48 @@ enum FolderState {
 }
 
 impl RestoredFolder {
-    pub(super) fn root(handle: TargetFolder, metadata: Option<Metadata>, is_dry: bool) -> Arc<Self> {
+    /// The target itself, where this path of the snapshot comes back.
+    pub(super) fn root(handle: TargetFolder, start: Vec<u8>, metadata: Option<Metadata>, is_dry: bool) -> Arc<Self> {
         let state = Mutex::new(FolderState::Open(Arc::new(handle)));
-        Arc::new(Self { parent: None, name: None, metadata: Mutex::new(metadata), depth: 0, is_dry, state })
+        Arc::new(Self { above: None, start, metadata: Mutex::new(metadata), depth: 0, is_dry, state })
     }
 
     /// A folder below another; its metadata is restored only when it is itself wanted.
     pub(super) fn below(parent: &Arc<Self>, entry: &tree::Entry, is_wanted: bool) -> Arc<Self> {
         Arc::new(Self {
-            parent: Some(Arc::clone(parent)),
-            name: Some(entry.name.clone()),
+            above: Some((Arc::clone(parent), entry.name.clone())),
+            start: Vec::new(),
             metadata: Mutex::new(is_wanted.then(|| entry.metadata.clone())),
             depth: parent.depth + 1,
             is_dry: parent.is_dry,
             state: Mutex::new(FolderState::Unmade),
         })
+    }
+
+    /// Its path in the snapshot, put together when it is told: thousands of files and folders that each kept theirs
+    /// would fill gigabytes (P9).
+    pub(super) fn path(&self) -> Vec<u8> {
+        let mut names = Vec::new();
+        let mut folder = self;
+        while let Some((above, name)) = &folder.above {
+            names.push(name.as_bytes());
+            folder = above;
+        }
+        let mut path = folder.start.clone();
+        path.reserve_exact(names.iter().map(|name| 1 + name.len()).sum());
+        for name in names.into_iter().rev() {
+            path.push(b'/');
+            path.extend_from_slice(name);
+        }
+        path
+    }
+
+    /// That of what has this name in it.
+    pub(super) fn path_of(&self, name: &EntryName) -> Vec<u8> {
+        let mut path = self.path();
+        path.push(b'/');
+        path.extend_from_slice(name.as_bytes());
+        path
     }
 
     /// The open folder, made now if it was not, or opened again. A dry one is only looked for, and one that is complete
@@ -56,7 +85,7 @@ impl RestoredFolder {
         }
         let mut closed = vec![self];
         let mut handle = loop {
-            let above = closed.last().and_then(|folder| folder.parent.as_deref()).expect("the root is never closed");
+            let (above, _) = closed.last().and_then(|folder| folder.above.as_ref()).expect("the root is never closed");
             if let FolderState::Open(handle) = &*above.state() {
                 break Arc::clone(handle);
             }
@@ -69,7 +98,7 @@ impl RestoredFolder {
     }
 
     fn open_in(&self, parent: &TargetFolder) -> io::Result<Arc<TargetFolder>> {
-        let name = self.name.as_ref().expect("the root is never closed");
+        let (_, name) = self.above.as_ref().expect("the root is never closed");
         let mut state = self.state();
         let is_unmade = matches!(*state, FolderState::Unmade);
         let opened = match &*state {
@@ -97,9 +126,9 @@ impl RestoredFolder {
 
     /// Whether another file system begins here.
     pub(super) fn is_mount(&self) -> io::Result<bool> {
-        match &self.parent {
+        match &self.above {
             None => Ok(false),
-            Some(parent) => self.handle()?.is_mounted_in(&*parent.handle()?),
+            Some((above, _)) => self.handle()?.is_mounted_in(&*above.handle()?),
         }
     }
 
@@ -113,27 +142,27 @@ impl RestoredFolder {
     /// Gives the handle up; it is opened again when it is needed.
     fn close(&self) {
         let mut state = self.state();
-        if self.parent.is_some() && matches!(*state, FolderState::Open(_)) {
+        if self.above.is_some() && matches!(*state, FolderState::Open(_)) {
             *state = FolderState::Closed;
         }
     }
 
     /// Applies the metadata: nothing will be put into the folder any more.
-    pub(super) fn complete(&self, run: &Run<'_>, path: &[u8]) {
+    pub(super) fn complete(&self, run: &Run<'_>) {
         let metadata = lock(&self.metadata).take();
         if !self.is_made() {
             return;
         }
         let handle = self.handle();
-        if self.parent.is_some() {
+        if self.above.is_some() {
             // Before the metadata is applied: another thread may be about to open it again.
             *self.state() = FolderState::Complete;
         }
         match (metadata, handle) {
             (Some(metadata), Ok(handle)) => {
-                run.metadata_problems(path, handle.apply_self(&metadata, &run.owners));
+                run.metadata_problems(|| self.path(), handle.apply_self(&metadata, &run.owners));
             }
-            (Some(_), Err(error)) => run.undone(path, "finish the folder", &error),
+            (Some(_), Err(error)) => run.undone(&self.path(), "finish the folder", &error),
             (None, _) => {}
         }
     }
@@ -142,9 +171,9 @@ impl RestoredFolder {
 /// Folder by folder: each would drop the one above within its own drop, which takes more stack than there may be.
 impl Drop for RestoredFolder {
     fn drop(&mut self) {
-        let mut above = self.parent.take();
-        while let Some(folder) = above {
-            above = Arc::into_inner(folder).and_then(|mut folder| folder.parent.take());
+        let mut above = self.above.take();
+        while let Some((folder, _)) = above {
+            above = Arc::into_inner(folder).and_then(|mut folder| folder.above.take());
         }
     }
 }
@@ -169,7 +198,8 @@ mod tests {
     #[test]
     fn of_deep_folders_every_64th_stays_open_and_all_can_be_opened_again() {
         let scratch = tempfile::tempdir().unwrap();
-        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
+        let root =
+            RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), b"/start".to_vec(), None, false);
         let mut folders = vec![root];
         for _ in 0..2 * HANDLES_MAX + 1 {
             let folder = RestoredFolder::below(&folders[folders.len() - 1], &entry(), true);
@@ -184,6 +214,8 @@ mod tests {
             folders.iter().enumerate().filter(|(_, folder)| is_open(folder)).map(|(depth, _)| depth).collect()
         };
         assert_eq!(open(&folders), [0, HANDLES_MAX, 2 * HANDLES_MAX]);
+        assert_eq!((folders[0].path(), folders[2].path()), (b"/start".to_vec(), b"/start/folder/folder".to_vec()));
+        assert_eq!(folders[1].path_of(&entry().name), folders[2].path());
         folders.iter().rev().for_each(|folder| folder.close());
         assert_eq!(open(&folders), [0], "the others are found from the root");
         folders.last().unwrap().handle().unwrap();
@@ -193,7 +225,8 @@ mod tests {
     #[test]
     fn of_deep_folders_that_are_complete_none_opens_or_stays_open() {
         let scratch = tempfile::tempdir().unwrap();
-        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
+        let root =
+            RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), b"/start".to_vec(), None, false);
         let mut folders = vec![root];
         for _ in 0..2 * HANDLES_MAX + 1 {
             let folder = RestoredFolder::below(&folders[folders.len() - 1], &entry(), true);
@@ -209,7 +242,8 @@ mod tests {
     #[test]
     fn folders_in_each_other_go_on_any_stack() {
         let scratch = tempfile::tempdir().unwrap();
-        let root = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
+        let root =
+            RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), b"/start".to_vec(), None, false);
         let deepest = (0..TREE_DEPTH_MAX).fold(root, |above, _| RestoredFolder::below(&above, &entry(), true));
         let small = std::thread::Builder::new().stack_size(128 << 10).spawn(move || drop(deepest));
         small.unwrap().join().unwrap();

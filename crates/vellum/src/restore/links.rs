@@ -79,7 +79,6 @@ impl Hasher for NodeHasher {
 pub(super) struct DeferredLink {
     pub(super) folder: Arc<RestoredFolder>,
     pub(super) entry: Entry,
-    pub(super) path: Vec<u8>,
     pub(super) inode: Arc<LinkedInode>,
 }
 
@@ -94,21 +93,25 @@ impl DeferredLink {
         match linked {
             Ok(()) => drop(run.others.fetch_add(1, Ordering::Relaxed)),
             Err(source) if is_refused(&source) => {
-                run.metadata_problems(&self.path, vec![MetadataProblem { part: MetadataPart::Link, source }]);
+                run.metadata_problems(|| self.path(), vec![MetadataProblem { part: MetadataPart::Link, source }]);
                 return self.restore(run);
             }
-            Err(error) => run.undone(&self.path, "link", &error),
+            Err(error) => run.undone(&self.path(), "link", &error),
         }
         Ok(())
     }
 
+    fn path(&self) -> Vec<u8> {
+        self.folder.path_of(&self.entry.name)
+    }
+
     fn restore(self, run: &Run<'_>) -> Result<(), Error> {
-        let Self { folder, entry, path, inode } = self;
+        let Self { folder, entry, inode } = self;
         if let Node::File { .. } = entry.node {
-            let file = FileWriter::new(folder, entry, path, Some(inode), run.options.sparse);
+            let file = FileWriter::new(folder, entry, Some(inode), run.options.sparse);
             return write_whole(run, &Arc::new(file));
         }
-        make_special(run, &folder, &entry, &path, Some(&inode));
+        make_special(run, &folder, &entry, Some(&inode));
         Ok(())
     }
 }

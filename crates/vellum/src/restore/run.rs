@@ -150,10 +150,15 @@ impl<'a> Run<'a> {
         lock(&self.problems).paths.contains(path)
     }
 
-    pub(super) fn metadata_problems(&self, path: &[u8], problems: Vec<MetadataProblem>) {
+    /// Something of an entry's metadata was not taken, if anything.
+    pub(super) fn metadata_problems(&self, path: impl FnOnce() -> Vec<u8>, problems: Vec<MetadataProblem>) {
+        if problems.is_empty() {
+            return;
+        }
+        let path = self.at_target(&path());
         for problem in problems {
             let reason = format!("{}: {}", problem.part, problem.source);
-            let told = Problem::new(self.at_target(path), "set metadata", &reason);
+            let told = Problem::new(path.clone(), "set metadata", &reason);
             self.context.tell(&Event::Problem(&told));
             lock(&self.metadata_problems).add(told);
         }

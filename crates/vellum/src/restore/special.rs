@@ -14,20 +14,19 @@ pub(super) fn make_special(
     run: &Run<'_>,
     folder: &Arc<RestoredFolder>,
     entry: &Entry,
-    path: &[u8],
     inode: Option<&Arc<LinkedInode>>,
 ) {
     let made = folder.handle().and_then(|handle| Ok((make(&handle, entry)?, handle)));
     match made {
         Ok((kind, handle)) => {
             let problems = handle.apply(&entry.name, kind, &entry.metadata, &run.owners);
-            run.metadata_problems(path, problems);
+            run.metadata_problems(|| folder.path_of(&entry.name), problems);
             run.others.fetch_add(1, Ordering::Relaxed);
             if let Some(inode) = inode {
                 inode.stands_at(folder, &entry.name);
             }
         }
-        Err(error) => run.undone(path, "make", &error),
+        Err(error) => run.undone(&folder.path_of(&entry.name), "make", &error),
     }
 }
 

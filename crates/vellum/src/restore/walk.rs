@@ -102,7 +102,7 @@ impl<'a> Restorer<'a> {
     fn restore_all(mut self, root: Option<&TargetFolder>, start: Start) -> Result<(), Error> {
         let Start { content, only, metadata, mut path } = start;
         let dry_run = self.run.options.dry_run;
-        let target = root.map(|root| RestoredFolder::root(root.clone(), metadata, dry_run));
+        let target = root.map(|root| RestoredFolder::root(root.clone(), path.clone(), metadata, dry_run));
         let is_held = only.is_none() && self.scope.holds(&path);
         let entries: Box<dyn Iterator<Item = _>> = match only {
             Some(entry) => Box::new(std::iter::once(Ok(entry))),
@@ -153,10 +153,10 @@ impl<'a> Restorer<'a> {
         let OpenFolder { target: Some(target), kept, .. } = folder else { return Ok(()) };
         let kept = kept.filter(|kept| target.is_made() && !self.may_be_left_out(&target, kept, path));
         if !self.run.options.dry_run {
-            return self.planner.leave_folder(LeftFolder { folder: target, path: path.to_vec(), kept });
+            return self.planner.leave_folder(LeftFolder { folder: target, kept });
         }
         if let Some(kept) = kept {
-            delete_others(self.run, &target, &kept, path);
+            delete_others(self.run, &target, &kept);
         }
         Ok(())
     }
@@ -235,16 +235,16 @@ impl<'a> Restorer<'a> {
                 return Ok(());
             }
             Decision::Link(inode) => {
-                let link = DeferredLink { folder: Arc::clone(parent), entry, path: path.to_vec(), inode };
+                let link = DeferredLink { folder: Arc::clone(parent), entry, inode };
                 return self.planner.add_link(link);
             }
             Decision::Restore(inode) => inode,
         };
         if let Node::File { .. } = entry.node {
-            let file = FileWriter::new(Arc::clone(parent), entry, path.to_vec(), inode, self.run.options.sparse);
+            let file = FileWriter::new(Arc::clone(parent), entry, inode, self.run.options.sparse);
             return self.planner.add_file(file, self.cache);
         }
-        make_special(self.run, parent, &entry, path, inode.as_ref());
+        make_special(self.run, parent, &entry, inode.as_ref());
         Ok(())
     }
 

@@ -46,7 +46,6 @@ struct PlannedChunk {
 /// A folder into which nothing more is planned.
 pub(super) struct LeftFolder {
     pub(super) folder: Arc<RestoredFolder>,
-    pub(super) path: Vec<u8>,
     /// What stays in it, when all else is to be deleted.
     pub(super) kept: Option<BTreeSet<EntryName>>,
 }
@@ -124,12 +123,12 @@ impl<'a> Writer<'a> {
             self.run.context.check_cancelled()?;
             link.make(self.run)?;
         }
-        for LeftFolder { folder, path, kept } in folders {
+        for LeftFolder { folder, kept } in folders {
             // Not before: a file in parts has a name of its own until it is whole, which the snapshot does not have.
             if let Some(kept) = kept {
-                delete_others(self.run, &folder, &kept, &path);
+                delete_others(self.run, &folder, &kept);
             }
-            folder.complete(self.run, &path);
+            folder.complete(self.run);
         }
         Ok(())
     }
@@ -198,7 +197,7 @@ mod tests {
     #[test]
     fn a_window_is_full_by_links_and_by_the_lengths_of_their_entries() {
         let scratch = tempfile::tempdir().unwrap();
-        let folder = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), None, false);
+        let folder = RestoredFolder::root(TargetFolder::create_root(scratch.path()).unwrap(), Vec::new(), None, false);
         // How many links of files with so many references and so long an attribute fill a window.
         let count = |references: usize, len_bytes: usize| {
             let chunk = ChunkRef { digest: Digest::from_bytes([1; 32]), len_bytes: 1 };
@@ -208,12 +207,7 @@ mod tests {
             let name = EntryName::new(b"file".to_vec()).unwrap();
             let entry = Entry { name, node, metadata: Metadata { xattrs, ..metadata() } };
             let mut window = Window::default();
-            let link = || DeferredLink {
-                folder: Arc::clone(&folder),
-                entry: entry.clone(),
-                path: b"/file".to_vec(),
-                inode: Arc::default(),
-            };
+            let link = || DeferredLink { folder: Arc::clone(&folder), entry: entry.clone(), inode: Arc::default() };
             (1..).find(|_| {
                 window.add_link(link());
                 window.is_full()

@@ -136,6 +136,20 @@ fn shapes() -> Vec<Case> {
         slow(case("16,000 folders below each other, with names of 4 KiB", Outcome::Told, |evil| {
             deep(evil, &[b'd'; 4096], 16_000);
         })),
+        case("names of files at the end of a path of 255 KiB", Outcome::Harmless, |evil| {
+            let content = evil.content(ChunkKind::Data, b"evil");
+            let entries = (0..2000u64).flat_map(|number| {
+                let node = Node::File { len_bytes: 4, content: content.clone(), sparse: false };
+                // Every second is a further name of the first of these.
+                let link_group = (number % 2 == 1).then_some(LinkGroup { device: 1, inode: 1 });
+                entry_with(format!("{number:04}").as_bytes(), node, Metadata { link_group, ..metadata() })
+            });
+            let mut list = entries.collect::<Vec<u8>>();
+            for _ in 0..1020 {
+                list = folder(evil, &[b'd'; 255], &list);
+            }
+            root(evil, &list);
+        }),
         case("names that do not ascend", Outcome::Told, |evil| {
             root(evil, &[entry(b"b", Node::Fifo), entry(b"a", Node::Fifo)].concat());
         }),
