@@ -17,6 +17,7 @@ mod invariants;
 mod layering;
 mod local_state;
 mod memory_faults;
+mod mounts;
 mod prune;
 mod prune_model;
 mod prune_races;

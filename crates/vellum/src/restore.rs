@@ -167,7 +167,7 @@ pub(crate) fn restore_snapshot(
     let restored = start.clone();
     walk::restore_all(&run, &cache, snapshot, root.as_ref(), start)?;
     if let Some(root) = root.filter(|_| !options.dry_run) {
-        // Delayed write errors surface here and nowhere else.
+        // Delayed write errors surface here and nowhere else; other file systems were synced when they were left.
         root.sync_file_system().map_err(|source| Error::TargetFailed { path: target.into(), source })?;
         if options.verify {
             verify::verify(&run, &cache, target, &restored)?;

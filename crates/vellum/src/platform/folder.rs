@@ -140,12 +140,12 @@ fn visit_names(folder: BorrowedFd<'_>, visit: &mut dyn FnMut(&[u8]) -> io::Resul
 
 /// Opens a real folder of the target, and gives ourselves the right to work in it if it is ours and lacks it.
 ///
-/// The added permission stays until the folder's metadata is applied.
+/// The added permission stays until the folder's metadata is applied. Beside it comes what the folder was before.
 pub(super) fn open_to_change(
     folder: BorrowedFd<'_>,
     name: &EntryName,
     open: impl Fn(BorrowedFd<'_>, &[u8]) -> rustix::io::Result<OwnedFd>,
-) -> rustix::io::Result<OwnedFd> {
+) -> rustix::io::Result<(OwnedFd, Stat)> {
     let opened = match open(folder, name.as_bytes()) {
         Err(Errno::ACCESS) if unlock(folder, name) => open(folder, name.as_bytes())?,
         result => result?,
@@ -155,7 +155,7 @@ pub(super) fn open_to_change(
     if !euid.is_root() && stat.uid == euid.as_raw() && stat.mode & 0o700 != 0o700 {
         rustix::fs::fchmod(&opened, Mode::from_raw_mode((stat.mode | 0o700) as _))?;
     }
-    Ok(opened)
+    Ok((opened, stat))
 }
 
 /// Adds the owner's permissions to a folder of ours that we may not even open.

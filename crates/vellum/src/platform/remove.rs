@@ -64,8 +64,8 @@ fn level(folder: BorrowedFd<'_>, name: &EntryName) -> io::Result<Level> {
 }
 
 fn enter(parent: BorrowedFd<'_>, name: &EntryName) -> io::Result<OwnedFd> {
-    let child = folder::open_to_change(parent, name, open_same_mount)?;
-    match folder::stat_handle(child.as_fd())?.device == folder::stat_handle(parent)?.device {
+    let (child, stat) = folder::open_to_change(parent, name, open_same_mount)?;
+    match stat.device == folder::stat_handle(parent)?.device {
         true => Ok(child),
         false => Err(Errno::XDEV.into()),
     }

@@ -23,24 +23,32 @@ const ENTER_ATTEMPTS_MAX: u32 = 8;
 #[derive(Debug, Clone)]
 pub(crate) struct TargetFolder {
     handle: Arc<OwnedFd>,
+    device: u64,
+    is_mount: bool,
 }
 
 impl TargetFolder {
     /// Opens the target itself and makes what is missing of its path, which may lead through links.
     pub(crate) fn create_root(path: &Path) -> io::Result<Self> {
-        folder::open_path(path, true).map(Self::new)
+        Self::root(folder::open_path(path, true)?)
     }
 
     /// Opens the target itself if it is there, and makes nothing.
     pub(crate) fn find_root(path: &Path) -> io::Result<Option<Self>> {
         match folder::open_path(path, false) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            handle => Ok(Some(Self::new(handle?))),
+            handle => Ok(Some(Self::root(handle?)?)),
         }
     }
 
-    fn new(handle: OwnedFd) -> Self {
-        Self { handle: Arc::new(handle) }
+    fn root(handle: OwnedFd) -> io::Result<Self> {
+        let device = folder::stat_handle(handle.as_fd())?.device;
+        Ok(Self { handle: Arc::new(handle), device, is_mount: false })
+    }
+
+    fn below(&self, (handle, stat): (OwnedFd, Stat)) -> Self {
+        let Stat { device, .. } = stat;
+        Self { handle: Arc::new(handle), device, is_mount: device != self.device }
     }
 
     fn handle(&self) -> BorrowedFd<'_> {
@@ -58,7 +66,7 @@ impl TargetFolder {
                 Err(error) => return Err(error.into()),
             }
             match folder::open_to_change(self.handle(), name, open_real) {
-                Ok(handle) => return Ok(Self::new(handle)),
+                Ok(opened) => return Ok(self.below(opened)),
                 Err(Errno::NOTDIR | Errno::LOOP) => self.unlink(name)?,
                 Err(Errno::NOENT) => {}
                 Err(error) => return Err(error.into()),
@@ -69,22 +77,27 @@ impl TargetFolder {
 
     /// Opens a folder in this one, and nothing but a real folder.
     pub(crate) fn open_child(&self, name: &EntryName) -> io::Result<Self> {
-        Ok(Self::new(folder::open_to_change(self.handle(), name, open_real)?))
+        Ok(self.below(folder::open_to_change(self.handle(), name, open_real)?))
     }
 
     /// The same, and takes no right that we lack.
     pub(crate) fn look_into(&self, name: &EntryName) -> io::Result<Self> {
-        Ok(Self::new(open_real(self.handle(), name.as_bytes())?))
+        let handle = open_real(self.handle(), name.as_bytes())?;
+        let stat = folder::stat_handle(handle.as_fd())?;
+        Ok(self.below((handle, stat)))
     }
 
     /// The same for a handle to reach what is in it: it needs the right to search the folder, and takes none either.
     pub(crate) fn pass_child(&self, name: &EntryName) -> io::Result<Self> {
-        Ok(Self::new(folder::open(self.handle(), name.as_bytes(), folder::STEP)?))
+        let handle = folder::open(self.handle(), name.as_bytes(), folder::STEP)?;
+        let stat = folder::stat_handle(handle.as_fd())?;
+        Ok(self.below((handle, stat)))
     }
 
-    /// Whether this folder lies in another file system than the one above it.
-    pub(crate) fn is_mounted_in(&self, above: &Self) -> io::Result<bool> {
-        Ok(folder::stat_handle(self.handle())?.device != folder::stat_handle(above.handle())?.device)
+    /// Whether this folder lies in another file system than the one that it was opened in; the root of a target never
+    /// does.
+    pub(crate) const fn is_mount(&self) -> bool {
+        self.is_mount
     }
 
     /// Bytes that can still be written here, as far as the file system can tell: those that compress cannot.
@@ -246,7 +259,8 @@ impl TargetFolder {
     /// Waits until everything written to this folder's file system is on its disk.
     ///
     /// # Errors
-    /// Also for a write that failed after the kernel had taken it, which nothing else reports.
+    /// Also for a write that failed after the kernel had taken it, which nothing else reports; one that happened before
+    /// this folder was opened may have been told to somebody else.
     pub(crate) fn sync_file_system(&self) -> io::Result<()> {
         #[cfg(target_os = "linux")]
         rustix::fs::syncfs(self.handle())?;

@@ -110,7 +110,7 @@ impl RestoredFolder {
             FolderState::Unmade => parent.enter_or_create(name)?,
         };
         let opened = Arc::new(opened);
-        if is_unmade || self.depth.is_multiple_of(HANDLES_MAX) {
+        if is_unmade || opened.is_mount() || self.depth.is_multiple_of(HANDLES_MAX) {
             *state = FolderState::Open(Arc::clone(&opened));
         }
         Ok(opened)
@@ -126,16 +126,21 @@ impl RestoredFolder {
 
     /// Whether another file system begins here.
     pub(super) fn is_mount(&self) -> io::Result<bool> {
-        match &self.above {
-            None => Ok(false),
-            Some((above, _)) => self.handle()?.is_mounted_in(&*above.handle()?),
+        Ok(self.handle()?.is_mount())
+    }
+
+    /// Gives the handle up, unless it is one of those that the others are opened again from, or to be synced by.
+    pub(super) fn spare_handle(&self) {
+        if !self.depth.is_multiple_of(HANDLES_MAX) && self.open_mount().is_none() {
+            self.close();
         }
     }
 
-    /// Gives the handle up, unless it is one of those that the others are opened again from.
-    pub(super) fn spare_handle(&self) {
-        if !self.depth.is_multiple_of(HANDLES_MAX) {
-            self.close();
+    /// The open folder, if another file system begins here.
+    fn open_mount(&self) -> Option<Arc<TargetFolder>> {
+        match &*self.state() {
+            FolderState::Open(handle) if handle.is_mount() => Some(Arc::clone(handle)),
+            _ => None,
         }
     }
 
@@ -147,13 +152,14 @@ impl RestoredFolder {
         }
     }
 
-    /// Applies the metadata: nothing will be put into the folder any more.
+    /// Applies the metadata: nothing will be put into the folder any more. A file system that begins here is synced,
+    /// by the handle that it was entered with: the root's sync does not reach it.
     pub(super) fn complete(&self, run: &Run<'_>) {
         let metadata = lock(&self.metadata).take();
         if !self.is_made() {
             return;
         }
-        let handle = self.handle();
+        let (handle, mount) = (self.handle(), self.open_mount());
         if self.above.is_some() {
             // Before the metadata is applied: another thread may be about to open it again.
             *self.state() = FolderState::Complete;
@@ -164,6 +170,9 @@ impl RestoredFolder {
             }
             (Some(_), Err(error)) => run.undone(&self.path(), "finish the folder", &error),
             (None, _) => {}
+        }
+        if let Some(Err(error)) = mount.map(|mount| mount.sync_file_system()) {
+            run.undone(&self.path(), "sync the file system of", &error);
         }
     }
 }
