@@ -1,13 +1,13 @@
 //! Restores into targets that are made of several file systems, or of odd ones.
 
-use crate::support::{backup, create, restore};
+use crate::support::{OddDisk, Oddity, backup, create, restore};
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use vellum::storage::MemoryStorage;
-use vellum::{KeyFile, LocalState, SnapshotRef};
+use vellum::{Context, KeyFile, LocalState, Overwrite, Repository, RestoreOptions, RestoreReport, SnapshotRef};
 use vellum_testkit::Random;
 
 fn run<'a>(program: &str, arguments: impl IntoIterator<Item = &'a OsStr>) -> bool {
@@ -36,6 +36,14 @@ impl Drop for Mounted {
     }
 }
 
+/// A repository with one snapshot of a folder.
+fn saved(source: &Path) -> Repository {
+    let key = KeyFile::generate().expect("randomness");
+    let repository = create(Arc::new(MemoryStorage::new()), &key, &LocalState::None);
+    assert_eq!(backup(&repository, source).problems.len(), 0);
+    repository
+}
+
 /// What was written to a disk that then has no room for it is known to nobody but who syncs that very disk.
 #[test]
 fn a_late_write_error_of_what_is_mounted_in_the_target_is_told() {
@@ -61,4 +69,82 @@ fn a_late_write_error_of_what_is_mounted_in_the_target_is_told() {
     let told: Vec<PathBuf> = report.problems.iter().map(vellum::Problem::path_buf).collect();
     assert_eq!(told, [mount], "{report:?}");
     assert_eq!(report.problems[0].doing, "sync the file system of");
+}
+
+/// What was told of a restore, by the names of the entries.
+fn told(report: &RestoreReport) -> Vec<String> {
+    let name = |problem: &vellum::Problem| problem.path_buf().file_name().map(|name| name.display().to_string());
+    let mut told: Vec<String> = report.problems.iter().filter_map(name).collect();
+    told.sort();
+    told
+}
+
+/// The entries below a folder, with what is in files.
+fn found(folder: &Path) -> Vec<(String, usize)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry")) {
+        let (path, name) = (entry.path(), entry.file_name().display().to_string());
+        match path.is_dir() {
+            true => found.extend(self::found(&path).into_iter().map(|(below, len)| (format!("{name}/{below}"), len))),
+            false => found.push((name, fs::read(&path).expect("a file").len())),
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Of entries whose names the target does not tell apart one is there, whole, and each other is told (P10).
+#[test]
+fn names_that_a_target_takes_for_the_same_are_told_and_never_mixed() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let [source, target] = ["source", "target"].map(|name| scratch.path().join(name));
+    for (path, len) in
+        [("Dir/x", 10), ("dir/y", 20), ("Short", 30), ("short", 40), ("Long", 100_000), ("long", 100_001)]
+    {
+        let path = source.join("in").join(path);
+        fs::create_dir_all(path.parent().expect("a folder above")).expect("folders");
+        fs::write(path, Random::new(len as u64).bytes(len)).expect("a file");
+    }
+    let repository = saved(&source);
+    for knows_no_flags in [false, true] {
+        let oddity = Oddity { folds_case: true, knows_no_flags, ..Oddity::default() };
+        let Some(_disk) = OddDisk::mount(&target, oddity) else { return };
+        // Into a folder that it makes; over what it has put there; and over what was found in a third way of writing.
+        for (below, expected) in [("new", (3, 3)), ("new", (3, 3)), ("other", (5, 2))] {
+            let target = target.join(below);
+            if below == "other" {
+                fs::create_dir_all(target.join("in/DIR")).expect("a folder");
+                fs::write(target.join("in/SHORT"), b"found").expect("a file");
+            }
+            for (overwrite, delete) in [
+                (Overwrite::Always, false),
+                (Overwrite::Always, true),
+                (Overwrite::IfChanged, true),
+                (Overwrite::Never, true),
+            ] {
+                let mut options = RestoreOptions::default();
+                options.subfolder = Some(source.as_os_str().as_encoded_bytes().to_vec());
+                (options.overwrite, options.delete) = (overwrite, delete);
+                let report =
+                    vellum::restore(&repository, &SnapshotRef::Latest(0), &target, &options, &Context::default());
+                let (told, found) = (told(&report.expect("a restore")), found(&target.join("in")));
+                let case = format!("{below} {overwrite:?} {delete} {knows_no_flags}: {told:?} {found:?}");
+                assert_eq!((told.len(), found.len()), expected, "{case}");
+                assert_silent_ones_are_whole(&source.join("in"), &told, &found, &case);
+            }
+        }
+    }
+}
+
+fn assert_silent_ones_are_whole(source: &Path, told: &[String], found: &[(String, usize)], case: &str) {
+    for pair in [["Dir/x", "dir/y"], ["Short", "short"], ["Long", "long"]] {
+        let is_whole = |path: &&str| {
+            let len = fs::metadata(source.join(path)).expect("a file").len();
+            found.contains(&((*path).to_owned(), usize::try_from(len).expect("a short file")))
+        };
+        let is_told = |path: &&str| told.iter().any(|name| *name == path.split('/').next().unwrap_or(path));
+        let whole: Vec<_> = pair.into_iter().filter(is_whole).collect();
+        let silent: Vec<_> = pair.into_iter().filter(|path| !is_told(path)).collect();
+        assert_eq!(whole, silent, "{case}");
+    }
 }

@@ -1,6 +1,7 @@
 //! What several modules need: a repository in a moment, and the options that most tests share.
 
 mod objects;
+mod odd_disk;
 
 use std::collections::BTreeMap;
 use std::os::unix::ffi::OsStrExt as _;
@@ -19,6 +20,7 @@ use vellum_testkit::trees::{self, Manifest, TreeOptions};
 use vellum_testkit::{Random, lock};
 
 pub(crate) use objects::{Objects, PutsNoPacks, bytes_of, change, names, objects, put_all};
+pub(crate) use odd_disk::{OddDisk, Oddity};
 
 /// The time that tests live in: 2026-11-21T00:00:00Z.
 pub(crate) const NOW: Timestamp = Timestamp { seconds: 1_795_219_200, nanoseconds: 0 };

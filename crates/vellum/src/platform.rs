@@ -10,6 +10,7 @@
 //! Linux is complete. Other unix systems compile, without extended attributes.
 
 mod folder;
+mod found;
 mod inode;
 mod metadata;
 mod names;
@@ -22,6 +23,7 @@ mod target;
 mod target_file;
 mod xattr;
 
+pub(crate) use found::Found;
 pub(crate) use metadata::{MetadataPart, MetadataProblem, OwnerPolicy, metadata_of};
 pub(crate) use names::Names;
 pub(crate) use owner_names::OwnerNames;

@@ -37,6 +37,11 @@ impl Names {
         starts.dedup_by(|a, b| name_at(bytes, *a) == name_at(bytes, *b));
     }
 
+    /// Whether a name is among those that were not given out yet; they must have been sorted.
+    pub(super) fn contains(&self, name: &[u8]) -> bool {
+        self.starts[self.next..].binary_search_by(|start| name_at(&self.bytes, *start).cmp(name)).is_ok()
+    }
+
     /// The names that were not given out yet.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.starts[self.next..].iter().map(|start| name_at(&self.bytes, *start))
@@ -89,6 +94,7 @@ mod tests {
         names.sort();
         let sorted = [&b"a"[..], b"ab", b"b", &long, b"\xff"];
         assert_eq!(names.iter().collect::<Vec<_>>(), sorted);
+        assert!(sorted.iter().all(|name| names.contains(name)) && !names.contains(b"B") && !names.contains(b""));
         assert_eq!(names.next().unwrap().as_bytes(), b"a");
         assert_eq!(names.iter().collect::<Vec<_>>(), sorted[1..]);
         assert_eq!(names.map(|name| name.as_bytes().to_vec()).collect::<Vec<_>>(), sorted[1..]);

@@ -1,6 +1,7 @@
 //! The restoring side: folders of the target and every entry but regular files.
 
 use super::folder::{self, OPEN_FOLDER};
+use super::found::{Foldings, Found};
 use super::inode::Inode;
 use super::metadata::{self, MetadataProblem, OwnerPolicy};
 use super::names::Names;
@@ -8,6 +9,7 @@ use super::stat::{FileKind, Stat};
 use super::target_file::{SuspendedFile, TargetFile};
 use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
+use std::collections::BTreeSet;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::Path;
@@ -25,12 +27,16 @@ pub(crate) struct TargetFolder {
     handle: Arc<OwnedFd>,
     device: u64,
     is_mount: bool,
+    found: Found,
+    foldings: Arc<Foldings>,
 }
 
 impl TargetFolder {
     /// Opens the target itself and makes what is missing of its path, which may lead through links.
     pub(crate) fn create_root(path: &Path) -> io::Result<Self> {
-        Self::root(folder::open_path(path, true)?)
+        let root = Self::root(folder::open_path(path, true)?)?;
+        let found = root.foldings.found_in(root.handle(), root.device)?;
+        Ok(Self { found, ..root })
     }
 
     /// Opens the target itself if it is there, and makes nothing.
@@ -43,15 +49,22 @@ impl TargetFolder {
 
     fn root(handle: OwnedFd) -> io::Result<Self> {
         let device = folder::stat_handle(handle.as_fd())?.device;
-        Ok(Self { handle: Arc::new(handle), device, is_mount: false })
+        let (handle, found, foldings) = (Arc::new(handle), Found::Anything, Arc::default());
+        Ok(Self { handle, device, is_mount: false, found, foldings })
     }
 
-    fn below(&self, (handle, stat): (OwnedFd, Stat)) -> Self {
+    fn below(&self, (handle, stat): (OwnedFd, Stat), found: Found) -> Self {
         let Stat { device, .. } = stat;
-        Self { handle: Arc::new(handle), device, is_mount: device != self.device }
+        let (is_mount, foldings) = (device != self.device, Arc::clone(&self.foldings));
+        Self { handle: Arc::new(handle), device, is_mount, found, foldings }
     }
 
-    fn handle(&self) -> BorrowedFd<'_> {
+    /// What was found in this folder, for who opens it again.
+    pub(crate) const fn found(&self) -> &Found {
+        &self.found
+    }
+
+    pub(super) fn handle(&self) -> BorrowedFd<'_> {
         self.handle.as_fd()
     }
 
@@ -59,14 +72,26 @@ impl TargetFolder {
     ///
     /// Until [`TargetFolder::apply_self`] a new one is ours alone, and an existing one of ours may have got the right
     /// to work in it.
+    ///
+    /// # Errors
+    /// [`io::ErrorKind::AlreadyExists`] when what is there was put there by this run, under another name that the file
+    /// system takes for the same; so it is with all that makes an entry.
     pub(crate) fn enter_or_create(&self, name: &EntryName) -> io::Result<Self> {
         for _ in 0..ENTER_ATTEMPTS_MAX {
-            match rustix::fs::mkdirat(self.handle(), name.as_bytes(), Mode::RWXU) {
-                Ok(()) | Err(Errno::EXIST) => {}
+            let is_new = match rustix::fs::mkdirat(self.handle(), name.as_bytes(), Mode::RWXU) {
+                Ok(()) => true,
+                Err(Errno::EXIST) => false,
                 Err(error) => return Err(error.into()),
+            };
+            if !is_new {
+                self.expect_found(name)?;
             }
             match folder::open_to_change(self.handle(), name, open_real) {
-                Ok(opened) => return Ok(self.below(opened)),
+                Ok(opened) if is_new => return Ok(self.below(opened, Found::Nothing)),
+                Ok(opened) => {
+                    let found = self.foldings.found_in(opened.0.as_fd(), opened.1.device)?;
+                    return Ok(self.below(opened, found));
+                }
                 Err(Errno::NOTDIR | Errno::LOOP) => self.unlink(name)?,
                 Err(Errno::NOENT) => {}
                 Err(error) => return Err(error.into()),
@@ -75,23 +100,23 @@ impl TargetFolder {
         Err(io::Error::new(io::ErrorKind::ResourceBusy, "somebody else keeps replacing this folder"))
     }
 
-    /// Opens a folder in this one, and nothing but a real folder.
-    pub(crate) fn open_child(&self, name: &EntryName) -> io::Result<Self> {
-        Ok(self.below(folder::open_to_change(self.handle(), name, open_real)?))
+    /// Opens a folder in this one again, and nothing but a real folder.
+    pub(crate) fn open_child(&self, name: &EntryName, found: Found) -> io::Result<Self> {
+        Ok(self.below(folder::open_to_change(self.handle(), name, open_real)?, found))
     }
 
-    /// The same, and takes no right that we lack.
+    /// Opens one to look into it, and takes no right that we lack.
     pub(crate) fn look_into(&self, name: &EntryName) -> io::Result<Self> {
         let handle = open_real(self.handle(), name.as_bytes())?;
         let stat = folder::stat_handle(handle.as_fd())?;
-        Ok(self.below((handle, stat)))
+        Ok(self.below((handle, stat), Found::Anything))
     }
 
     /// The same for a handle to reach what is in it: it needs the right to search the folder, and takes none either.
     pub(crate) fn pass_child(&self, name: &EntryName) -> io::Result<Self> {
         let handle = folder::open(self.handle(), name.as_bytes(), folder::STEP)?;
         let stat = folder::stat_handle(handle.as_fd())?;
-        Ok(self.below((handle, stat)))
+        Ok(self.below((handle, stat), Found::Anything))
     }
 
     /// Whether this folder lies in another file system than the one that it was opened in; the root of a target never
@@ -123,9 +148,33 @@ impl TargetFolder {
         folder::read_names(handle.as_fd())
     }
 
-    /// What stands at a name, if anything; a link is not followed.
+    /// The names of all entries that stood here before this run, but for those that are kept. An entry that the file
+    /// system lists otherwise than it is called stays as well when its name is kept.
+    pub(crate) fn names_but(&self, kept: &BTreeSet<EntryName>) -> io::Result<Names> {
+        let names = self.names()?;
+        let is_kept_otherwise = match self.found {
+            Found::Anything => BTreeSet::new(),
+            Found::Nothing | Found::Only(_) => {
+                let unlisted = kept.iter().filter(|name| !names.contains(name.as_bytes()));
+                unlisted.filter_map(|name| self.inode_at(name)).collect()
+            }
+        };
+        let is_other = |name: &EntryName| {
+            let is_spared = || self.inode_at(name).is_some_and(|inode| is_kept_otherwise.contains(&inode));
+            !kept.contains(name) && self.found.is_at(name) && (is_kept_otherwise.is_empty() || !is_spared())
+        };
+        Ok(names.filter(is_other).collect())
+    }
+
+    fn inode_at(&self, name: &EntryName) -> Option<(u64, u64)> {
+        let stat = folder::stat_name(self.handle(), name).ok()?;
+        Some((stat.device, stat.inode))
+    }
+
+    /// What stood at a name before this run, if anything; a link is not followed.
     pub(crate) fn existing(&self, name: &EntryName) -> io::Result<Option<Stat>> {
         match folder::stat_name(self.handle(), name) {
+            Ok(_) if !self.found.is_at(name) => Ok(None),
             Err(Errno::NOENT) => Ok(None),
             stat => Ok(Some(stat?)),
         }
@@ -136,12 +185,12 @@ impl TargetFolder {
     /// # Errors
     /// [`io::ErrorKind::DirectoryNotEmpty`] when a folder with entries is in the way; an empty one is replaced.
     pub(crate) fn create_file(&self, name: &EntryName, len_bytes: u64) -> io::Result<TargetFile> {
-        TargetFile::create(Arc::clone(&self.handle), name, len_bytes)
+        TargetFile::create(self, name, len_bytes)
     }
 
     /// The same for one that is written in parts. What is in the way is seen when it is finished.
     pub(crate) fn create_file_in_parts(&self, name: &EntryName, len_bytes: u64) -> io::Result<TargetFile> {
-        TargetFile::create_in_parts(Arc::clone(&self.handle), name, len_bytes)
+        TargetFile::create_in_parts(self, name, len_bytes)
     }
 
     /// Opens a file again that was suspended.
@@ -154,7 +203,7 @@ impl TargetFolder {
         suspended: &SuspendedFile,
         len_bytes: u64,
     ) -> io::Result<TargetFile> {
-        TargetFile::resume(Arc::clone(&self.handle), name, suspended, len_bytes)
+        TargetFile::resume(self, name, suspended, len_bytes)
     }
 
     /// Makes a symbolic link in place of what is there.
@@ -194,10 +243,10 @@ impl TargetFolder {
     pub(crate) fn hard_link(&self, name: &EntryName, from: (&Self, &EntryName)) -> io::Result<()> {
         let (folder, original) = from;
         // Renaming one name of an inode over another does nothing, so this case must not get that far.
-        if let Some(existing) = self.existing(name)?
+        if let Ok(existing) = folder::stat_name(self.handle(), name)
             && existing.is_same_inode(&folder::stat_name(folder.handle(), original)?)
         {
-            return Ok(());
+            return self.expect_found(name);
         }
         self.replace(name, |name| {
             rustix::fs::linkat(folder.handle(), original.as_bytes(), self.handle(), name, AtFlags::empty())
@@ -210,6 +259,7 @@ impl TargetFolder {
             Err(Errno::EXIST) => {}
             result => return Ok(result?),
         }
+        self.expect_found(name)?;
         remove_empty_folder(self.handle(), name)?;
         let temporary = temporary_name();
         make(temporary.as_bytes())?;
@@ -218,6 +268,17 @@ impl TargetFolder {
             self.unlink(&temporary)?;
         }
         Ok(renamed?)
+    }
+
+    /// What stands at a name may give way if this run has not put it there, under another name.
+    pub(super) fn expect_found(&self, name: &EntryName) -> io::Result<()> {
+        match self.found.is_at(name) {
+            true => Ok(()),
+            false => Err(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                "this file system takes its name for that of another entry, which is there already",
+            )),
+        }
     }
 
     fn unlink(&self, name: &EntryName) -> io::Result<()> {

@@ -4,14 +4,15 @@ use super::folder;
 use super::inode::Inode;
 use super::metadata::{self, MetadataProblem, OwnerPolicy};
 use super::stat::{FileKind, Stat};
-use super::target::{remove_empty_folder, temporary_name};
-use rustix::fs::{AtFlags, Mode, OFlags, openat};
+use super::target::{TargetFolder, remove_empty_folder, temporary_name};
+use crate::lock;
+use rustix::fs::{AtFlags, Mode, OFlags, openat, renameat};
 use rustix::io::Errno;
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
-use std::sync::Arc;
+use std::sync::Mutex;
 use vellum_format::tree::{EntryName, Metadata};
 
 /// Holes start and end on multiples of this: the block size of nearly every file system.
@@ -27,7 +28,7 @@ const ZEROS: [u8; BLOCK_LEN_BYTES] = [0; BLOCK_LEN_BYTES];
 #[derive(Debug)]
 #[must_use = "an unfinished file is removed again"]
 pub(crate) struct TargetFile {
-    folder: Arc<OwnedFd>,
+    folder: TargetFolder,
     name: EntryName,
     temporary: Option<EntryName>,
     file: File,
@@ -45,22 +46,21 @@ pub(crate) struct SuspendedFile {
 }
 
 impl TargetFile {
-    pub(super) fn create(folder: Arc<OwnedFd>, name: &EntryName, len_bytes: u64) -> io::Result<Self> {
-        let (handle, temporary) = match create_new(&folder, name) {
+    pub(super) fn create(folder: &TargetFolder, name: &EntryName, len_bytes: u64) -> io::Result<Self> {
+        match create_new(folder, name) {
             Err(Errno::EXIST) => {
-                remove_empty_folder(folder.as_fd(), name)?;
-                let temporary = temporary_name();
-                (create_new(&folder, &temporary)?, Some(temporary))
+                folder.expect_found(name)?;
+                remove_empty_folder(folder.handle(), name)?;
+                Self::create_in_parts(folder, name, len_bytes)
             }
-            handle => (handle?, None),
-        };
-        Ok(Self { folder, name: name.clone(), temporary, file: handle.into(), len_bytes, is_finished: false })
+            handle => Ok(Self::new(folder, name, None, handle?, len_bytes)),
+        }
     }
 
-    pub(super) fn create_in_parts(folder: Arc<OwnedFd>, name: &EntryName, len_bytes: u64) -> io::Result<Self> {
+    pub(super) fn create_in_parts(folder: &TargetFolder, name: &EntryName, len_bytes: u64) -> io::Result<Self> {
         let temporary = temporary_name();
-        let file = create_new(&folder, &temporary)?.into();
-        Ok(Self { folder, name: name.clone(), temporary: Some(temporary), file, len_bytes, is_finished: false })
+        let handle = create_new(folder, &temporary)?;
+        Ok(Self::new(folder, name, Some(temporary), handle, len_bytes))
     }
 
     /// Opens a file again that was closed by [`TargetFile::suspend`].
@@ -68,16 +68,27 @@ impl TargetFile {
     /// # Errors
     /// [`io::ErrorKind::NotFound`] when it is not there any more.
     pub(super) fn resume(
-        folder: Arc<OwnedFd>,
+        folder: &TargetFolder,
         name: &EntryName,
         suspended: &SuspendedFile,
         len_bytes: u64,
     ) -> io::Result<Self> {
         let SuspendedFile { temporary, stat } = suspended;
         let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let handle = folder::expect_inode(openat(&folder, temporary.as_bytes(), flags, Mode::empty())?, stat)?;
-        let (name, temporary) = (name.clone(), Some(temporary.clone()));
-        Ok(Self { folder, name, temporary, file: handle.into(), len_bytes, is_finished: false })
+        let handle = openat(folder.handle(), temporary.as_bytes(), flags, Mode::empty())?;
+        let handle = folder::expect_inode(handle, stat)?;
+        Ok(Self::new(folder, name, Some(temporary.clone()), handle, len_bytes))
+    }
+
+    fn new(
+        folder: &TargetFolder,
+        name: &EntryName,
+        temporary: Option<EntryName>,
+        handle: OwnedFd,
+        len_bytes: u64,
+    ) -> Self {
+        let (folder, name, file) = (folder.clone(), name.clone(), handle.into());
+        Self { folder, name, temporary, file, len_bytes, is_finished: false }
     }
 
     /// Closes an unfinished file that has a temporary name, and keeps it; itself if that cannot be.
@@ -141,10 +152,17 @@ impl TargetFile {
     }
 
     fn take_name_from(&self, temporary: &EntryName) -> io::Result<()> {
-        let rename = || rustix::fs::renameat(&self.folder, temporary.as_bytes(), &self.folder, self.name.as_bytes());
+        let folder = self.folder.handle();
+        if !self.folder.found().is_at(&self.name) {
+            return match rename_to_new(folder, temporary, &self.name) {
+                Err(Errno::EXIST) => self.folder.expect_found(&self.name),
+                renamed => Ok(renamed?),
+            };
+        }
+        let rename = || renameat(folder, temporary.as_bytes(), folder, self.name.as_bytes());
         match rename() {
             Err(Errno::ISDIR) => {
-                remove_empty_folder(self.folder.as_fd(), &self.name)?;
+                remove_empty_folder(folder, &self.name)?;
                 Ok(rename()?)
             }
             renamed => Ok(renamed?),
@@ -153,7 +171,7 @@ impl TargetFile {
 
     /// Whether a name still leads to this file, and not to what somebody else has put there.
     fn is_at(&self, name: &EntryName) -> bool {
-        match (folder::stat_name(self.folder.as_fd(), name), folder::stat_handle(self.file.as_fd())) {
+        match (folder::stat_name(self.folder.handle(), name), folder::stat_handle(self.file.as_fd())) {
             (Ok(at_name), Ok(own)) => at_name.is_same_inode(&own),
             _ => false,
         }
@@ -165,14 +183,33 @@ impl Drop for TargetFile {
         let name = self.temporary.as_ref().unwrap_or(&self.name);
         if !self.is_finished && self.is_at(name) {
             // There is nobody to tell; a leftover is private and is replaced by the next restore.
-            rustix::fs::unlinkat(&self.folder, name.as_bytes(), AtFlags::empty()).ok();
+            rustix::fs::unlinkat(self.folder.handle(), name.as_bytes(), AtFlags::empty()).ok();
         }
     }
 }
 
-fn create_new(folder: &OwnedFd, name: &EntryName) -> rustix::io::Result<OwnedFd> {
+fn create_new(folder: &TargetFolder, name: &EntryName) -> rustix::io::Result<OwnedFd> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    openat(folder, name.as_bytes(), flags, Mode::RUSR | Mode::WUSR)
+    openat(folder.handle(), name.as_bytes(), flags, Mode::RUSR | Mode::WUSR)
+}
+
+/// Gives an entry a name that none has.
+fn rename_to_new(folder: BorrowedFd<'_>, from: &EntryName, to: &EntryName) -> rustix::io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        let flags = rustix::fs::RenameFlags::NOREPLACE;
+        match rustix::fs::renameat_with(folder, from.as_bytes(), folder, to.as_bytes(), flags) {
+            Err(Errno::INVAL | Errno::NOSYS) => {}
+            renamed => return renamed,
+        }
+    }
+    // Two threads that do this at once with names of one entry would both find nothing.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _guard = lock(&ONE_AT_A_TIME);
+    match folder::stat_name(folder, to) {
+        Err(Errno::NOENT) => renameat(folder, from.as_bytes(), folder, to.as_bytes()),
+        found => found.and(Err(Errno::EXIST)),
+    }
 }
 
 fn left_in_block(offset: u64) -> usize {

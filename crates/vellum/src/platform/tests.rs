@@ -33,8 +33,9 @@ impl Places {
         SourceFolder::open_root(&self.path("source")).unwrap()
     }
 
+    /// As if whatever stands there had been found there.
     fn target(&self) -> TargetFolder {
-        TargetFolder::create_root(&self.path("target")).unwrap()
+        TargetFolder::find_root(&self.path("target")).unwrap().unwrap()
     }
 }
 

@@ -10,11 +10,11 @@ use vellum_format::tree::EntryName;
 /// Removes all else that patterns do not spare, but never the repository; a dry run only counts it.
 pub(super) fn delete_others(run: &Run<'_>, folder: &RestoredFolder, kept: &BTreeSet<EntryName>) {
     let path = folder.path();
-    let (handle, names) = match folder.handle().and_then(|handle| Ok((handle.names()?, handle))) {
+    let (handle, names) = match folder.handle().and_then(|handle| Ok((handle.names_but(kept)?, handle))) {
         Ok((names, handle)) => (handle, names),
         Err(error) => return run.undone(&path, "list", &error),
     };
-    for name in names.filter(|name| !kept.contains(name)) {
+    for name in names {
         let full = [&path, &b"/"[..], name.as_bytes()].concat();
         if run.leads_to_own(&full) {
             continue;

@@ -3,7 +3,7 @@
 use super::run::Run;
 use super::walk::HANDLES_MAX;
 use crate::lock;
-use crate::platform::TargetFolder;
+use crate::platform::{Found, TargetFolder};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 use vellum_format::tree::{self, EntryName, Metadata};
@@ -27,7 +27,7 @@ pub(super) struct RestoredFolder {
 enum FolderState {
     Unmade,
     Open(Arc<TargetFolder>),
-    Closed,
+    Closed(Found),
     /// It has its metadata, and who goes through it changes nothing of that.
     Complete,
 }
@@ -106,7 +106,7 @@ impl RestoredFolder {
             _ if self.is_dry => parent.look_into(name)?,
             // To be opened for changes, it may have to get a mode that nobody would take from it again.
             FolderState::Complete => return Ok(Arc::new(parent.pass_child(name)?)),
-            FolderState::Closed => parent.open_child(name)?,
+            FolderState::Closed(found) => parent.open_child(name, found.clone())?,
             FolderState::Unmade => parent.enter_or_create(name)?,
         };
         let opened = Arc::new(opened);
@@ -147,8 +147,8 @@ impl RestoredFolder {
     /// Gives the handle up; it is opened again when it is needed.
     fn close(&self) {
         let mut state = self.state();
-        if self.above.is_some() && matches!(*state, FolderState::Open(_)) {
-            *state = FolderState::Closed;
+        if let (Some(_), FolderState::Open(handle)) = (&self.above, &*state) {
+            *state = FolderState::Closed(handle.found().clone());
         }
     }
 
