@@ -1,4 +1,4 @@
-//! Restores into targets that are made of several file systems, or of odd ones.
+//! Sources and targets that are made of several file systems, or of odd ones.
 
 use crate::support::{OddDisk, Oddity, backup, create, restore};
 use std::ffi::OsStr;
@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 use vellum::storage::MemoryStorage;
 use vellum::{Context, KeyFile, LocalState, Overwrite, Repository, RestoreOptions, RestoreReport, SnapshotRef};
 use vellum_testkit::Random;
@@ -147,4 +148,30 @@ fn assert_silent_ones_are_whole(source: &Path, told: &[String], found: &[(String
         let silent: Vec<_> = pair.into_iter().filter(|path| !is_told(path)).collect();
         assert_eq!(whole, silent, "{case}");
     }
+}
+
+/// A file system that does not give attributes, or not that one, still gives the files.
+#[test]
+fn what_has_attributes_that_cannot_be_read_is_saved_without_them_and_told_each_time() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let [source, target, state] = ["source", "target", "state"].map(|name| scratch.path().join(name));
+    let Some(_disk) = OddDisk::mount(&source, Oddity { attributes_fail: true, ..Oddity::default() }) else { return };
+    fs::create_dir(source.join("folder")).expect("a folder");
+    fs::write(source.join("folder/file"), b"saved").expect("a file");
+    let old = fs::File::options().write(true).open(source.join("folder/file")).expect("the file");
+    old.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1)).expect("a time");
+    drop(old);
+    let key = KeyFile::generate().expect("randomness");
+    let repository = create(Arc::new(MemoryStorage::new()), &key, &LocalState::At(state));
+    for _ in 0..2 {
+        let report = backup(&repository, &source);
+        let told: Vec<_> = report.problems.iter().map(|problem| (problem.path_buf(), problem.doing)).collect();
+        let expected = ["", "folder", "folder/file"].map(|path| match path {
+            "" => source.clone(),
+            path => source.join(path),
+        });
+        assert_eq!(told, expected.map(|path| (path, "save all extended attributes of")), "{report:?}");
+    }
+    assert_eq!(restore(&repository, &SnapshotRef::Latest(0), &source, &target).problem_count, 0);
+    assert_eq!(fs::read(target.join("folder/file")).expect("it was saved"), b"saved");
 }

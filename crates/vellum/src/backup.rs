@@ -18,6 +18,7 @@ mod verify;
 mod walk;
 mod worker;
 
+use crate::platform::{ReadXattrs, Xattrs};
 use crate::tree_reader::entry_at;
 use crate::{Context, Error, Problem, lock};
 use file_cache::{CacheWriter, FileCache};
@@ -141,6 +142,15 @@ impl Run<'_> {
         if problems.len() < PROBLEMS_KEPT_MAX {
             problems.push(problem);
         }
+    }
+
+    /// The extended attributes that an entry is saved with, and whether these are all; else it is told which are not.
+    pub(crate) fn readable(&self, read: ReadXattrs, path: impl FnOnce() -> Vec<u8>) -> (Xattrs, bool) {
+        let ReadXattrs { xattrs, unread } = read;
+        if let Some(unread) = &unread {
+            self.problem(&path(), "save all extended attributes of", unread);
+        }
+        (xattrs, unread.is_none())
     }
 
     /// Keeps the first error that ends the run; one that only says that there was another gives way to it.

@@ -31,6 +31,7 @@ pub(crate) use source::{SourceFile, SourceFolder};
 pub(crate) use stat::{FileKind, Identity, Stat};
 pub(crate) use target::TargetFolder;
 pub(crate) use target_file::{SuspendedFile, TargetFile};
+pub(crate) use xattr::{ReadXattrs, Xattrs};
 
 #[cfg(test)]
 mod tests;

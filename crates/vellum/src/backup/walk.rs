@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 use vellum_format::content::Content;
-use vellum_format::tree::{Entry, EntryName, Metadata, Node};
+use vellum_format::tree::{Entry, EntryName, Node};
 use vellum_repository::{FrameWriter, Session};
 
 /// Walkers beside those that only fill cores: with cold caches they wait for the disk most of the time.
@@ -291,10 +291,9 @@ impl<'a, 's> Walker<'a, 's> {
         };
         let entered = opened.and_then(|handle| {
             let stat = handle.stat_self()?;
-            let xattrs = handle.xattrs_self()?;
-            Ok((handle, stat, metadata_of(&stat, xattrs, &self.plan.names)))
+            Ok((handle, stat))
         });
-        let (handle, stat, mut metadata) = match entered {
+        let (handle, stat) = match entered {
             Ok(entered) => entered,
             Err(source) if is_named => return Err(missing_root(path, source)),
             Err(error) => {
@@ -302,6 +301,8 @@ impl<'a, 's> Walker<'a, 's> {
                 return Ok(None);
             }
         };
+        let (xattrs, _) = self.plan.run.readable(handle.xattrs_self(), || path.to_vec());
+        let mut metadata = metadata_of(&stat, xattrs, &self.plan.names);
         if let Some(RootNode { is_root: false, modified: Some(modified), .. }) = node {
             metadata.modified = *modified;
         }
@@ -413,9 +414,10 @@ impl<'a, 's> Walker<'a, 's> {
             return self.append(&folder.builder, Finished::Kept(kept));
         }
         match self.read_other(handle, &name, stat) {
-            Ok((node, metadata)) => {
-                let entry = Entry { name, node, metadata };
-                let record = CacheRecord::settled(stat, looked_at);
+            Ok(node) => {
+                let (xattrs, has_all) = self.plan.run.readable(handle.xattrs(&name, stat.kind), || path.to_vec());
+                let entry = Entry { name, node, metadata: metadata_of(stat, xattrs, &self.plan.names) };
+                let record = if has_all { CacheRecord::settled(stat, looked_at) } else { None };
                 self.append(&folder.builder, Finished::made(entry, record, || path.to_vec(), self.plan.run))
             }
             Err(error) => {
@@ -425,16 +427,14 @@ impl<'a, 's> Walker<'a, 's> {
         }
     }
 
-    fn read_other(&self, handle: &SourceFolder, name: &EntryName, stat: &Stat) -> io::Result<(Node, Metadata)> {
+    fn read_other(&self, handle: &SourceFolder, name: &EntryName, stat: &Stat) -> io::Result<Node> {
         let (major, minor) = (stat.device_major, stat.device_minor);
-        let node = match stat.kind {
+        Ok(match stat.kind {
             FileKind::Symlink => Node::Symlink { target: handle.read_link(name)? },
             FileKind::BlockDevice => Node::BlockDevice { major, minor },
             FileKind::CharDevice => Node::CharDevice { major, minor },
             _ => Node::Fifo,
-        };
-        let xattrs = handle.xattrs(name, stat.kind)?;
-        Ok((node, metadata_of(stat, xattrs, &self.plan.names)))
+        })
     }
 
     fn remembered(&self, folder: &mut OpenFolder<'_>, name: &EntryName, stat: &Stat) -> Remembered {

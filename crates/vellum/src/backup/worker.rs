@@ -129,7 +129,7 @@ impl FileReader<'_, '_> {
         loop {
             let mut file = job.folder.open_file(&job.name).map_err(ReadError::Source)?;
             let before = *file.opened();
-            let xattrs = file.xattrs().map_err(ReadError::Source)?;
+            let xattrs = file.xattrs();
             let (content, len_bytes) = self.read_content(&mut file)?;
             let looked_at = SystemTime::now();
             let after = file.stat().map_err(ReadError::Source)?;
@@ -141,9 +141,10 @@ impl FileReader<'_, '_> {
             if !held_still {
                 self.run.problem(&job.path, "read", &"it changed while it was read; what was read is saved");
             }
+            let (xattrs, has_all) = self.run.readable(xattrs, || job.path.clone());
             let node = Node::File { len_bytes, content, sparse: after.is_sparse() };
             let entry = Entry { name: job.name.clone(), node, metadata: metadata_of(&after, xattrs, &job.names) };
-            let record = if held_still { CacheRecord::settled(&after, looked_at) } else { None };
+            let record = if held_still && has_all { CacheRecord::settled(&after, looked_at) } else { None };
             return Ok((Finished::made(entry, record, || job.path.clone(), self.run), len_bytes));
         }
     }

@@ -219,11 +219,12 @@ fn metadata_difference(folder: &SourceFolder, entry: &Entry) -> Option<String> {
         Err(error) => return Some(format!("its metadata cannot be read: {error}")),
     };
     let wanted = &entry.metadata;
-    let xattrs = match folder.xattrs(&entry.name, stat.kind) {
-        Ok(xattrs) => xattrs,
+    let read = folder.xattrs(&entry.name, stat.kind);
+    let xattrs = match &read.unread {
+        None => &read.xattrs,
         // Of a file that this process gave a mode by which it may not read them.
-        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => wanted.xattrs.clone(),
-        Err(error) => return Some(format!("its attributes cannot be read: {error}")),
+        Some(unread) if unread.source.kind() == io::ErrorKind::PermissionDenied => &wanted.xattrs,
+        Some(unread) => return Some(format!("its attributes cannot be read: {unread}")),
     };
     let owners = OwnerPolicy::of_this_process(true).restores();
     // Some file systems count in steps of two seconds.

@@ -1,9 +1,10 @@
 //! The reading side: the user's folders and files.
 
 use super::folder::{self, OPEN_FOLDER};
+use super::inode::Inode;
 use super::names::Names;
 use super::stat::{FileKind, Stat};
-use super::xattr::{Place, Xattrs};
+use super::xattr::{Place, ReadXattrs};
 use rustix::fs::OFlags;
 use rustix::io::Errno;
 use std::fs::File;
@@ -114,37 +115,41 @@ impl SourceFolder {
         Ok(rustix::fs::readlinkat(&self.handle, name.as_bytes(), Vec::new())?.into_bytes())
     }
 
-    /// The extended attributes of an entry of any kind, sorted by name; a link is not followed.
-    ///
-    /// # Errors
-    /// [`io::ErrorKind::Unsupported`] without `/proc` for what is neither a file nor a folder.
+    /// The extended attributes of an entry of any kind, sorted by name; a link is not followed. Without `/proc` none
+    /// can be read of what is neither a file nor a folder.
     #[cfg(target_os = "linux")]
-    pub(crate) fn xattrs(&self, name: &EntryName, kind: FileKind) -> io::Result<Xattrs> {
+    pub(crate) fn xattrs(&self, name: &EntryName, kind: FileKind) -> ReadXattrs {
         match (super::xattr::proc_path(self.handle.as_fd()), kind) {
             (Ok(path), _) => Place::Named([&path, &b"/"[..], name.as_bytes()].concat()).read(),
-            (Err(_), FileKind::File) => self.open_file(name)?.xattrs(),
-            (Err(_), FileKind::Folder) => self.open_child(name)?.xattrs_self(),
-            (Err(error), _) => Err(error),
+            (Err(_), FileKind::File) => self.open_file(name).map_or_else(ReadXattrs::from, |file| file.xattrs()),
+            (Err(_), FileKind::Folder) => {
+                self.open_child(name).map_or_else(ReadXattrs::from, |open| open.xattrs_self())
+            }
+            (Err(error), _) => error.into(),
         }
     }
 
     /// None are known on this system.
     #[cfg(not(target_os = "linux"))]
-    pub(crate) fn xattrs(&self, _name: &EntryName, _kind: FileKind) -> io::Result<Xattrs> {
+    pub(crate) fn xattrs(&self, _name: &EntryName, _kind: FileKind) -> ReadXattrs {
         Place::default().read()
     }
 
     /// This folder's own extended attributes; of one that is only passed, those that this user may read.
-    pub(crate) fn xattrs_self(&self) -> io::Result<Xattrs> {
+    pub(crate) fn xattrs_self(&self) -> ReadXattrs {
         if !self.is_passed {
-            return super::inode::Inode::Open(self.handle.as_fd()).xattrs()?.read();
+            return xattrs_of(self.handle.as_fd());
         }
-        let listed = match folder::open_quietly(self.handle.as_fd(), b".", OPEN_FOLDER) {
-            Err(Errno::ACCESS) => return Ok(Xattrs::new()),
-            listed => listed?,
-        };
-        super::inode::Inode::Open(listed.as_fd()).xattrs()?.read()
+        match folder::open_quietly(self.handle.as_fd(), b".", OPEN_FOLDER) {
+            Ok(listed) => xattrs_of(listed.as_fd()),
+            Err(Errno::ACCESS) => ReadXattrs::default(),
+            Err(error) => io::Error::from(error).into(),
+        }
     }
+}
+
+fn xattrs_of(handle: BorrowedFd<'_>) -> ReadXattrs {
+    Inode::Open(handle).xattrs().map_or_else(ReadXattrs::from, |place| place.read())
 }
 
 /// `O_NONBLOCK` keeps us from waiting for a pipe, but makes the kernel refuse a file that a server leased to a client.
@@ -179,8 +184,8 @@ impl SourceFile {
     }
 
     /// Its extended attributes, sorted by name.
-    pub(crate) fn xattrs(&self) -> io::Result<Xattrs> {
-        super::inode::Inode::Open(self.file.as_fd()).xattrs()?.read()
+    pub(crate) fn xattrs(&self) -> ReadXattrs {
+        xattrs_of(self.file.as_fd())
     }
 }
 

@@ -1,12 +1,53 @@
 //! Extended attributes: user attributes, ACLs, capabilities and labels are all kept as the raw bytes the kernel gives.
 
 use rustix::io::Errno;
+use std::fmt;
 use std::io;
 #[cfg(target_os = "linux")]
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 /// Names and values, sorted by name.
 pub(crate) type Xattrs = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// What could be read of an entry's attributes.
+#[derive(Debug, Default)]
+pub(crate) struct ReadXattrs {
+    /// Those that could be.
+    pub(crate) xattrs: Xattrs,
+    /// Which could not, and why.
+    pub(crate) unread: Option<UnreadXattrs>,
+}
+
+/// Attributes that could not be read.
+#[derive(Debug)]
+pub(crate) struct UnreadXattrs {
+    /// The first of them; without it nobody knows which there are.
+    first: Option<Vec<u8>>,
+    others: usize,
+    /// Why that one could not, or their list.
+    pub(crate) source: io::Error,
+}
+
+impl fmt::Display for UnreadXattrs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, others, source } = self;
+        if let Some(first) = first {
+            write!(f, "{}: ", first.escape_ascii())?;
+        }
+        write!(f, "{source}")?;
+        if *others > 0 {
+            write!(f, ", and {others} others")?;
+        }
+        Ok(())
+    }
+}
+
+impl From<io::Error> for ReadXattrs {
+    /// None could.
+    fn from(source: io::Error) -> Self {
+        Self { xattrs: Xattrs::new(), unread: Some(UnreadXattrs { first: None, others: 0, source }) }
+    }
+}
 
 /// Holds the access list of an entry; the kernel shows its mask as the group bits of the mode.
 pub(super) const ACL_ACCESS: &[u8] = b"system.posix_acl_access";
@@ -140,18 +181,23 @@ impl Place<'_> {
 }
 
 impl Place<'_> {
-    /// All attributes.
-    pub(super) fn read(&self) -> io::Result<Xattrs> {
-        let mut names = self.names()?;
+    /// All attributes, as far as they can be read: one that cannot costs no other.
+    pub(super) fn read(&self) -> ReadXattrs {
+        let mut names = match self.names() {
+            Ok(names) => names,
+            Err(error) => return error.into(),
+        };
         names.sort_unstable();
         names.dedup();
-        let mut xattrs = Xattrs::new();
+        let ReadXattrs { mut xattrs, mut unread } = ReadXattrs::default();
         for name in names {
-            if let Some(value) = self.value(&name)? {
-                xattrs.push((name, value));
+            match (self.value(&name), &mut unread) {
+                (Ok(value), _) => xattrs.extend(value.map(|value| (name, value))),
+                (Err(_), Some(UnreadXattrs { others, .. })) => *others += 1,
+                (Err(source), None) => unread = Some(UnreadXattrs { first: Some(name), others: 0, source }),
             }
         }
-        Ok(xattrs)
+        ReadXattrs { xattrs, unread }
     }
 
     /// Sets one attribute; succeeds too when we may not set it but it has that value already, as labels often do.
