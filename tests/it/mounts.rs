@@ -8,7 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 use vellum::storage::MemoryStorage;
-use vellum::{Context, KeyFile, LocalState, Overwrite, Repository, RestoreOptions, RestoreReport, SnapshotRef};
+use vellum::{BackupOptions, Context, KeyFile, LocalState, Overwrite, Repository, RestoreOptions, SnapshotRef};
 use vellum_testkit::Random;
 
 fn run<'a>(program: &str, arguments: impl IntoIterator<Item = &'a OsStr>) -> bool {
@@ -72,10 +72,10 @@ fn a_late_write_error_of_what_is_mounted_in_the_target_is_told() {
     assert_eq!(report.problems[0].doing, "sync the file system of");
 }
 
-/// What was told of a restore, by the names of the entries.
-fn told(report: &RestoreReport) -> Vec<String> {
+/// What was told, by the names of the entries.
+fn told(problems: &[vellum::Problem]) -> Vec<String> {
     let name = |problem: &vellum::Problem| problem.path_buf().file_name().map(|name| name.display().to_string());
-    let mut told: Vec<String> = report.problems.iter().filter_map(name).collect();
+    let mut told: Vec<String> = problems.iter().filter_map(name).collect();
     told.sort();
     told
 }
@@ -128,7 +128,7 @@ fn names_that_a_target_takes_for_the_same_are_told_and_never_mixed() {
                 (options.overwrite, options.delete) = (overwrite, delete);
                 let report =
                     vellum::restore(&repository, &SnapshotRef::Latest(0), &target, &options, &Context::default());
-                let (told, found) = (told(&report.expect("a restore")), found(&target.join("in")));
+                let (told, found) = (told(&report.expect("a restore").problems), found(&target.join("in")));
                 let case = format!("{below} {overwrite:?} {delete} {knows_no_flags}: {told:?} {found:?}");
                 assert_eq!((told.len(), found.len()), expected, "{case}");
                 assert_silent_ones_are_whole(&source.join("in"), &told, &found, &case);
@@ -174,4 +174,33 @@ fn what_has_attributes_that_cannot_be_read_is_saved_without_them_and_told_each_t
     }
     assert_eq!(restore(&repository, &SnapshotRef::Latest(0), &source, &target).problem_count, 0);
     assert_eq!(fs::read(target.join("folder/file")).expect("it was saved"), b"saved");
+}
+
+/// It is there, and can be looked at from outside.
+#[test]
+fn a_named_folder_that_cannot_be_listed_does_not_keep_the_others_from_being_saved() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let [source, broken, target] = ["source", "broken", "target"].map(|name| scratch.path().join(name));
+    let Some(_disk) = OddDisk::mount(&broken, Oddity { listing_fails: true, ..Oddity::default() }) else { return };
+    fs::create_dir(&source).expect("a folder");
+    fs::write(source.join("file"), b"saved").expect("a file");
+    let key = KeyFile::generate().expect("randomness");
+    let repository = create(Arc::new(MemoryStorage::new()), &key, &LocalState::None);
+    let backup = |paths: &[&Path], dry_run: bool| {
+        let mut options = BackupOptions::new(paths.iter().map(|path| path.to_path_buf()));
+        options.dry_run = dry_run;
+        vellum::backup(&repository, &options, &Context::default())
+    };
+    for dry_run in [true, false] {
+        let alone = backup(&[&broken], dry_run);
+        assert!(matches!(&alone, Err(vellum::Error::SourceMissing { path, .. }) if *path == broken), "{alone:?}");
+        let report = backup(&[&broken, &source], dry_run).expect("the other is saved");
+        assert_eq!((told(&report.problems), report.summary.errors), (vec!["broken".to_owned()], 1));
+    }
+    let snapshots = repository.snapshots().expect("a list").snapshots;
+    let paths: Vec<_> = snapshots.iter().flat_map(|snapshot| &snapshot.manifest.paths).collect();
+    assert_eq!((snapshots.len(), paths.len()), (1, 1));
+    assert_eq!(paths[0].0, source.as_os_str().as_encoded_bytes());
+    assert_eq!(restore(&repository, &SnapshotRef::Latest(0), &source, &target).problem_count, 0);
+    assert_eq!(fs::read(target.join("file")).expect("it was saved"), b"saved");
 }

@@ -24,7 +24,8 @@ use crate::{Context, Error, Problem, lock};
 use file_cache::{CacheWriter, FileCache};
 use folder::FolderBuilder;
 use pieces::Pieces;
-use std::io::Read;
+use roots::{RootNode, Roots};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -44,9 +45,9 @@ pub use exclude::Excludes;
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct BackupOptions {
-    /// Absolute paths. A path that is a symbolic link saves the link. One that is not there is a [`Problem`] as long as
-    /// another is: then the snapshot bears only the paths that were, and is one of theirs for `skip_if_unchanged`, for
-    /// the file cache and for whoever groups by paths.
+    /// Absolute paths. A path that is a symbolic link saves the link. One that is not there, or cannot be entered or
+    /// listed, is a [`Problem`] as long as another is and can: then the snapshot bears only the others, and is one of
+    /// theirs for `skip_if_unchanged` and for whoever groups by paths.
     pub paths: Vec<PathBuf>,
     /// The host's name as it shall stand in the snapshot.
     pub host: Vec<u8>,
@@ -118,6 +119,8 @@ pub(crate) struct Run<'a> {
     pub(crate) counts: Counts,
     pub(crate) cache_writer: Option<CacheWriter>,
     problems: Mutex<Vec<Problem>>,
+    /// Roots that could not be saved, or what they stand below.
+    lost: Mutex<Vec<(PathBuf, io::Error)>>,
     failure: Mutex<Option<Error>>,
 }
 
@@ -141,6 +144,23 @@ impl Run<'_> {
         let mut problems = lock(&self.problems);
         if problems.len() < PROBLEMS_KEPT_MAX {
             problems.push(problem);
+        }
+    }
+
+    /// Tells that the roots at or below a node cannot be saved.
+    pub(crate) fn lose(&self, node: &RootNode, path: &[u8], error: io::Error) {
+        node.visit_roots(&mut path.to_vec(), &mut |path| self.problem(path, "back up", &error));
+        lock(&self.lost).push((path_buf(path), error));
+    }
+
+    /// The paths of which something is saved.
+    fn saved_paths(&self, roots: &Roots) -> Result<Vec<Vec<u8>>, Error> {
+        let mut lost = lock(&self.lost);
+        let is_lost = |path: &Path| lost.iter().any(|(lost, _)| path.starts_with(lost));
+        let saved: Vec<_> = roots.paths.iter().filter(|path| !is_lost(path)).map(|path| path_bytes(path)).collect();
+        match lost.pop() {
+            Some((path, source)) if saved.is_empty() => Err(Error::SourceMissing { path, source }),
+            _ => Ok(saved),
         }
     }
 
@@ -195,7 +215,7 @@ impl Run<'_> {
 /// A run that a prune gave up while it stood still is made again, from the start.
 ///
 /// # Errors
-/// [`Error::SourceMissing`] when none of the paths is there: nothing is published then. An entry that cannot be read is
+/// [`Error::SourceMissing`] when none of the paths is there and can be entered: nothing is published then. An entry that cannot be read is
 /// no error but a [`Problem`] in the report. [`Error::Cancelled`] keeps what was stored, without a snapshot.
 pub fn backup(repository: &Repository, options: &BackupOptions, context: &Context) -> Result<BackupReport, Error> {
     match try_backup(repository, options, context) {
@@ -223,6 +243,7 @@ fn try_backup(repository: &Repository, options: &BackupOptions, context: &Contex
         counts: Counts::default(),
         cache_writer,
         problems: Mutex::default(),
+        lost: Mutex::default(),
         failure: Mutex::default(),
     };
     for (path, error) in &roots.missing {
@@ -230,6 +251,7 @@ fn try_backup(repository: &Repository, options: &BackupOptions, context: &Contex
     }
     let Some(session) = session else {
         walk::survey(&run, options, &roots, cache.as_ref())?;
+        run.saved_paths(&roots)?;
         return Ok(report(run, None, Summary::default()));
     };
     let stored = store(&run, options, &roots, cache.as_ref(), &session);
@@ -239,8 +261,8 @@ fn try_backup(repository: &Repository, options: &BackupOptions, context: &Contex
         return Err(Error::Cancelled);
     }
     let root = stored?;
+    let paths = run.saved_paths(&roots)?;
     let mut durable = session.seal()?;
-    let paths: Vec<Vec<u8>> = roots.paths.iter().map(|path| path_bytes(path)).collect();
     if options.skip_if_unchanged && is_unchanged(repository, options, &paths, &root)? {
         return Ok(report(run, None, Summary::default()));
     }
@@ -319,7 +341,7 @@ pub fn backup_stream(
 fn store(
     run: &Run<'_>,
     options: &BackupOptions,
-    roots: &roots::Roots,
+    roots: &Roots,
     cache: Option<&FileCache<'_>>,
     session: &vellum_repository::Session<'_>,
 ) -> Result<Content, Error> {
@@ -421,6 +443,11 @@ fn report(run: Run<'_>, snapshot: Option<ObjectId>, stored: Summary) -> BackupRe
 fn path_bytes(path: &Path) -> Vec<u8> {
     use std::os::unix::ffi::OsStrExt as _;
     path.as_os_str().as_bytes().to_vec()
+}
+
+fn path_buf(path: &[u8]) -> PathBuf {
+    use std::os::unix::ffi::OsStrExt as _;
+    PathBuf::from(std::ffi::OsStr::from_bytes(path))
 }
 
 /// Watches for cancellation while a stream is read.

@@ -15,7 +15,7 @@ pub enum Error {
     /// Somebody asked to stop.
     #[error("cancelled")]
     Cancelled,
-    /// A path to back up is not there, or vanished.
+    /// None of the paths to back up is there and can be entered; this is one of them.
     #[error("{}: {source}", path.display())]
     SourceMissing {
         /// The path.

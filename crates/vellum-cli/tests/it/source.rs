@@ -181,6 +181,30 @@ fn a_source_that_is_not_there_is_told_and_the_others_are_saved() {
     assert_eq!(scene.run(["snapshots", "--json"]).expect_code(0).json().len(), 1);
 }
 
+/// Somebody else's folder: it can be looked at from outside, and not be entered.
+#[test]
+fn a_source_that_cannot_be_entered_is_told_and_the_others_are_saved() {
+    let scene = Scene::with_repository();
+    let [open, closed] = ["open", "closed"].map(|name| scene.source().join(name));
+    std::fs::create_dir_all(closed.join("below")).expect("folders");
+    std::fs::create_dir_all(scene.path("cache")).expect("folders");
+    std::fs::create_dir(&open).expect("a folder");
+    std::fs::write(open.join("file"), b"fine").expect("a file");
+    let mut commands = [(); 3].map(|()| as_somebody(&scene));
+    std::fs::set_permissions(&closed, Permissions::from_mode(0o000)).expect("our own file");
+    let saved = Ran::of(commands[0].arg("backup").args([&open, &closed])).expect_code(3);
+    assert!(saved.stderr.contains("cannot back up ") && saved.stderr.contains("closed: Perm"), "{}", saved.stderr);
+    let refused = Ran::of(commands[1].arg("backup").arg(&closed)).expect_code(1);
+    assert!(refused.error_lines()[0].contains("closed: Permission denied"), "{}", refused.stderr);
+    let snapshots = Ran::of(commands[2].args(["snapshots", "--json"])).expect_code(0).json();
+    assert_eq!(snapshots[0]["paths"].as_array().map(Vec::len), Some(1), "{snapshots:?}");
+    assert_eq!(snapshots[0]["paths"][0].as_str(), open.to_str());
+    std::fs::set_permissions(&closed, Permissions::from_mode(0o755)).expect("our own file");
+    let (restored, target) = scene.restore("latest", "target");
+    restored.expect_code(0);
+    assert_eq!(std::fs::read(target.join("open/file")).expect("the rest"), b"fine");
+}
+
 /// Whoever went deep below the link has given the folders above up, and `..` of where it leads to is not among them.
 #[test]
 fn a_deep_tree_behind_a_link_does_not_keep_its_neighbours_from_being_saved() {

@@ -80,22 +80,28 @@ impl Roots {
 
     /// Bytes that name this set of roots, for the file cache.
     pub(crate) fn identity(&self) -> Vec<u8> {
-        fn visit(node: &RootNode, path: &mut Vec<u8>, out: &mut Vec<u8>) {
-            if node.is_root {
-                out.extend_from_slice(path);
-                out.push(0);
-            }
-            for (name, child) in &node.children {
-                let len = path.len();
-                path.push(b'/');
-                path.extend_from_slice(name.as_bytes());
-                visit(child, path, out);
-                path.truncate(len);
-            }
-        }
         let mut out = Vec::new();
-        visit(&self.top, &mut Vec::new(), &mut out);
+        self.top.visit_roots(&mut Vec::new(), &mut |path| {
+            out.extend_from_slice(path);
+            out.push(0);
+        });
         out
+    }
+}
+
+impl RootNode {
+    /// Visits the paths of the roots at or below this node, whose path is given.
+    pub(crate) fn visit_roots(&self, path: &mut Vec<u8>, visit: &mut dyn FnMut(&[u8])) {
+        if self.is_root {
+            visit(path);
+        }
+        for (name, child) in &self.children {
+            let len = path.len();
+            path.push(b'/');
+            path.extend_from_slice(name.as_bytes());
+            child.visit_roots(path, visit);
+            path.truncate(len);
+        }
     }
 }
 
@@ -153,7 +159,12 @@ fn stat_path(path: &Path) -> io::Result<Stat> {
     let name = EntryName::new(name.as_bytes().to_vec()).map_err(io::Error::other)?;
     let stat = SourceFolder::pass(parent)?.stat(&name)?;
     if matches!(stat.kind, FileKind::Socket | FileKind::Unknown) {
-        return Err(io::Error::new(io::ErrorKind::Unsupported, "this kind of file cannot be backed up"));
+        return Err(unsupported_kind());
     }
     Ok(stat)
+}
+
+/// Why what is no file, folder, link, pipe or device is not saved.
+pub(super) fn unsupported_kind() -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, "this kind of file cannot be backed up")
 }

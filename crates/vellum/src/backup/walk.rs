@@ -5,10 +5,10 @@ use super::batches::Batches;
 use super::exclude::Excludes;
 use super::file_cache::{CacheRecord, CachedFolder, FileCache, Kept, Remembered};
 use super::folder::{Finished, FolderBuilder};
-use super::roots::{RootNode, Roots};
+use super::roots::{self, RootNode, Roots};
 use super::subtrees::Subtrees;
 use super::worker::{Batch, FileJob};
-use super::{BackupOptions, Run, SharedFolder};
+use super::{BackupOptions, Run, SharedFolder, path_buf};
 use crate::platform::{FileKind, Names, OwnerNames, SourceFolder, Stat, metadata_of};
 use crate::tree_reader::is_too_deep;
 use crate::{Error, Event, FileChange};
@@ -20,7 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 use vellum_format::content::Content;
-use vellum_format::tree::{Entry, EntryName, Node};
+use vellum_format::tree::{Entry, EntryName, Metadata, Node};
 use vellum_repository::{FrameWriter, Session};
 
 /// Walkers beside those that only fill cores: with cold caches they wait for the disk most of the time.
@@ -167,10 +167,12 @@ impl<'a, 's> Walker<'a, 's> {
             true => SourceFolder::open_root(root),
             false => SourceFolder::pass(root),
         };
-        let missing = |source| Error::SourceMissing { path: root.into(), source };
-        let opened = handle
-            .and_then(|handle| self.open_folder(handle, Arc::clone(top), &[], Some(&roots.top)))
-            .map_err(missing)?;
+        let opened = handle.and_then(|mut handle| {
+            let (stat, names) = (handle.stat_self()?, self.list(&mut handle, Some(&roots.top))?);
+            Ok((handle, stat, names))
+        });
+        let opened = opened.map_err(|source| Error::SourceMissing { path: root.into(), source })?;
+        let opened = self.open_folder(opened, Arc::clone(top), &[], Some(&roots.top));
         self.walk(opened, Vec::new(), 0)
     }
 
@@ -248,18 +250,16 @@ impl<'a, 's> Walker<'a, 's> {
         path: &[u8],
     ) -> Result<Option<OpenFolder<'a>>, Error> {
         let node = folder.wanted.and_then(|wanted| wanted.get(&name));
-        let is_named = node.is_some();
         let Some(handle) = folder.handle.clone() else { return Ok(None) };
         let looked_at = SystemTime::now();
         let stat = match handle.stat(&name) {
             Ok(stat) => stat,
-            Err(source) if is_named => return Err(missing_root(path, source)),
             Err(error) => {
-                self.plan.run.problem(path, "look at", &error);
+                self.miss(node, path, "look at", error);
                 return Ok(None);
             }
         };
-        if !is_named && self.plan.excludes.excludes(path, &stat) {
+        if node.is_none() && self.plan.excludes.excludes(path, &stat) {
             return Ok(None);
         }
         let leads_to_root = node.is_some_and(|node| !node.is_root);
@@ -267,8 +267,16 @@ impl<'a, 's> Walker<'a, 's> {
             _ if leads_to_root => self.visit_folder(folder, &handle, &name, path),
             FileKind::Folder => self.visit_folder(folder, &handle, &name, path),
             FileKind::File => self.visit_file(folder, &handle, name, path, &stat).map(|()| None),
-            FileKind::Socket | FileKind::Unknown => {
+            FileKind::Socket | FileKind::Unknown if node.is_some() => {
+                self.miss(node, path, "save", roots::unsupported_kind());
+                Ok(None)
+            }
+            FileKind::Socket => {
                 self.plan.run.context.tell(&Event::Notice { path, text: "sockets are not saved" });
+                Ok(None)
+            }
+            FileKind::Unknown => {
+                self.miss(None, path, "save", roots::unsupported_kind());
                 Ok(None)
             }
             _ => self.visit_other(folder, &handle, name, path, &stat, looked_at).map(|()| None),
@@ -283,73 +291,88 @@ impl<'a, 's> Walker<'a, 's> {
         path: &[u8],
     ) -> Result<Option<OpenFolder<'a>>, Error> {
         let node = folder.wanted.and_then(|wanted| wanted.get(name));
-        let is_named = node.is_some();
         let opened = match node {
             // On the way to a root a link may stand: the user named the path through it.
             Some(node) if !node.is_root => SourceFolder::pass(&path_buf(path)),
             _ => handle.open_child(name),
         };
-        let entered = opened.and_then(|handle| {
-            let stat = handle.stat_self()?;
-            Ok((handle, stat))
-        });
-        let (handle, stat) = match entered {
+        let (mut handle, stat) = match opened.and_then(|handle| handle.stat_self().map(|stat| (handle, stat))) {
             Ok(entered) => entered,
-            Err(source) if is_named => return Err(missing_root(path, source)),
             Err(error) => {
-                self.plan.run.problem(path, "open", &error);
+                self.miss(node, path, "open", error);
                 return Ok(None);
             }
         };
-        let (xattrs, _) = self.plan.run.readable(handle.xattrs_self(), || path.to_vec());
-        let mut metadata = metadata_of(&stat, xattrs, &self.plan.names);
-        if let Some(RootNode { is_root: false, modified: Some(modified), .. }) = node {
-            metadata.modified = *modified;
-        }
         if self.plan.repository_folder == Some((stat.device, stat.inode)) {
             return Err(Error::RepositoryInsideSource { path: path_buf(path) });
         }
+        let is_elsewhere = self.plan.excludes.one_file_system && node.is_none() && stat.device != folder.stat.device;
+        let listed = if is_elsewhere { Ok(None) } else { self.list(&mut handle, node).map(Some) };
+        let names = match (listed, node) {
+            (Ok(names), _) => names,
+            (Err(error), Some(_)) => {
+                self.miss(node, path, "list", error);
+                return Ok(None);
+            }
+            // It is better saved as an empty folder than not at all.
+            (Err(error), None) => {
+                self.miss(node, path, "list", error);
+                None
+            }
+        };
         self.plan.run.counts.folders.fetch_add(1, Ordering::Relaxed);
+        let metadata = self.metadata_of_folder(&handle, &stat, node, path);
         let builder = FolderBuilder::child(&folder.builder, name.clone(), metadata);
-        let other_file_system = self.plan.excludes.one_file_system && !is_named && stat.device != folder.stat.device;
-        if other_file_system {
-            self.release(&builder)?;
-            return Ok(None);
-        }
-        match self.open_folder(handle, Arc::clone(&builder), path, node) {
-            Ok(open) => Ok(Some(open)),
-            Err(source) if is_named => Err(missing_root(path, source)),
-            Err(error) => {
-                self.plan.run.problem(path, "list", &error);
+        match names {
+            Some(names) => Ok(Some(self.open_folder((handle, stat, names), builder, path, node))),
+            None => {
                 self.release(&builder)?;
                 Ok(None)
             }
         }
     }
 
+    fn metadata_of_folder(&self, handle: &SourceFolder, stat: &Stat, node: Option<&RootNode>, path: &[u8]) -> Metadata {
+        let (xattrs, _) = self.plan.run.readable(handle.xattrs_self(), || path.to_vec());
+        let mut metadata = metadata_of(stat, xattrs, &self.plan.names);
+        if let Some(RootNode { is_root: false, modified: Some(modified), .. }) = node {
+            metadata.modified = *modified;
+        }
+        metadata
+    }
+
+    /// The names that are to be visited in a folder.
+    fn list(&self, handle: &mut SourceFolder, node: Option<&RootNode>) -> io::Result<Names> {
+        if let Some(RootNode { is_root: false, children, .. }) = node {
+            return Ok(children.keys().cloned().collect());
+        }
+        let names = handle.names()?;
+        Ok(match self.plan.excludes.marker(handle, &names) {
+            Some(marker) => Names::from_iter([marker]),
+            None => names,
+        })
+    }
+
     fn open_folder(
         &self,
-        mut handle: SourceFolder,
+        (handle, stat, names): (SourceFolder, Stat, Names),
         builder: SharedFolder,
         path: &[u8],
         node: Option<&'a RootNode>,
-    ) -> io::Result<OpenFolder<'a>> {
-        let stat = handle.stat_self()?;
+    ) -> OpenFolder<'a> {
         let wanted = node.filter(|node| !node.is_root).map(|node| &node.children);
-        let names = match wanted {
-            Some(wanted) => wanted.keys().cloned().collect(),
-            None => {
-                let names = handle.names()?;
-                match self.plan.excludes.marker(&handle, &names) {
-                    Some(marker) => Names::from_iter([marker]),
-                    None => names,
-                }
-            }
-        };
         let cached = self.plan.cache.map(|cache| cache.folder(path)).unwrap_or_default();
         let path_len = path.len();
         let handle = Some(Arc::new(handle));
-        Ok(OpenFolder { handle, stat, names, builder, cached, path_len, wanted })
+        OpenFolder { handle, stat, names, builder, cached, path_len, wanted }
+    }
+
+    /// Tells that an entry cannot be saved; of what the user named the others are worth a snapshot, if there are any.
+    fn miss(&self, node: Option<&RootNode>, path: &[u8], doing: &'static str, error: io::Error) {
+        match node {
+            Some(node) => self.plan.run.lose(node, path, error),
+            None => self.plan.run.problem(path, doing, &error),
+        }
     }
 
     fn visit_file(
@@ -463,13 +486,4 @@ impl<'a, 's> Walker<'a, 's> {
         self.plan.cache.is_some_and(|cache| cache.is_complete)
             || matches!(kept.entry(), Some(Entry { node: Node::File { content, .. }, .. }) if is_there(&content))
     }
-}
-
-fn missing_root(path: &[u8], source: io::Error) -> Error {
-    Error::SourceMissing { path: path_buf(path), source }
-}
-
-fn path_buf(path: &[u8]) -> std::path::PathBuf {
-    use std::os::unix::ffi::OsStrExt as _;
-    std::path::PathBuf::from(std::ffi::OsStr::from_bytes(path))
 }
