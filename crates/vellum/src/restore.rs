@@ -66,8 +66,10 @@ pub struct RestoreOptions {
     pub overwrite: Overwrite,
     /// Removes entries that the snapshot does not have from the folders that were backed up and from those below
     /// them. Folders that only lead to these keep what they have, and so does what is mounted where the snapshot has an
-    /// empty folder. What the backup left out by a pattern is not in the snapshot, and goes. Refused for a snapshot
-    /// with errors, which may lack what is there.
+    /// empty folder. Refused for a snapshot with errors, which may lack what is there.
+    ///
+    /// What the backup was told to leave out, by patterns, lengths or markers, and sockets are not in the snapshot
+    /// either, and go: [`RestoreOptions::exclude`] keeps what it matches, and a dry run tells what would go.
     pub delete: bool,
     /// Reads every restored file back and compares it.
     pub verify: bool,

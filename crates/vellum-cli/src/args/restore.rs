@@ -29,7 +29,8 @@ pub(crate) struct RestoreArgs {
     /// What to do with files that are there already
     #[arg(long, value_enum, default_value_t = OverwriteChoice::Always)]
     pub(crate) overwrite: OverwriteChoice,
-    /// Remove what the snapshot does not have from the folders that were backed up and those below them
+    /// Remove what the snapshot does not have from the folders that were backed up and those below them, also what the
+    /// backup was told to leave out; --exclude keeps what it matches, --dry-run -v names what would go
     #[arg(long)]
     pub(crate) delete: bool,
     /// Read every restored file back and compare it

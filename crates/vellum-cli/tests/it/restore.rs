@@ -5,9 +5,10 @@ use crate::source::as_somebody;
 use std::fs::{self, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::net::UnixListener;
 use std::process::Command;
 use vellum_testkit::Random;
-use vellum_testkit::trees::assert_same_tree;
+use vellum_testkit::trees::{assert_same_tree, differences, manifest};
 
 /// A scene with a snapshot of two files, and how to name it on the command line.
 fn saved() -> (Scene, String) {
@@ -43,6 +44,44 @@ fn what_is_deleted_is_listed_and_a_dry_run_lists_the_same() {
     assert!(done.stderr.contains(&line["would remove ".len()..]) && !done.stderr.contains("would"), "{}", done.stderr);
     assert!(done.stdout.contains("removed 1 entry"), "{}", done.stdout);
     assert_eq!(run(&["-v", "--json"]).json().len(), 1, "there is nothing left to delete");
+}
+
+#[test]
+fn what_the_backup_left_out_is_named_by_a_dry_run_and_kept_by_the_same_patterns() {
+    let scene = Scene::with_repository();
+    for folder in ["work", "cache/below"] {
+        fs::create_dir_all(scene.source().join(folder)).expect("folders");
+    }
+    for (path, len) in [("work/kept", 9), ("work/a.tmp", 9), ("long", 2000), ("cache/below/one", 9), ("cache/mark", 0)]
+    {
+        fs::write(scene.source().join(path), vec![7; len]).expect("a file");
+    }
+    let socket = UnixListener::bind(scene.source().join("socket")).expect("a socket");
+    let from = format!("latest:{}", scene.source().display());
+    let source = scene.source().display().to_string();
+    let left_out = ["--exclude", "*.tmp", "--exclude-larger-than", "1000", "--exclude-if-present", "mark"];
+    scene.run([&["backup", &source], &left_out[..]].concat()).expect_code(0);
+    let before = manifest(&scene.source());
+
+    // In place.
+    let restore =
+        |extra: &[&str]| scene.run([&["restore", &from, &source, "--delete", "-v"], extra].concat()).expect_code(0);
+    let named = |ran: &Ran, with: &str| -> Vec<String> {
+        let lines = ran.stderr.lines().filter_map(|line| line.strip_prefix(with)?.strip_prefix(&source));
+        lines.map(str::to_owned).collect()
+    };
+    let told = restore(&["--dry-run"]);
+    let gone = ["/cache/below", "/work/a.tmp", "/long", "/socket"];
+    assert_eq!(named(&told, "would remove "), gone);
+    let keeping = ["*.tmp", "long", "cache", "socket"].map(|pattern| ["--exclude", pattern]).concat();
+    let told = restore(&[&["--dry-run"], &keeping[..]].concat());
+    assert_eq!(named(&told, "would remove "), [""; 0]);
+    restore(&keeping);
+    assert_eq!(differences(&before, &manifest(&scene.source())), [""; 0]);
+
+    assert_eq!(named(&restore(&[]), "removed "), gone);
+    assert!(!scene.source().join("long").exists() && scene.source().join("work/kept").exists());
+    drop(socket);
 }
 
 #[test]

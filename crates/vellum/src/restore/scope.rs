@@ -1,4 +1,5 @@
-//! Of which folders a snapshot holds all there was: only in these may a restore delete what it does not have (I26).
+//! Of which folders a snapshot holds all that was to be backed up: only in these may a restore delete what it does not
+//! have (I26).
 
 use std::collections::BTreeSet;
 use vellum_repository::Snapshot;
