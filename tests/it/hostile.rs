@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use vellum::format::Digest;
 use vellum::format::content::{ChunkKind, ChunkRef, Content};
+use vellum::format::limits::PATH_LEN_BYTES_MAX;
 use vellum::format::snapshot::{Summary, Timestamp};
 use vellum::format::tree::{LinkGroup, Metadata, Node};
 use vellum::storage::MemoryStorage;
@@ -515,6 +516,34 @@ fn lengths_kinds_and_lists_that_lie_are_told() {
 }
 
 /// A small repository that would restore to very much: walking it is streaming, and names it for what it is.
+#[test]
+fn a_folder_that_is_too_deep_is_as_it_was_but_for_what_is_in_it() {
+    const LEVELS: usize = PATH_LEN_BYTES_MAX / 256;
+    let world = World::new();
+    Evil { repository: &world.repository }.publish(|put| {
+        let file = Node::File { len_bytes: 4, content: put(ChunkKind::Data, b"evil"), sparse: false };
+        let content = put(ChunkKind::Tree, &entry(b"file", file));
+        let mode = || Metadata { mode: 0o751, ..metadata() };
+        let mut list = entry_with(b"x", Node::Folder { content }, mode());
+        for _ in 0..LEVELS {
+            let content = put(ChunkKind::Tree, &list);
+            list = entry(&[b'd'; 255], Node::Folder { content });
+        }
+        list
+    });
+    fs::create_dir_all(world.target().join("x")).expect("a folder");
+    fs::write(world.target().join("x/found"), b"found").expect("a file");
+    let mut options = RestoreOptions::default();
+    (options.subfolder, options.delete) = (Some([&b"/"[..], &[b'd'; 255]].concat().repeat(LEVELS)), true);
+    let report = world.restore(&options);
+    let told: Vec<_> = report.problems.iter().map(|problem| problem.doing).collect();
+    assert_eq!((told, report.unreadable_count, report.deleted), (vec!["enter"], 1, 0));
+    let names = fs::read_dir(world.target().join("x")).expect("a folder").map(|one| one.expect("an entry").file_name());
+    assert_eq!(names.collect::<Vec<_>>(), ["found"]);
+    let mode = fs::metadata(world.target().join("x")).expect("a folder").mode();
+    assert_eq!(mode & 0o7777, 0o751);
+}
+
 #[test]
 fn a_wide_tree_of_one_repeated_folder_is_walked_step_by_step() {
     let world = World::new();

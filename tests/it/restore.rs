@@ -230,6 +230,29 @@ fn the_repository_stays_as_it_is_where_it_lies_below_the_target() {
 }
 
 #[test]
+fn what_is_not_wanted_is_not_told_to_lie_where_the_repository_does() {
+    let world = World::of(|source| {
+        for path in ["disk/repository/config", "disk/repository/packs/one", "disk/other"] {
+            write(&source.join(path), b"saved", written());
+        }
+    });
+    let own = world.target().join("disk/repository");
+    write(&own.join("config"), b"own", written());
+    for (wanted, is_in_it) in [("disk/other", false), ("disk/repository/config", true), ("disk/repository/packs", true)]
+    {
+        let report = world.try_restore("", |options| {
+            options.repository_folder = Some(own.clone());
+            options.include = world.pattern(wanted);
+        });
+        let told: Vec<_> = report.problems.iter().map(|problem| problem.path_buf()).collect();
+        assert_eq!(told, Vec::from_iter(is_in_it.then(|| world.target().join(wanted))), "{wanted}");
+        assert_eq!(fs::read(own.join("config")).expect("the repository's file"), b"own", "{wanted}");
+        assert!(!own.join("packs").exists(), "{wanted}");
+    }
+    assert!(world.target().join("disk/other").exists());
+}
+
+#[test]
 fn what_was_not_backed_up_is_not_deleted_beside_what_was() {
     let world = World::of(|source| {
         for path in ["home/me/kept", "home/me/inner/kept", "srv/data/kept"] {

@@ -210,7 +210,9 @@ fn find_repository(target: &Path, options: &RestoreOptions) -> Result<Option<Pat
     let Some(repository) = options.repository_folder.as_ref().and_then(|path| path.canonicalize().ok()) else {
         return Ok(None);
     };
-    let existing = target.ancestors().find_map(|path| path.canonicalize().ok());
+    // A relative path that is not there yet leads to the working folder, which its ancestors do not name.
+    let from_here = Path::new(".").join(target);
+    let existing = from_here.ancestors().find_map(|path| path.canonicalize().ok());
     if existing.is_some_and(|path| path.starts_with(&repository)) {
         return Err(Error::TargetInsideRepository { path: target.to_owned() });
     }
@@ -224,5 +226,22 @@ fn expect_complete(snapshot: &Snapshot) -> Result<(), Error> {
     match snapshot.manifest.summary.errors {
         0 => Ok(()),
         errors => Err(Error::DeleteByIncomplete { snapshot: snapshot.id.short(), errors }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_relative_target_in_the_repository_is_refused_whether_it_is_there_or_not() {
+        let repository = RestoreOptions { repository_folder: Some(PathBuf::from(".")), ..RestoreOptions::default() };
+        for target in ["src", "new", "new/below", "src/new", "./new"] {
+            let found = find_repository(Path::new(target), &repository);
+            assert!(matches!(found, Err(Error::TargetInsideRepository { .. })), "{target}: {found:?}");
+        }
+        let below = RestoreOptions { repository_folder: Some(PathBuf::from("src")), ..RestoreOptions::default() };
+        assert_eq!(find_repository(Path::new("new"), &below).unwrap(), None);
+        assert_eq!(find_repository(Path::new("."), &below).unwrap(), Some(PathBuf::from("src")));
     }
 }

@@ -84,15 +84,14 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Whether the repository lies there in the target.
-    pub(super) fn is_own(&self, path: &[u8]) -> bool {
-        self.own_folder.as_deref() == Some(path)
+    /// Whether the repository lies there in the target, or above.
+    pub(super) fn is_in_own(&self, path: &[u8]) -> bool {
+        self.own_folder.as_ref().is_some_and(|own| is_or_lies_below(path, own))
     }
 
     /// Whether it lies there, or below.
     pub(super) fn leads_to_own(&self, path: &[u8]) -> bool {
-        let below = self.own_folder.as_ref().and_then(|own| own.strip_prefix(path));
-        below.is_some_and(|below| matches!(below, [] | [b'/', ..]))
+        self.own_folder.as_ref().is_some_and(|own| is_or_lies_below(own, path))
     }
 
     /// Whether the patterns want an entry.
@@ -128,18 +127,18 @@ impl<'a> Run<'a> {
     /// Something of the snapshot cannot be read.
     pub(super) fn unreadable(&self, path: &[u8], doing: &'static str, reason: &impl ToString) {
         let shown = if path.is_empty() { b"/" } else { path };
-        self.problem(path, Problem::new(shown.to_vec(), doing, reason));
-        lock(&self.problems).unreadable_count += 1;
+        self.problem(path, Problem::new(shown.to_vec(), doing, reason), true);
     }
 
     /// Something is not done in the target.
     pub(super) fn undone(&self, path: &[u8], doing: &'static str, reason: &impl ToString) {
-        self.problem(path, Problem::new(self.at_target(path), doing, reason));
+        self.problem(path, Problem::new(self.at_target(path), doing, reason), false);
     }
 
-    fn problem(&self, path: &[u8], problem: Problem) {
+    fn problem(&self, path: &[u8], problem: Problem, is_unreadable: bool) {
         self.context.tell(&Event::Problem(&problem));
         let mut problems = lock(&self.problems);
+        problems.unreadable_count += u64::from(is_unreadable);
         if problems.add(problem) && self.options.verify {
             problems.paths.insert(path.to_vec());
         }
@@ -163,6 +162,10 @@ impl<'a> Run<'a> {
             lock(&self.metadata_problems).add(told);
         }
     }
+}
+
+fn is_or_lies_below(path: &[u8], above: &[u8]) -> bool {
+    path.strip_prefix(above).is_some_and(|below| matches!(below, [] | [b'/', ..]))
 }
 
 #[cfg(test)]

@@ -127,9 +127,12 @@ impl<'a> Restorer<'a> {
                 Some(Ok(entry)) => {
                     path.push(b'/');
                     path.extend_from_slice(entry.name.as_bytes());
-                    if let Some(below) = self.enter(folder, entry, &path)? {
+                    if let Some(mut below) = self.enter(folder, entry, &path)? {
                         if is_too_deep(open.len(), &path) {
                             self.run.unreadable(&path, "enter", &"it is too deep in its tree");
+                            // Nor must what may be in it be deleted (I26).
+                            below.kept = None;
+                            self.leave(below, &path)?;
                             continue;
                         }
                         open.push(below);
@@ -180,11 +183,12 @@ impl<'a> Restorer<'a> {
             return Ok(None);
         }
         let included = self.run.is_included(path);
+        // What is not wanted is gone through, for what may be wanted in it.
         let is_in_the_way = match entry.node {
-            Node::Folder { .. } => self.run.is_own(path),
-            _ => included && self.run.leads_to_own(path),
+            Node::Folder { .. } => self.run.is_in_own(path),
+            _ => self.run.is_in_own(path) || self.run.leads_to_own(path),
         };
-        if is_in_the_way {
+        if included && is_in_the_way {
             self.run.undone(path, "restore", &"the repository lies there");
             return Ok(None);
         }
