@@ -11,7 +11,9 @@ use std::sync::mpsc;
 use std::time::Duration;
 use vellum::format::{ObjectId, ObjectKind, ObjectName};
 use vellum::storage::{LocalStorage, MemoryStorage, Storage, StorageError};
-use vellum::{Error, KeyFile, LocalState, Repository, RepositoryError, RestoreOptions, SnapshotRef};
+use vellum::{
+    Context, Error, Event, EventSink, KeyFile, LocalState, Repository, RepositoryError, RestoreOptions, SnapshotRef,
+};
 use vellum_testkit::trees::{differences, manifest};
 use vellum_testkit::{
     DiskFault, DiskFaultEffect, DiskOperation, Fault, FaultKind, FaultMoment, FaultyStorage, Operation, Oracle,
@@ -345,6 +347,32 @@ fn a_failing_call_does_not_hide_damage() {
         if storage.failed_count() == 0 {
             break;
         }
+    }
+}
+
+/// Hears of every file that a worker has read.
+struct Panics;
+
+impl EventSink for Panics {
+    fn event(&self, event: &Event<'_>) {
+        assert!(!matches!(event, Event::File { .. }), "this is what the test is about");
+    }
+}
+
+/// More files than may wait for workers.
+#[test]
+fn workers_that_panic_end_the_backup() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    for number in 0..2_000 {
+        std::fs::write(scratch.path().join(number.to_string()), number.to_string()).expect("a file");
+    }
+    for workers in [1, 2] {
+        let key = KeyFile::generate().expect("randomness");
+        let repository = support::create(Arc::new(MemoryStorage::new()), &key, &LocalState::None);
+        let context = Context { events: Some(Arc::new(Panics)), ..threads(workers) };
+        let ended = ending("a panic", || try_backup(&repository, scratch.path(), &context));
+        assert!(matches!(ended, Err(Error::WorkerPanicked)), "{ended:?}");
+        assert!(repository.snapshots().expect("a list").snapshots.is_empty());
     }
 }
 

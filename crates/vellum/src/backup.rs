@@ -351,8 +351,8 @@ fn store(
     let pieces = Pieces::new(workers);
     let panicked = std::thread::scope(|scope| {
         let start = || {
-            let (queue, pieces) = (&queue, pieces.clone());
-            std::thread::Builder::new().spawn_scoped(scope, move || worker::work(run, session, queue, pieces))
+            let (queue, pieces) = (queue.clone(), pieces.clone());
+            std::thread::Builder::new().spawn_scoped(scope, move || worker::work(run, session, &queue, pieces))
         };
         let first = match start() {
             Ok(first) => first,
@@ -362,7 +362,8 @@ fn store(
             }
         };
         let handles: Vec<_> = std::iter::once(first).chain((1..workers).map_while(|_| start().ok())).collect();
-        drop(pieces);
+        // Each worker has its own end: without workers nobody waits for them.
+        drop((queue, pieces));
         if let Err(error) = walk::walk(run, options, roots, cache, session, &top, jobs) {
             run.fail(error);
         }

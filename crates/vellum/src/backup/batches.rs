@@ -63,7 +63,7 @@ impl Batches {
     /// Sends what is left.
     pub(super) fn send(&mut self) {
         (self.len_bytes, self.folders) = (0, 0);
-        // A queue without workers means that they failed; the run knows why.
+        // A queue without workers means that all of them panicked; the run has failed then.
         drop(self.jobs.send(std::mem::take(&mut self.batch)));
     }
 }

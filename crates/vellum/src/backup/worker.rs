@@ -40,10 +40,22 @@ const SHARED_LEN_BYTES_MIN: u64 = 4 << 20;
 
 /// Takes batches until there are none or the run failed, and pieces of what other workers read.
 pub(super) fn work(run: &Run<'_>, session: &Session<'_>, queue: &Receiver<Batch>, pieces: Pieces) {
+    let _ends_the_run = PanicEndsRun(run);
     if let Err(error) = try_work(run, session, queue, pieces) {
         run.fail(error);
         // The walker must not wait for a queue that nobody empties.
         while queue.recv().is_ok() {}
+    }
+}
+
+/// Whoever walks or works beside a worker that panics stops.
+struct PanicEndsRun<'a>(&'a Run<'a>);
+
+impl Drop for PanicEndsRun<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.fail(Error::WorkerPanicked);
+        }
     }
 }
 
