@@ -3,6 +3,7 @@
 use crate::support::{OddDisk, Oddity, backup, create, restore};
 use std::ffi::OsStr;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -203,4 +204,29 @@ fn a_named_folder_that_cannot_be_listed_does_not_keep_the_others_from_being_save
     assert_eq!(paths[0].0, source.as_os_str().as_encoded_bytes());
     assert_eq!(restore(&repository, &SnapshotRef::Latest(0), &source, &target).problem_count, 0);
     assert_eq!(fs::read(target.join("file")).expect("it was saved"), b"saved");
+}
+
+/// As FAT and some servers do: a file that was closed while others were written may have another number afterwards.
+#[test]
+fn a_file_that_is_opened_again_is_known_where_numbers_of_files_do_not_last() {
+    let scratch = tempfile::tempdir().expect("a scratch folder");
+    let [source, target] = ["source", "target"].map(|name| scratch.path().join(name));
+    fs::create_dir(&source).expect("a folder");
+    let key = KeyFile::generate().expect("randomness");
+    let repository = create(Arc::new(MemoryStorage::new()), &key, &LocalState::None);
+    // What is appended later lies in other packs, so every file is begun before the first is whole.
+    for round in 0..2 {
+        for number in 0..100 {
+            let mut file =
+                fs::File::options().create(true).append(true).open(source.join(number.to_string())).expect("a file");
+            file.write_all(&Random::new(2 * number + round).bytes(60_000)).expect("an append");
+        }
+        assert_eq!(backup(&repository, &source).problems.len(), 0);
+    }
+    let oddity = Oddity { renumbers: true, ..Oddity::default() };
+    let Some(disk) = OddDisk::mount(&target, oddity) else { return };
+    let report = restore(&repository, &SnapshotRef::Latest(0), &source, &target);
+    assert_eq!(told(&report.problems), [""; 0]);
+    assert!(disk.opened() > 0, "some were closed before they were whole");
+    assert_eq!(found(&target), found(&source));
 }

@@ -8,7 +8,8 @@ use fuser::{
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 use vellum_testkit::lock;
 
@@ -28,27 +29,37 @@ pub(crate) struct Oddity {
 }
 
 /// The mounted file system; gone when it is dropped.
-pub(crate) struct OddDisk(Option<BackgroundSession>);
+pub(crate) struct OddDisk {
+    session: Option<BackgroundSession>,
+    opened: Arc<AtomicUsize>,
+}
 
 impl OddDisk {
     /// None where that cannot be done, and says so.
     pub(crate) fn mount(point: &Path, oddity: Oddity) -> Option<Self> {
         std::fs::create_dir_all(point).expect("a folder");
         let root = Node::new(FileType::Directory, 0o755);
-        let disk = Disk { oddity, nodes: Mutex::new(BTreeMap::from([(ROOT, root)])) };
+        let opened = Arc::default();
+        let nodes = Mutex::new(BTreeMap::from([(ROOT, root)]));
+        let disk = Disk { oddity, nodes, opened: Arc::clone(&opened) };
         match fuser::spawn_mount(disk, point, &Config::default()) {
-            Ok(session) => Some(Self(Some(session))),
+            Ok(session) => Some(Self { session: Some(session), opened }),
             Err(error) => {
                 println!("SKIPPED: FUSE cannot be mounted: {error}");
                 None
             }
         }
     }
+
+    /// How often a file was opened that was there already.
+    pub(crate) fn opened(&self) -> usize {
+        self.opened.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for OddDisk {
     fn drop(&mut self) {
-        let ended = self.0.take().map(BackgroundSession::umount_and_join);
+        let ended = self.session.take().map(BackgroundSession::umount_and_join);
         assert!(ended.is_none_or(|ended| ended.is_ok()) || std::thread::panicking());
     }
 }
@@ -58,6 +69,7 @@ const ROOT: u64 = 1;
 struct Disk {
     oddity: Oddity,
     nodes: Mutex<BTreeMap<u64, Node>>,
+    opened: Arc<AtomicUsize>,
 }
 
 struct Node {
@@ -234,6 +246,7 @@ impl Filesystem for Disk {
     }
 
     fn open(&self, _request: &Request, _inode: INodeNo, _flags: OpenFlags, reply: ReplyOpen) {
+        self.opened.fetch_add(1, Ordering::Relaxed);
         reply.opened(FileHandle(0), FopenFlags::FOPEN_DIRECT_IO);
     }
 

@@ -206,6 +206,11 @@ impl TargetFolder {
         TargetFile::resume(self, name, suspended, len_bytes)
     }
 
+    /// Removes a file that was suspended.
+    pub(crate) fn remove_suspended(&self, suspended: &SuspendedFile) -> io::Result<()> {
+        suspended.remove(self)
+    }
+
     /// Makes a symbolic link in place of what is there.
     ///
     /// # Errors

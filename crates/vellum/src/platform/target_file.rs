@@ -36,13 +36,35 @@ pub(crate) struct TargetFile {
     is_finished: bool,
 }
 
-/// An unfinished file that is not open: nobody but who resumes it removes it.
+/// An unfinished file that is not open.
 #[derive(Debug)]
-#[must_use = "it stays where it is until it is resumed"]
+#[must_use = "it stays where it is until it is resumed or removed"]
 pub(crate) struct SuspendedFile {
     temporary: EntryName,
-    /// Which file has that name.
+    /// What the kernel said of it last.
     stat: Stat,
+}
+
+impl SuspendedFile {
+    /// Whether this is the file: the same inode, or as good as it where the file system numbers files anew after they
+    /// were closed. Nobody else has a reason to put such a file under a name that was drawn at random; and a file of
+    /// one name has no other outside the target (I10).
+    fn is(&self, found: &Stat) -> bool {
+        let Stat { device, mode, uid, gid, len_bytes, .. } = self.stat;
+        let alike = (device, FileKind::File, mode, uid, gid, len_bytes, 1);
+        found.is_same_inode(&self.stat)
+            || alike == (found.device, found.kind, found.mode, found.uid, found.gid, found.len_bytes, found.links)
+    }
+
+    /// Removes it; what somebody else has put in its place stays.
+    pub(super) fn remove(&self, folder: &TargetFolder) -> io::Result<()> {
+        let (folder, name) = (folder.handle(), &self.temporary);
+        match folder::stat_name(folder, name) {
+            Ok(found) if self.is(&found) => Ok(rustix::fs::unlinkat(folder, name.as_bytes(), AtFlags::empty())?),
+            Ok(_) | Err(Errno::NOENT) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
 }
 
 impl TargetFile {
@@ -73,11 +95,14 @@ impl TargetFile {
         suspended: &SuspendedFile,
         len_bytes: u64,
     ) -> io::Result<Self> {
-        let SuspendedFile { temporary, stat } = suspended;
-        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let temporary = &suspended.temporary;
+        // A pipe that has its name must not make us wait for a reader.
+        let flags = OFlags::WRONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let handle = openat(folder.handle(), temporary.as_bytes(), flags, Mode::empty())?;
-        let handle = folder::expect_inode(handle, stat)?;
-        Ok(Self::new(folder, name, Some(temporary.clone()), handle, len_bytes))
+        match suspended.is(&folder::stat_handle(handle.as_fd())?) {
+            true => Ok(Self::new(folder, name, Some(temporary.clone()), handle, len_bytes)),
+            false => Err(io::Error::new(io::ErrorKind::NotFound, "the file was replaced while it was restored")),
+        }
     }
 
     fn new(
@@ -182,7 +207,7 @@ impl Drop for TargetFile {
     fn drop(&mut self) {
         let name = self.temporary.as_ref().unwrap_or(&self.name);
         if !self.is_finished && self.is_at(name) {
-            // There is nobody to tell; a leftover is private and is replaced by the next restore.
+            // There is nobody to tell; a leftover is private.
             rustix::fs::unlinkat(self.folder.handle(), name.as_bytes(), AtFlags::empty()).ok();
         }
     }

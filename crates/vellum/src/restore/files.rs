@@ -134,11 +134,10 @@ impl FileWriter {
     /// Removes what is there of the file.
     fn remove(&self) {
         let mut target = lock(&self.target);
-        if let Target::Suspended(_) = &*target {
-            // What cannot be opened cannot be removed either. There is nobody to tell; a leftover is private.
-            drop(self.open_again(&mut target));
+        if let Target::Suspended(suspended) = std::mem::take(&mut *target) {
+            // There is nobody to tell; a leftover is private.
+            drop(self.folder.handle().and_then(|folder| folder.remove_suspended(&suspended)));
         }
-        *target = Target::Unmade;
     }
 
     /// Closes the file; false when somebody is writing to it.

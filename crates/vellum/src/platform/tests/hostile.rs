@@ -199,3 +199,35 @@ fn our_own_locked_folders_are_entered_again() {
         assert_eq!(target.existing(&at).unwrap().unwrap().mode, mode);
     }
 }
+
+#[test]
+fn what_has_taken_the_place_of_a_suspended_file_is_neither_written_nor_removed() {
+    let places = Places::new();
+    let (target, elsewhere) = (places.target(), places.path("source/elsewhere"));
+    std::fs::write(&elsewhere, b"precious").unwrap();
+    std::fs::set_permissions(&elsewhere, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let replacements: [&dyn Fn(&Path); 4] = [
+        &|at| std::fs::hard_link(&elsewhere, at).unwrap(),
+        &|at| symlink(&elsewhere, at).unwrap(),
+        &|at| std::fs::write(at, b"longer than it").unwrap(),
+        &|at| assert!(run("mkfifo", &[at.as_os_str()])),
+    ];
+    for replace in replacements {
+        let file = target.create_file_in_parts(&name("file"), 10).unwrap();
+        file.write_at(0, b"restored").unwrap();
+        let suspended = file.suspend().unwrap();
+        let temporary = target.names().unwrap().next().unwrap();
+        let at = join(&places.path("target"), &temporary);
+        drop(target.resume_file(&name("file"), &suspended, 10).unwrap().suspend().unwrap());
+        // Not removed first: its number would be free for another.
+        let other = places.path("source/other");
+        replace(&other);
+        std::fs::rename(&other, &at).unwrap();
+        assert!(target.resume_file(&name("file"), &suspended, 10).is_err());
+        target.remove_suspended(&suspended).unwrap();
+        assert!(target.existing(&temporary).unwrap().is_some());
+        std::fs::remove_file(&at).unwrap();
+        target.remove_suspended(&suspended).unwrap();
+    }
+    assert_eq!(std::fs::read(&elsewhere).unwrap(), b"precious");
+}
