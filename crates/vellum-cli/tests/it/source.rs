@@ -273,3 +273,29 @@ fn a_long_way_to_a_source_takes_little_memory() {
     let saved = Ran::of(command.args(["-c", script, env!("CARGO_BIN_EXE_vellum")]).arg(&deep));
     saved.expect_code(0);
 }
+
+/// Nor must each of the files that wait to be read keep the whole way to it.
+#[test]
+fn many_files_at_the_end_of_a_long_way_take_little_memory() {
+    use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+    let scene = Scene::with_repository();
+    std::fs::create_dir(scene.source()).expect("a source");
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY;
+    let mut deep = openat(CWD, scene.source(), flags, Mode::empty()).expect("the source");
+    for _ in 0..900 {
+        let name = "d".repeat(255);
+        mkdirat(&deep, &*name, Mode::RWXU).expect("a folder");
+        deep = openat(&deep, &*name, flags, Mode::empty()).expect("it");
+    }
+    for number in 0..3000_u32 {
+        let flags = OFlags::WRONLY | OFlags::CREATE;
+        let file = openat(&deep, number.to_string(), flags, Mode::RUSR).expect("a file");
+        let bytes = vellum_testkit::Random::new(number.into()).bytes(16 << 10);
+        std::io::Write::write_all(&mut std::fs::File::from(file), &bytes).expect("its content");
+    }
+    let mut command = Command::new("sh");
+    scene.equip(&mut command);
+    let script = "ulimit -d 196608; exec \"$0\" backup --threads=1 \"$@\"";
+    let saved = Ran::of(command.args(["-c", script, env!("CARGO_BIN_EXE_vellum")]).arg(scene.source()));
+    assert!(saved.expect_code(0).stdout.contains("3000 new"));
+}

@@ -144,7 +144,7 @@ impl FolderBuilder {
 
     /// Its path, put together from the names above: thousands of folders in each other that each kept theirs would fill
     /// gigabytes.
-    fn path(&self) -> Vec<u8> {
+    pub(crate) fn path(&self) -> Vec<u8> {
         let mut names = Vec::new();
         let mut folder = self;
         while let (Some((name, _)), Some((parent, _))) = (&folder.own, &folder.parent) {

@@ -415,7 +415,6 @@ impl<'a, 's> Walker<'a, 's> {
             builder: Arc::clone(&folder.builder),
             slot: folder.builder.reserve(),
             name,
-            path: path.to_vec(),
             stat: *stat,
             change,
             names: Arc::clone(&self.plan.names),

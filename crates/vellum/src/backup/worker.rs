@@ -29,10 +29,16 @@ pub(super) struct FileJob {
     pub(super) builder: SharedFolder,
     pub(super) slot: usize,
     pub(super) name: EntryName,
-    pub(super) path: Vec<u8>,
     pub(super) stat: Stat,
     pub(super) change: FileChange,
     pub(super) names: Arc<OwnerNames>,
+}
+
+impl FileJob {
+    /// Put together when it is needed, as [`FolderBuilder::path`](super::FolderBuilder::path): hundreds of files wait.
+    fn path(&self) -> Vec<u8> {
+        [&self.builder.path(), &b"/"[..], self.name.as_bytes()].concat()
+    }
 }
 
 /// A longer file is read by one worker and stored by all.
@@ -113,7 +119,7 @@ impl FileReader<'_, '_> {
             Err(ReadError::Run(error)) => return Err(error),
             Err(ReadError::Source(error)) => {
                 let doing = if error.kind() == io::ErrorKind::NotFound { "read (it vanished)" } else { "read" };
-                self.run.problem(&job.path, doing, &error);
+                self.run.problem(&job.path(), doing, &error);
                 None
             }
         };
@@ -131,7 +137,9 @@ impl FileReader<'_, '_> {
         counts.bytes.fetch_add(len_bytes, Ordering::Relaxed);
         let kind = if job.change == FileChange::New { &counts.files_new } else { &counts.files_changed };
         kind.fetch_add(1, Ordering::Relaxed);
-        self.run.context.tell(&Event::File { path: &job.path, change: job.change, len_bytes });
+        if self.run.context.events.is_some() {
+            self.run.context.tell(&Event::File { path: &job.path(), change: job.change, len_bytes });
+        }
     }
 
     /// Reads a file and tells its length; one that changes while it is read is read once more, then taken as it is and
@@ -151,13 +159,13 @@ impl FileReader<'_, '_> {
                 continue;
             }
             if !held_still {
-                self.run.problem(&job.path, "read", &"it changed while it was read; what was read is saved");
+                self.run.problem(&job.path(), "read", &"it changed while it was read; what was read is saved");
             }
-            let (xattrs, has_all) = self.run.readable(xattrs, || job.path.clone());
+            let (xattrs, has_all) = self.run.readable(xattrs, || job.path());
             let node = Node::File { len_bytes, content, sparse: after.is_sparse() };
             let entry = Entry { name: job.name.clone(), node, metadata: metadata_of(&after, xattrs, &job.names) };
             let record = if held_still && has_all { CacheRecord::settled(&after, looked_at) } else { None };
-            return Ok((Finished::made(entry, record, || job.path.clone(), self.run), len_bytes));
+            return Ok((Finished::made(entry, record, || job.path(), self.run), len_bytes));
         }
     }
 
