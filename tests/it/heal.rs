@@ -29,8 +29,11 @@ impl Scene {
     }
 
     fn with(parity: Parity) -> Self {
+        Self::of(parity, Versions::prepare(31, 2, TreeOptions { file_count: 30, len_bytes_max: 60_000 }))
+    }
+
+    fn of(parity: Parity, versions: Versions) -> Self {
         let key = KeyFile::generate().expect("randomness");
-        let versions = Versions::prepare(31, 2, TreeOptions { file_count: 30, len_bytes_max: 60_000 });
         let disk = Arc::new(BadSectors::new(MemoryStorage::new()));
         let storage: Arc<dyn Storage> = Arc::<BadSectors<_>>::clone(&disk);
         let mut options = support::small_packs();
@@ -215,6 +218,31 @@ fn what_is_beyond_parity_costs_what_lies_there_and_the_next_backup_stores_it_aga
         support::assert_holds(&repository, id, source, scene.versions.manifest(0));
         // And the old snapshot is whole again, because the chunks are.
         support::assert_holds(&repository, scene.snapshot, source, scene.versions.manifest(0));
+    }
+}
+
+/// One lost frame fails a file; what else of it is lost has to be stored again as well.
+#[test]
+fn all_that_a_restore_met_of_a_lost_file_is_stored_again() {
+    for workers in [1, 4] {
+        let scene = Scene::of(Parity::None, Versions::of_files(&[&[("large", 700_000, 1)]]));
+        // Ten frames, and room behind them.
+        scene.change(&scene.data_pack(), |bytes| (5_000..700_000).step_by(20_000).for_each(|at| bytes[at] ^= 1));
+        let (source, target) = (scene.versions.path(0), tempfile::tempdir().expect("a scratch folder"));
+        let repository = scene.open_with(&scene.state());
+        let report = vellum::restore(
+            &repository,
+            &SnapshotRef::Latest(0),
+            target.path(),
+            &vellum::RestoreOptions::default(),
+            &threads(workers),
+        );
+        assert_eq!(report.expect("a restore").problem_count, 1, "the file is lost");
+        drop(repository);
+        let id = try_backup(&scene.open_with(&scene.state()), source, &threads(1)).expect("a backup");
+        let repository = scene.open();
+        repository.refresh().expect("memory");
+        support::assert_holds(&repository, id, source, scene.versions.manifest(0));
     }
 }
 

@@ -165,21 +165,27 @@ fn restore_frame(
     };
     // One frame: what was healed for the first chunk serves its neighbours.
     let cache = FrameCache::new(1);
+    // What cannot be read is looked for elsewhere also when nobody waits for it any more: the next backup must not
+    // count on what is lost (I20).
+    let mut is_settled = frame.is_some();
     for one in planned {
         let file = &files[one.file as usize];
-        if file.has_failed() {
+        if file.has_failed() && is_settled {
             continue;
         }
         let bytes =
             frame.as_ref().and_then(|frame| run.repository.chunk_in(frame, &one.place, ChunkKind::Data, &one.chunk));
-        match bytes {
-            Some(bytes) => file.write(run, one.offset, bytes),
-            // A bad copy: any other copy will do, and if there is none, only this file is lost.
-            None => match run.repository.read_chunk(&cache, ChunkKind::Data, &one.chunk) {
-                Ok(bytes) => file.write(run, one.offset, &bytes),
-                Err(error @ RepositoryError::Storage(_)) => return Err(error.into()),
-                Err(error) => file.fail_reading(run, &error),
-            },
+        if let Some(bytes) = bytes {
+            file.write(run, one.offset, bytes);
+            continue;
+        }
+        is_settled = true;
+        // A bad copy: any other copy will do, and if there is none, only this file is lost.
+        match run.repository.read_chunk(&cache, ChunkKind::Data, &one.chunk) {
+            Ok(_) if file.has_failed() => {}
+            Ok(bytes) => file.write(run, one.offset, &bytes),
+            Err(error @ RepositoryError::Storage(_)) => return Err(error.into()),
+            Err(error) => file.fail_reading(run, &error),
         }
     }
     Ok(())
