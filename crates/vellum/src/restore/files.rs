@@ -234,29 +234,27 @@ impl FileWriter {
 
     fn open(self: &Arc<Self>, others: &OpenFiles) -> io::Result<Arc<TargetFile>> {
         let mut target = lock(&self.target);
-        if let Target::Open(open) = &*target {
-            return Ok(Arc::clone(open));
-        }
+        let is_open = matches!(*target, Target::Open(_));
         // Another thread may have given it up since this one looked: it is not begun anew.
-        if self.has_failed() {
+        if !is_open && self.has_failed() {
             return Err(io::Error::other("it was given up"));
         }
         let opened = self.open_again(&mut target)?;
         drop(target);
-        if !self.is_written_at_once() {
+        if !is_open && !self.is_written_at_once() {
             others.add(self);
         }
         Ok(opened)
     }
 
-    /// Creates the file, or opens it again.
+    /// The open file; created or opened again if it is not.
     fn open_again(&self, target: &mut Target) -> io::Result<Arc<TargetFile>> {
-        let (folder, name, len_bytes) = (self.folder.handle()?, &self.entry.name, self.len_bytes());
+        let (name, len_bytes) = (&self.entry.name, self.len_bytes());
         let opened = match target {
             Target::Open(open) => return Ok(Arc::clone(open)),
-            Target::Suspended(suspended) => folder.resume_file(name, suspended, len_bytes)?,
-            Target::Unmade if self.is_written_at_once() => folder.create_file(name, len_bytes)?,
-            Target::Unmade => folder.create_file_in_parts(name, len_bytes)?,
+            Target::Suspended(suspended) => self.folder.handle()?.resume_file(name, suspended, len_bytes)?,
+            Target::Unmade if self.is_written_at_once() => self.folder.handle()?.create_file(name, len_bytes)?,
+            Target::Unmade => self.folder.handle()?.create_file_in_parts(name, len_bytes)?,
         };
         let opened = Arc::new(opened);
         *target = Target::Open(Arc::clone(&opened));
