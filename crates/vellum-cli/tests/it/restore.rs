@@ -154,3 +154,25 @@ fn a_folder_without_the_right_to_write_keeps_its_mode_when_something_is_linked_f
     // Else nobody but root could remove them.
     closed.iter().for_each(|folder| set(folder, 0o755));
 }
+
+#[test]
+fn a_folder_that_only_leads_to_what_is_restored_keeps_its_mode() {
+    let scene = Scene::with_repository();
+    fs::create_dir_all(scene.source().join("way/closed/inner")).expect("folders");
+    fs::write(scene.source().join("way/closed/inner/file"), b"saved").expect("a file");
+    let from = format!("latest:{}", scene.source().display());
+    Ran::of(as_somebody(&scene).args(["backup", "--quiet"]).arg(scene.source())).expect_code(0);
+    let mut restore = as_somebody(&scene);
+    Ran::of(as_somebody(&scene).args(["restore", "--quiet", &from, "target"])).expect_code(0);
+    let modes = [("target/way/closed", 0o000), ("target/way", 0o555)].map(|(folder, mode)| (scene.path(folder), mode));
+    let set = |folder, mode| fs::set_permissions(folder, Permissions::from_mode(mode)).expect("our own folder");
+    fs::remove_file(scene.path("target/way/closed/inner/file")).expect("our own file");
+    modes.iter().for_each(|(folder, mode)| set(folder, *mode));
+    Ran::of(restore.args(["restore", "--quiet", &from, "target", "--include", "inner"])).expect_code(0);
+    for (folder, mode) in modes.iter().rev() {
+        assert_eq!(fs::metadata(folder).expect("a folder").permissions().mode() & 0o7777, *mode, "{folder:?}");
+        // Else nobody but root could look further, and remove them.
+        set(folder, 0o755);
+    }
+    assert_eq!(fs::read(scene.path("target/way/closed/inner/file")).expect("a file"), b"saved");
+}

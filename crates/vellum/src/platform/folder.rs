@@ -138,31 +138,36 @@ fn visit_names(folder: BorrowedFd<'_>, visit: &mut dyn FnMut(&[u8]) -> io::Resul
     Ok(())
 }
 
-/// Opens a real folder of the target, and gives ourselves the right to work in it if it is ours and lacks it.
+/// Opens a real folder of the target, and gives ourselves the right to work in it if it is ours and lacks it; then the
+/// mode that it had is returned too.
 ///
-/// The added permission stays until the folder's metadata is applied. Beside it comes what the folder was before.
+/// The added permission stays until the folder's metadata is applied, or that mode. Beside it comes what the folder was
+/// before.
 pub(super) fn open_to_change(
     folder: BorrowedFd<'_>,
     name: &EntryName,
     open: impl Fn(BorrowedFd<'_>, &[u8]) -> rustix::io::Result<OwnedFd>,
-) -> rustix::io::Result<(OwnedFd, Stat)> {
-    let opened = match open(folder, name.as_bytes()) {
-        Err(Errno::ACCESS) if unlock(folder, name) => open(folder, name.as_bytes())?,
-        result => result?,
+) -> rustix::io::Result<(OwnedFd, Stat, Option<u32>)> {
+    let (opened, unlocked) = match open(folder, name.as_bytes()) {
+        Err(Errno::ACCESS) => {
+            let mode = unlock(folder, name).ok_or(Errno::ACCESS)?;
+            (open(folder, name.as_bytes())?, Some(mode))
+        }
+        result => (result?, None),
     };
     let euid = rustix::process::geteuid();
     let stat = stat_handle(opened.as_fd())?;
     if !euid.is_root() && stat.uid == euid.as_raw() && stat.mode & 0o700 != 0o700 {
         rustix::fs::fchmod(&opened, Mode::from_raw_mode((stat.mode | 0o700) as _))?;
+        let mode = stat.mode;
+        return Ok((opened, stat, unlocked.or(Some(mode))));
     }
-    Ok((opened, stat))
+    Ok((opened, stat, unlocked))
 }
 
-/// Adds the owner's permissions to a folder of ours that we may not even open.
-fn unlock(folder: BorrowedFd<'_>, name: &EntryName) -> bool {
-    let Ok(inode) = super::inode::Inode::named(folder, name) else { return false };
-    match inode.stat() {
-        Ok(stat) if stat.kind == FileKind::Folder => inode.set_mode(stat.mode | 0o700).is_ok(),
-        _ => false,
-    }
+/// Adds the owner's permissions to a folder of ours that we may not even open, and returns the mode that it had.
+fn unlock(folder: BorrowedFd<'_>, name: &EntryName) -> Option<u32> {
+    let inode = super::inode::Inode::named(folder, name).ok()?;
+    let stat = inode.stat().ok().filter(|stat| stat.kind == FileKind::Folder)?;
+    inode.set_mode(stat.mode | 0o700).ok().map(|()| stat.mode)
 }

@@ -64,7 +64,7 @@ fn level(folder: BorrowedFd<'_>, name: &EntryName) -> io::Result<Level> {
 }
 
 fn enter(parent: BorrowedFd<'_>, name: &EntryName) -> io::Result<OwnedFd> {
-    let (child, stat) = folder::open_to_change(parent, name, open_same_mount)?;
+    let (child, stat, _) = folder::open_to_change(parent, name, open_same_mount)?;
     match stat.device == folder::stat_handle(parent)?.device {
         true => Ok(child),
         false => Err(Errno::XDEV.into()),

@@ -3,7 +3,7 @@
 use super::folder::{self, OPEN_FOLDER};
 use super::found::{Foldings, Found};
 use super::inode::Inode;
-use super::metadata::{self, MetadataProblem, OwnerPolicy};
+use super::metadata::{self, MetadataPart, MetadataProblem, OwnerPolicy};
 use super::names::Names;
 use super::stat::{FileKind, Stat};
 use super::target_file::{SuspendedFile, TargetFile};
@@ -29,6 +29,8 @@ pub(crate) struct TargetFolder {
     is_mount: bool,
     found: Found,
     foldings: Arc<Foldings>,
+    /// What it had before we gave ourselves the right to work in it.
+    former_mode: Option<u32>,
 }
 
 impl TargetFolder {
@@ -50,13 +52,13 @@ impl TargetFolder {
     fn root(handle: OwnedFd) -> io::Result<Self> {
         let device = folder::stat_handle(handle.as_fd())?.device;
         let (handle, found, foldings) = (Arc::new(handle), Found::Anything, Arc::default());
-        Ok(Self { handle, device, is_mount: false, found, foldings })
+        Ok(Self { handle, device, is_mount: false, found, foldings, former_mode: None })
     }
 
     fn below(&self, (handle, stat): (OwnedFd, Stat), found: Found) -> Self {
         let Stat { device, .. } = stat;
         let (is_mount, foldings) = (device != self.device, Arc::clone(&self.foldings));
-        Self { handle: Arc::new(handle), device, is_mount, found, foldings }
+        Self { handle: Arc::new(handle), device, is_mount, found, foldings, former_mode: None }
     }
 
     /// What was found in this folder, for who opens it again.
@@ -71,7 +73,7 @@ impl TargetFolder {
     /// Opens a folder in this one, makes it if nothing is there, and replaces by it what is no real folder.
     ///
     /// Until [`TargetFolder::apply_self`] a new one is ours alone, and an existing one of ours may have got the right
-    /// to work in it.
+    /// to work in it, as [`TargetFolder::former_mode`] tells.
     ///
     /// # Errors
     /// [`io::ErrorKind::AlreadyExists`] when what is there was put there by this run, under another name that the file
@@ -87,10 +89,12 @@ impl TargetFolder {
                 self.expect_found(name)?;
             }
             match folder::open_to_change(self.handle(), name, open_real) {
-                Ok(opened) if is_new => return Ok(self.below(opened, Found::Nothing)),
-                Ok(opened) => {
-                    let found = self.foldings.found_in(opened.0.as_fd(), opened.1.device)?;
-                    return Ok(self.below(opened, found));
+                Ok((handle, stat, former_mode)) => {
+                    let found = match is_new {
+                        true => Found::Nothing,
+                        false => self.foldings.found_in(handle.as_fd(), stat.device)?,
+                    };
+                    return Ok(Self { former_mode, ..self.below((handle, stat), found) });
                 }
                 Err(Errno::NOTDIR | Errno::LOOP) => self.unlink(name)?,
                 Err(Errno::NOENT) => {}
@@ -102,7 +106,8 @@ impl TargetFolder {
 
     /// Opens a folder in this one again, and nothing but a real folder.
     pub(crate) fn open_child(&self, name: &EntryName, found: Found) -> io::Result<Self> {
-        Ok(self.below(folder::open_to_change(self.handle(), name, open_real)?, found))
+        let (handle, stat, former_mode) = folder::open_to_change(self.handle(), name, open_real)?;
+        Ok(Self { former_mode, ..self.below((handle, stat), found) })
     }
 
     /// Opens one to look into it, and takes no right that we lack.
@@ -320,6 +325,17 @@ impl TargetFolder {
     /// Applies the folder's own metadata, when nothing in it will be made or removed any more.
     pub(crate) fn apply_self(&self, metadata: &Metadata, policy: &OwnerPolicy) -> Vec<MetadataProblem> {
         metadata::apply(&Inode::Open(self.handle()), FileKind::Folder, metadata, policy)
+    }
+
+    /// The mode that the folder had, if opening it added to that.
+    pub(crate) fn former_mode(&self) -> Option<u32> {
+        self.former_mode
+    }
+
+    /// Gives the folder back the mode that it had.
+    pub(crate) fn give_back_mode(&self, mode: u32) -> Vec<MetadataProblem> {
+        let problem = Inode::Open(self.handle()).set_mode(mode).err();
+        problem.map(|source| MetadataProblem { part: MetadataPart::Mode, source }).into_iter().collect()
     }
 
     /// Waits until everything written to this folder's file system is on its disk.

@@ -17,6 +17,8 @@ pub(super) struct RestoredFolder {
     start: Vec<u8>,
     /// Until it is complete: other names are linked to what is in it to the end.
     metadata: Mutex<Option<Metadata>>,
+    /// Had where we gave ourselves the right to work in it.
+    former_mode: Mutex<Option<u32>>,
     /// How many folders are above.
     depth: usize,
     /// Looks for the folder and makes nothing.
@@ -36,7 +38,15 @@ impl RestoredFolder {
     /// The target itself, where this path of the snapshot comes back.
     pub(super) fn root(handle: TargetFolder, start: Vec<u8>, metadata: Option<Metadata>, is_dry: bool) -> Arc<Self> {
         let state = Mutex::new(FolderState::Open(Arc::new(handle)));
-        Arc::new(Self { above: None, start, metadata: Mutex::new(metadata), depth: 0, is_dry, state })
+        Arc::new(Self {
+            above: None,
+            start,
+            metadata: Mutex::new(metadata),
+            former_mode: Mutex::default(),
+            depth: 0,
+            is_dry,
+            state,
+        })
     }
 
     /// A folder below another; its metadata is restored only when it is itself wanted.
@@ -45,6 +55,7 @@ impl RestoredFolder {
             above: Some((Arc::clone(parent), entry.name.clone())),
             start: Vec::new(),
             metadata: Mutex::new(is_wanted.then(|| entry.metadata.clone())),
+            former_mode: Mutex::default(),
             depth: parent.depth + 1,
             is_dry: parent.is_dry,
             state: Mutex::new(FolderState::Unmade),
@@ -109,6 +120,9 @@ impl RestoredFolder {
             FolderState::Closed(found) => parent.open_child(name, found.clone())?,
             FolderState::Unmade => parent.enter_or_create(name)?,
         };
+        if let Some(mode) = opened.former_mode() {
+            lock(&self.former_mode).get_or_insert(mode);
+        }
         let opened = Arc::new(opened);
         if is_unmade || opened.is_mount() || self.depth.is_multiple_of(HANDLES_MAX) {
             *state = FolderState::Open(Arc::clone(&opened));
@@ -152,8 +166,9 @@ impl RestoredFolder {
         }
     }
 
-    /// Applies the metadata: nothing will be put into the folder any more. A file system that begins here is synced,
-    /// by the handle that it was entered with: the root's sync does not reach it.
+    /// Applies the metadata, or gives back the mode of a folder that is not wanted itself: nothing will be put into it
+    /// any more. A file system that begins here is synced, by the handle that it was entered with: the root's sync does
+    /// not reach it.
     pub(super) fn complete(&self, run: &Run<'_>) {
         let metadata = lock(&self.metadata).take();
         if !self.is_made() {
@@ -164,12 +179,14 @@ impl RestoredFolder {
             // Before the metadata is applied: another thread may be about to open it again.
             *self.state() = FolderState::Complete;
         }
-        match (metadata, handle) {
-            (Some(metadata), Ok(handle)) => {
+        let former_mode = *lock(&self.former_mode);
+        match (metadata, former_mode, handle) {
+            (None, None, _) => {}
+            (_, _, Err(error)) => run.undone(&self.path(), "finish the folder", &error),
+            (Some(metadata), _, Ok(handle)) => {
                 run.metadata_problems(|| self.path(), handle.apply_self(&metadata, &run.owners));
             }
-            (Some(_), Err(error)) => run.undone(&self.path(), "finish the folder", &error),
-            (None, _) => {}
+            (None, Some(mode), Ok(handle)) => run.metadata_problems(|| self.path(), handle.give_back_mode(mode)),
         }
         if let Some(Err(error)) = mount.map(|mount| mount.sync_file_system()) {
             run.undone(&self.path(), "sync the file system of", &error);
