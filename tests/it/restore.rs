@@ -349,8 +349,12 @@ fn a_name_that_the_target_cannot_link_becomes_a_file_of_its_own_and_that_is_told
     let report = world.try_restore("", |_| ());
     let names = ["a", "b", "other/c", "other/d"].map(|name| world.target().join(name));
     let found = names.each_ref().map(|name| fs::read(name).ok());
-    let inodes = names.each_ref().map(|name| fs::metadata(name).map_or(0, |file| file.ino()));
+    let inode = |name: &PathBuf| fs::metadata(name).map_or(0, |file| file.ino());
+    let inodes = names.each_ref().map(inode);
+    let again = world.try_restore("", |options| options.overwrite = Overwrite::IfChanged);
+    let later = names.each_ref().map(inode);
     assert!(unmount(&other));
+    assert_eq!((again.files, again.skipped, later), (0, 3, inodes), "what is unchanged stays: {again:?}");
     assert_eq!(found, [b"saved"; 4].map(|bytes| Some(bytes.to_vec())));
     assert!(inodes[0] == inodes[1] && inodes[2] == inodes[3]);
     let told: Vec<_> = report.metadata_problems.iter().map(|problem| problem.path_buf()).collect();

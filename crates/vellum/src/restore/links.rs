@@ -80,6 +80,8 @@ pub(super) struct DeferredLink {
     pub(super) folder: Arc<RestoredFolder>,
     pub(super) entry: Entry,
     pub(super) inode: Arc<LinkedInode>,
+    /// Whether what stands there is unchanged, and stays where it cannot be linked.
+    pub(super) is_unchanged: bool,
 }
 
 impl DeferredLink {
@@ -106,7 +108,12 @@ impl DeferredLink {
     }
 
     fn restore(self, run: &Run<'_>) -> Result<(), Error> {
-        let Self { folder, entry, inode } = self;
+        let Self { folder, entry, inode, is_unchanged } = self;
+        if is_unchanged {
+            inode.stands_at(&folder, &entry.name);
+            run.skipped.fetch_add(1, Ordering::Relaxed);
+            return Ok(());
+        }
         if let Node::File { .. } = entry.node {
             let file = FileWriter::new(folder, entry, Some(inode), run.options.sparse);
             return write_whole(run, &Arc::new(file));

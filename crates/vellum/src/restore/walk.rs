@@ -77,8 +77,8 @@ fn is_left_by_a_kill(existing: &Stat, entry: &Entry) -> bool {
 enum Decision {
     /// What stands there stays.
     Keep,
-    /// It becomes another name of an inode.
-    Link(Arc<LinkedInode>),
+    /// It becomes another name of an inode, in place of what may be unchanged there.
+    Link { inode: Arc<LinkedInode>, is_unchanged: bool },
     /// It is made, and may have other names.
     Restore(Option<Arc<LinkedInode>>),
 }
@@ -238,8 +238,8 @@ impl<'a> Restorer<'a> {
                 self.run.skipped.fetch_add(1, Ordering::Relaxed);
                 return Ok(());
             }
-            Decision::Link(inode) => {
-                let link = DeferredLink { folder: Arc::clone(parent), entry, inode };
+            Decision::Link { inode, is_unchanged } => {
+                let link = DeferredLink { folder: Arc::clone(parent), entry, inode, is_unchanged };
                 return self.planner.add_link(link);
             }
             Decision::Restore(inode) => inode,
@@ -276,7 +276,7 @@ impl<'a> Restorer<'a> {
             return Decision::Keep;
         }
         match self.inodes.of(entry) {
-            Some((inode, true)) if !inode.is(&existing) => return Decision::Link(inode),
+            Some((inode, true)) if !inode.is(&existing) => return Decision::Link { inode, is_unchanged: true },
             Some((inode, false)) => inode.stands_at(parent, &entry.name),
             _ => {}
         }
@@ -285,7 +285,7 @@ impl<'a> Restorer<'a> {
 
     fn decide_anew(&mut self, entry: &Entry) -> Decision {
         match self.inodes.of(entry) {
-            Some((inode, true)) => Decision::Link(inode),
+            Some((inode, true)) => Decision::Link { inode, is_unchanged: false },
             first => Decision::Restore(first.map(|(inode, _)| inode)),
         }
     }

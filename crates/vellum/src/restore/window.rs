@@ -213,7 +213,12 @@ mod tests {
             let name = EntryName::new(b"file".to_vec()).unwrap();
             let entry = Entry { name, node, metadata: Metadata { xattrs, ..metadata() } };
             let mut window = Window::default();
-            let link = || DeferredLink { folder: Arc::clone(&folder), entry: entry.clone(), inode: Arc::default() };
+            let link = || DeferredLink {
+                folder: Arc::clone(&folder),
+                entry: entry.clone(),
+                inode: Arc::default(),
+                is_unchanged: false,
+            };
             (1..).find(|_| {
                 window.add_link(link());
                 window.is_full()
